@@ -1,0 +1,20 @@
+"""What can go wrong, said in one sentence that carries the fix."""
+
+
+class VaelabError(Exception):
+    """A failure that is not the user's; the command line shows its text alone and exits with `exit_code`."""
+
+    exit_code = 1
+
+
+class UsageError(VaelabError):
+    """A mistake that the user can mend."""
+
+    exit_code = 2
+
+
+def listed(problems: list[str], heading: str) -> str:
+    """One problem as a sentence, several as a list below `heading`."""
+    if len(problems) == 1:
+        return problems[0]
+    return "\n".join([f"{heading}:", *(f"  {problem}" for problem in problems)])

@@ -1,0 +1,199 @@
+"""Names in a recipe become objects here, and nowhere else.
+
+A part is a class or a function whose typed signature is its configuration. What stands before the star is supplied
+by the program (`x_shape`, `latent_dim`, …); what is keyword-only is an option that a recipe may set:
+
+    @register("backbone", "mlp")
+    def mlp(x_shape, latent_dim, out_channels, *, width: Size = 400, depth: Size = 1): ...
+"""
+
+import difflib
+import functools
+import importlib
+import inspect
+import json
+import pkgutil
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, get_args
+
+from pydantic import ConfigDict, Field, ValidationError, create_model
+
+from vaelab.errors import UsageError, listed
+
+# The words for numbers in signatures.
+Size = Annotated[int, Field(gt=0)]
+Count = Annotated[int, Field(ge=0)]
+Positive = Annotated[float, Field(gt=0)]
+NonNegative = Annotated[float, Field(ge=0)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+
+_TABLE: dict[str, dict[str, Callable]] = {}
+_STRICT = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False, arbitrary_types_allowed=True)
+
+
+@dataclass(frozen=True)
+class Part:
+    """Marks an option that is itself a part: `beta: Annotated[Schedule, Part("schedule")]`."""
+
+    role: str
+
+
+def register(role: str, name: str) -> Callable:
+    """Make the decorated class or function available to recipes as `{kind: name}` in this role."""
+
+    def add(thing: Callable) -> Callable:
+        known = _TABLE.setdefault(role, {})
+        if name in known and known[name].__qualname__ != thing.__qualname__:
+            raise UsageError(f"{role} {name!r} is already {known[name].__qualname__}; register yours by another name")
+        known[name] = thing
+        return thing
+
+    return add
+
+
+def discover(package: str) -> None:
+    """Import every module of a package, so that the parts in them are registered."""
+    for module in pkgutil.iter_modules(sys.modules[package].__path__):
+        importlib.import_module(f"{package}.{module.name}")
+
+
+def roles() -> list[str]:
+    """All roles that have parts."""
+    return sorted(_TABLE)
+
+
+def names(role: str) -> list[str]:
+    """The names of the parts in a role."""
+    return sorted(_TABLE.get(role, {}))
+
+
+def part(role: str, name: str) -> Callable:
+    """The class or function that is registered under a name."""
+    if name not in _TABLE.get(role, {}):
+        raise UsageError(f"unknown {role} {name!r}; {hint(name, names(role))}")
+    return _TABLE[role][name]
+
+
+def options(thing: Callable) -> dict[str, inspect.Parameter]:
+    """The keyword-only parameters of a part: what a recipe may set."""
+    signature = inspect.signature(thing, eval_str=True)
+    return {k: p for k, p in signature.parameters.items() if p.kind is p.KEYWORD_ONLY}
+
+
+def role_of(parameter: inspect.Parameter) -> str | None:
+    """The role of an option that is itself a part, also where it may be None."""
+    candidates = (parameter.annotation, *get_args(parameter.annotation))
+    return next((m.role for c in candidates for m in getattr(c, "__metadata__", ()) if isinstance(m, Part)), None)
+
+
+def normalise(value: Any) -> Any:
+    """`normal` stands for `{kind: normal}` and a number for `{kind: constant, value: number}`."""
+    if isinstance(value, str):
+        return {"kind": value}
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return {"kind": "constant", "value": value}
+    return value
+
+
+def check_part(role: str, value: Any, where: str) -> list[str]:
+    """Every problem of one part in a recipe, each as a sentence that begins with its dotted path."""
+    value = normalise(value)
+    if not isinstance(value, Mapping) or not isinstance(value.get("kind"), str):
+        return [f"{where}: expected {{kind: NAME, …}} with NAME one of {', '.join(names(role))}; got {value!r}"]
+    if value["kind"] not in names(role):
+        return [f"{where}.kind: unknown {role} {value['kind']!r}; {hint(value['kind'], names(role))}"]
+    return check(part(role, value["kind"]), {k: v for k, v in value.items() if k != "kind"}, where)
+
+
+def check(thing: Callable, given: Any, where: str) -> list[str]:
+    """Every problem of the options given for `thing` (see `check_part`)."""
+    if not isinstance(given, Mapping):
+        return [f"{where}: expected options as `name: value`, got {given!r}"]
+    given, problems = {str(k): v for k, v in given.items()}, []
+    known = options(thing)
+    for key, steps in _in_epochs(given, known):
+        value = given.pop(key)
+        if steps in given:
+            problems.append(f"{where}: give {steps} or {key}, not both")
+        elif not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value < float("inf"):
+            problems.append(f"{where}.{key}: expected a number of epochs, 0 or more; got {value!r}")
+        given.setdefault(steps, 1)
+    for key, parameter in known.items():
+        role = role_of(parameter)
+        if role and given.get(key) is not None:
+            problems += check_part(role, given[key], f"{where}.{key}")
+    try:
+        _validate(thing, given)
+    except ValidationError as error:
+        problems += [_sentence(e, where, known) for e in error.errors()]
+    return problems
+
+
+def build(role: str, value: Any, where: str = "", **supplied: Any) -> Any:
+    """Build the part that `value` describes.
+
+    `supplied` holds what only the program knows; each part takes those values that its signature names before the
+    star. Durations in epochs become steps with `supplied["steps_per_epoch"]`.
+    """
+    value, where = normalise(value), where or role
+    if problems := check_part(role, value, where):
+        raise UsageError(listed(problems, "the recipe has these problems"))
+    thing = part(role, value["kind"])
+    chosen = resolve(thing, {k: v for k, v in value.items() if k != "kind"}, where, **supplied)
+    wanted = [k for k in inspect.signature(thing).parameters if k in supplied and k not in options(thing)]
+    try:
+        return thing(**{k: supplied[k] for k in wanted}, **chosen)
+    except ValueError as error:  # two options that contradict each other
+        raise UsageError(f"{where}: {error}") from error
+
+
+def resolve(thing: Callable, given: Mapping[str, Any], where: str, **supplied: Any) -> dict[str, Any]:
+    """The options in their final types: epochs as steps, parts as objects; assumes that `check` found nothing."""
+    known, plain = options(thing), dict(given)
+    for key, steps in _in_epochs(given, known):
+        if "steps_per_epoch" not in supplied:
+            raise UsageError(f"{where}.{key}: the length of an epoch is not known here; give {steps}")
+        plain[steps] = round(plain.pop(key) * supplied["steps_per_epoch"])
+    nested = {k: plain.pop(k) for k in list(plain) if role_of(known[k]) and plain[k] is not None}
+    validated = _validate(thing, plain | nested)
+    chosen = {k: getattr(validated, k) for k in plain}
+    return chosen | {k: build(str(role_of(known[k])), v, f"{where}.{k}", **supplied) for k, v in nested.items()}
+
+
+def hint(key: str, known: list[str]) -> str:
+    """`did you mean 'width'?`, or all that is known."""
+    near = difflib.get_close_matches(key, known, n=1)
+    return f"did you mean {near[0]!r}?" if near else f"known: {', '.join(sorted(known)) or 'none'}"
+
+
+def _in_epochs(given: Mapping, known: Mapping) -> list[tuple[str, str]]:
+    """The keys that give a duration in epochs, each with the option in steps that it stands for."""
+    pairs = [(k, f"{k.removesuffix('epochs')}steps") for k in given if k.endswith("epochs") and k not in known]
+    return [(key, steps) for key, steps in pairs if steps in known]
+
+
+@functools.lru_cache(maxsize=256)
+def _model(thing: Callable) -> Any:
+    """The strict pydantic model of a signature; parts inside are checked by `check_part`."""
+    fields: dict[str, Any] = {
+        key: (Any if role_of(p) else p.annotation, ... if p.default is p.empty else p.default)
+        for key, p in options(thing).items()
+    }
+    return create_model(getattr(thing, "__name__", "options"), __config__=_STRICT, **fields)
+
+
+def _validate(thing: Callable, given: Mapping[str, Any]) -> Any:
+    """Through JSON, because pydantic's strict mode takes a list for a tuple only there."""
+    return _model(thing).model_validate_json(json.dumps(given, default=repr))
+
+
+def _sentence(error: Any, where: str, known: Mapping) -> str:
+    path = ".".join(str(p) for p in error["loc"])
+    if error["type"] == "extra_forbidden":
+        return f"{where}.{path}: unknown option; {hint(path, list(known))}"
+    if error["type"] == "missing":
+        return f"{where}.{path} is missing; give it a value"
+    message = error["msg"].removeprefix("Input should be ")
+    return f"{where}.{path}: expected {message}; got {error['input']!r}"

@@ -1,0 +1,126 @@
+"""Numbers that change while training: β, a capacity, a learning rate's factor.
+
+A schedule is a pure function of the step. It takes a number and returns a number, or takes a 0-d tensor and returns a
+0-d tensor, so that a compiled training step need not be compiled again when the step changes.
+"""
+
+import math
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Annotated, overload
+
+import torch
+from torch import Tensor
+
+from vaelab.registry import Count, Fraction, Part, Size, register
+
+
+class Schedule(ABC):
+    """schedule(step) -> value."""
+
+    @overload
+    def __call__(self, step: float) -> float: ...
+    @overload
+    def __call__(self, step: Tensor) -> Tensor: ...
+    def __call__(self, step):
+        """Value at a step, counted from 0."""
+        if isinstance(step, Tensor):
+            return self.value_at(step)
+        return self.value_at(torch.tensor(float(step), dtype=torch.float64)).item()
+
+    @abstractmethod
+    def value_at(self, step: Tensor) -> Tensor:
+        """The formula, on a 0-d floating-point tensor."""
+
+    @property
+    def settled(self) -> int:
+        """The step from which the value no longer changes."""
+        return 0
+
+
+Scheduled = Annotated[Schedule, Part("schedule")]  # the type of an option that may be a schedule
+
+
+@register("schedule", "constant")
+@dataclass(frozen=True, kw_only=True)
+class Constant(Schedule):
+    """The same value throughout; in a recipe a bare number says the same."""
+
+    value: float = 1.0
+
+    def value_at(self, step: Tensor) -> Tensor:
+        """The value."""
+        return torch.full_like(step, self.value)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ramp(Schedule):
+    """From `start` to `end` within `steps`, after `delay_steps`; renewed only every `hold_steps`."""
+
+    start: float = 0.0
+    end: float = 1.0
+    steps: Size
+    delay_steps: Count = 0
+    hold_steps: Size = 1
+
+    def value_at(self, step: Tensor) -> Tensor:
+        """start + (end − start) · curve(progress)."""
+        held = (step / self.hold_steps).floor() * self.hold_steps
+        progress = ((held - self.delay_steps) / self.steps).clamp(0, 1)
+        return self.start + (self.end - self.start) * self.curve(progress)
+
+    @abstractmethod
+    def curve(self, progress: Tensor) -> Tensor:
+        """A monotone map of [0, 1] onto itself."""
+
+    @property
+    def settled(self) -> int:
+        """The end of the ramp."""
+        return self.delay_steps + self.steps
+
+
+@register("schedule", "linear")
+@dataclass(frozen=True, kw_only=True)
+class Linear(Ramp):
+    """A straight line (KL warm-up, Bowman et al. 2016; Sønderby et al. 2016)."""
+
+    def curve(self, progress: Tensor) -> Tensor:
+        """Progress."""
+        return progress
+
+
+@register("schedule", "cosine")
+@dataclass(frozen=True, kw_only=True)
+class Cosine(Ramp):
+    """Half a cosine wave, flat at both ends (Loshchilov & Hutter 2017)."""
+
+    def curve(self, progress: Tensor) -> Tensor:
+        """(1 − cos π·progress) / 2."""
+        return (1 - torch.cos(math.pi * progress)) / 2
+
+
+@register("schedule", "sigmoid")
+@dataclass(frozen=True, kw_only=True)
+class Sigmoid(Ramp):
+    """A logistic curve of the given steepness, scaled to reach both ends exactly (Bowman et al. 2016)."""
+
+    steepness: Size = 10
+
+    def curve(self, progress: Tensor) -> Tensor:
+        """σ(k(progress − ½)), stretched from [σ(−k/2), σ(k/2)] to [0, 1]."""
+        half = math.tanh(self.steepness / 4)
+        return (1 + torch.tanh(self.steepness * (progress - 0.5) / 2) / half) / 2
+
+
+@register("schedule", "cyclic")
+@dataclass(frozen=True, kw_only=True)
+class Cyclic(Ramp):
+    """`cycles` equal ramps within `steps`, each rising for a `rise` share of its cycle (Fu et al. 2019)."""
+
+    cycles: Size = 4
+    rise: Fraction = 0.5
+
+    def curve(self, progress: Tensor) -> Tensor:
+        """min(position in the cycle / rise, 1); 1 once all cycles are over."""
+        within = torch.where(progress < 1, (progress * self.cycles).frac(), 1.0)
+        return (within / max(self.rise, 1e-9)).clamp(0, 1)
