@@ -1,5 +1,6 @@
 """Densities and samplers that are one object: what torch lacks, and how to draw from any of them."""
 
+import copy
 import math
 
 import torch
@@ -19,6 +20,17 @@ def draw(q: Distribution, samples: int) -> tuple[Tensor, Tensor]:
         return q.draw(samples)  # pyright: ignore[reportAttributeAccessIssue]
     z = q.rsample(torch.Size((samples,)))
     return z, q.log_prob(z)
+
+
+def detached(q: Distribution) -> Distribution:
+    """The same distribution, as a constant of the parameters that made it."""
+    constant = copy.copy(q)
+    for name, value in vars(q).items():
+        if isinstance(value, Tensor):
+            setattr(constant, name, value.detach())
+        elif isinstance(value, Distribution):
+            setattr(constant, name, detached(value))
+    return constant
 
 
 def kl_per_dimension(q: Distribution, p: Distribution) -> Tensor | None:

@@ -1,0 +1,37 @@
+"""Fully connected encoder and decoder with gated layers."""
+
+import math
+
+from torch import Tensor, nn
+
+from vaelab.registry import Size, register
+
+
+class GatedLinear(nn.Module):
+    """(Ax + a) · σ(Bx + b), both products as one matrix product."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(inputs, 2 * outputs)
+        nn.init.normal_(self.linear.weight, std=math.sqrt(2 / inputs))  # He's, as in the VampPrior paper's code
+        nn.init.zeros_(self.linear.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[..., inputs] -> [..., outputs]."""
+        return nn.functional.glu(self.linear(x))
+
+
+@register("backbone", "gated_mlp")
+def gated_mlp(
+    x_shape: tuple[int, int, int], latent_dim: int, out_channels: int, *, width: Size = 300, depth: Size = 2
+) -> tuple[nn.Module, nn.Module]:
+    """`depth` gated linear layers of `width` units, on both sides (Tomczak & Welling 2018)."""
+
+    def hidden(inputs: int) -> list[nn.Module]:
+        return [GatedLinear(inputs if i == 0 else width, width) for i in range(depth)]
+
+    _, h, w = x_shape
+    encoder = nn.Sequential(nn.Flatten(-3), *hidden(math.prod(x_shape)))
+    to_image = nn.Linear(width, out_channels * h * w)
+    decoder = nn.Sequential(*hidden(latent_dim), to_image, nn.Unflatten(-1, (out_channels, h, w)))
+    return encoder, decoder

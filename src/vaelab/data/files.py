@@ -1,0 +1,124 @@
+"""Where the files of a set are: a folder of the user's, the cache, or a download; checked by their hashes."""
+
+import hashlib
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+
+from vaelab.data.progress import Bar
+from vaelab.errors import UsageError
+
+Folder = str | os.PathLike | None  # what a user may give as the data directory
+
+
+@dataclass(frozen=True)
+class File:
+    """A published file: its place below a data directory, its address, and its md5 where that is known."""
+
+    path: str
+    url: str
+    md5: str | None = None
+
+
+def cache() -> Path:
+    """The user's cache: downloads and decoded folders, all of which may be deleted at any time."""
+    import pooch
+
+    return Path(pooch.os_cache("vaelab"))
+
+
+def places(directory: Folder = None) -> list[Path]:
+    """The data directories in the order they are searched: the explicit one, `VAELAB_DATA`, the user's cache.
+
+    Raises UsageError where one that the user named does not exist, because a misspelt one would pass
+    unnoticed.
+    """
+    named = [("the data directory", directory), ("VAELAB_DATA", os.environ.get("VAELAB_DATA"))]
+    found = []
+    for what, folder in named:
+        if folder and not Path(folder).expanduser().is_dir():
+            raise UsageError(f"{what} {os.fspath(folder)!r} is not a folder; create it or correct the path")
+        found += [Path(folder).expanduser()] if folder else []
+    return [*found, cache()]
+
+
+def locate(path: str, directory: Folder = None) -> Path | None:
+    """The first file of that relative path in the data directories, or None."""
+    return next((place / path for place in places(directory) if (place / path).is_file()), None)
+
+
+def fetch(file: File, directory: Folder = None) -> Path:
+    """The file, downloaded into the cache if it is nowhere yet; verified each time (20 ms for MNIST).
+
+    Raises UsageError for a file that is not to be had, naming every place, and for one that is damaged.
+    """
+    path = locate(file.path, directory) or _download(file, directory)
+    if file.md5 is not None:
+        with parsing(path), path.open("rb") as stream:
+            md5 = hashlib.file_digest(stream, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+        if md5 != file.md5:
+            size = path.stat().st_size
+            raise damaged(path, f"its {size:,} bytes have the md5 {md5} and should have {file.md5}")
+    return path
+
+
+def damaged(path: Path, reason: str) -> UsageError:
+    """The error for a file that is there and is not what it should be."""
+    return UsageError(
+        f"{path} is truncated, damaged or another file ({reason}); "
+        "delete it to have it made or downloaded again, or put the right one in its place"
+    )
+
+
+@contextmanager
+def parsing(path: Path) -> Iterator[None]:
+    """Turn whatever a parser stumbles over in a broken file into the error of a damaged file."""
+    try:
+        yield
+    except (UsageError, MemoryError):
+        raise
+    except PermissionError as error:
+        raise UsageError(f"{path} may not be read by you; change its permissions") from error
+    except Exception as error:  # parsers of broken files raise anything from EOFError to zlib.error
+        raise damaged(path, f"{type(error).__name__}: {error}") from error
+
+
+def read_npz(path: Path, shapes: dict[str, tuple[int, ...]]) -> list[np.ndarray]:
+    """The named uint8 arrays of an .npz file; UsageError where one is missing or differs in shape or type."""
+    with parsing(path), np.load(path) as archive:
+        arrays = [archive[key] for key in shapes]
+    for array, (key, shape) in zip(arrays, shapes.items(), strict=True):
+        if array.shape != shape or array.dtype != np.uint8:
+            raise damaged(path, f"{key} is {array.dtype} {array.shape} and should be uint8 {shape}")
+    return arrays
+
+
+def _download(file: File, directory: Folder) -> Path:
+    """Into the cache; a download that breaks off leaves nothing behind."""
+    import pooch
+
+    pooch.get_logger().setLevel("WARNING")
+    target = cache() / file.path
+    known_hash = f"md5:{file.md5}" if file.md5 else None
+    with Bar(f"downloading {file.path}") as bar:
+        downloader: Any = pooch.HTTPDownloader(progressbar=cast(bool, bar), chunk_size=2**16)
+        try:
+            pooch.retrieve(file.url, known_hash, target.name, target.parent, downloader=downloader)
+        except (OSError, ValueError) as error:  # no network, a full disk; a wrong hash
+            raise _unavailable(file, directory, error) from error
+    return target
+
+
+def _unavailable(file: File, directory: Folder, error: Exception) -> UsageError:
+    looked = ", ".join(str(place / file.path) for place in places(directory))
+    why = "another hash than expected" if isinstance(error, ValueError) else type(error).__name__
+    target = places(directory)[0] / file.path
+    return UsageError(
+        f"{file.path} is not at {looked}, and downloading {file.url} failed ({why}); get it there and save it as "
+        f"{target}, or point --data-dir or VAELAB_DATA to a folder that has it"
+    )

@@ -1,0 +1,45 @@
+"""A progress bar that is drawn on a terminal only."""
+
+from types import TracebackType
+from typing import Self
+
+
+class Bar:
+    """A context with `update(n)`; `total`, `reset` and `close` are what pooch's downloader needs besides."""
+
+    def __init__(self, description: str, total: float | None = None) -> None:
+        from rich.console import Console
+        from rich.progress import Progress
+
+        console = Console(stderr=True)
+        self._progress = Progress(console=console, disable=not console.is_terminal, transient=True)
+        self._task = self._progress.add_task(description, total=total)
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._progress.stop()
+
+    @property
+    def total(self) -> float | None:
+        """How much there is to do; None while that is not known."""
+        return self._progress.tasks[0].total
+
+    @total.setter
+    def total(self, total: float | None) -> None:
+        self._progress.update(self._task, total=total or None)
+
+    def update(self, amount: float) -> None:
+        """So much more is done."""
+        self._progress.advance(self._task, amount)
+
+    def reset(self) -> None:
+        """Nothing is done."""
+        self._progress.reset(self._task, total=self.total)
+
+    def close(self) -> None:
+        """The end of the context closes the bar."""

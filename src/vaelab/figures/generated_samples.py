@@ -1,0 +1,29 @@
+"""Images drawn from the model, in a grid."""
+
+import math
+
+from matplotlib.figure import Figure
+from numpy.typing import ArrayLike
+
+from vaelab.figures.style import house
+from vaelab.figures.tiles import as_images, enlarge, mount, tile
+from vaelab.registry import Size, register
+
+
+@register("figure", "generated_samples")
+@house
+def generated_samples(
+    images: ArrayLike, *, columns: Size | None = None, title: str = "Generated samples"
+) -> Figure:
+    """A grid that is about square, filled row by row.
+
+    Args:
+        images: [N, C, H, W] in [0, 1].
+        columns: images per row; chosen by their number and shape if not given.
+        title: what stands above.
+    """
+    array = as_images(images)
+    n, _, height, width = array.shape
+    per_row = min(n, columns or math.ceil(math.sqrt(n * height / width)))
+    factor = enlarge(-(-n // per_row), per_row, array.shape)
+    return mount(tile(array, per_row, factor=factor), title=title)[0]

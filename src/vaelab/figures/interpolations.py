@@ -1,0 +1,51 @@
+"""Ways through the latent from one image to another."""
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+from numpy.typing import ArrayLike
+
+from vaelab.figures.style import ACCENT, house
+from vaelab.figures.tiles import as_images, centres, enlarge, join, label_columns, mount, tile
+from vaelab.registry import register
+
+APART = 8  # pixels between an end and the steps between
+NOTE = "Left and right: reconstructions of real images. Between them: equal steps in the latent."
+
+
+@register("figure", "interpolations")
+@house
+def interpolations(images: ArrayLike, *, title: str = "Interpolations") -> Figure:
+    """One row per pair of images; the ends stand a little apart under a bar, columns name the share of the way.
+
+    Args:
+        images: [R, S, C, H, W] in [0, 1] with S ≥ 2; the first and last of each row are reconstructions.
+        title: what stands above.
+    """
+    array = as_images(images, dimensions=5)
+    rows, steps, _, _, width = array.shape
+    if steps < 2:
+        raise ValueError(
+            f"images: expected both ends of each row, so two steps or more; got {list(array.shape)}"
+        )
+    factor = enlarge(rows, steps, array.shape)
+    parts = [part for part in (array[:, :1], array[:, 1:-1], array[:, -1:]) if part.size]
+    tiles = [tile(p.reshape(-1, *p.shape[2:]), p.shape[1], factor=factor) for p in parts]
+    figure, axes = mount(join(tiles, APART, axis=1), title=title, note=NOTE, top=14)
+    size, right = width * factor, tiles[0].shape[1]
+    for x in (0, picture_width(tiles) - right):
+        axes.add_patch(Rectangle((x - 0.5, -4.5), right, 2, color=ACCENT, linewidth=0, clip_on=False))
+    label_columns(axes, places(steps, size), [f"{t:.0%}" for t in np.linspace(0, 1, steps)])
+    return figure
+
+
+def picture_width(tiles: list[np.ndarray]) -> int:
+    """Pixels of the joined parts."""
+    return sum(t.shape[1] for t in tiles) + APART * (len(tiles) - 1)
+
+
+def places(steps: int, size: int) -> list[float]:
+    """Centres of the columns: ends and steps between are APART from each other."""
+    between = centres(steps - 2, size, start=size + APART) if steps > 2 else []
+    end = between[-1] + (size + 1) / 2 + APART if between else size + APART
+    return [*centres(1, size), *between, *centres(1, size, start=end)]

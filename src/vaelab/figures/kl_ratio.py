@@ -1,0 +1,58 @@
+"""How much of the negative ELBO is KL, and the β that was applied meanwhile."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator, PercentFormatter
+
+from vaelab.figures.curves import Curve, Log, Row, across, heading, number, panel, pen
+from vaelab.figures.style import ACCENT, blank, house, quiet, remark
+from vaelab.registry import register
+
+
+@register("figure", "kl_ratio")
+@house
+def kl_ratio(rows: Sequence[Row], *, title: str = "KL share and β") -> Figure:
+    """Above, the KL's share of the negative ELBO; below, the β that was applied, over the same epochs.
+
+    Args:
+        rows: the rows of log.jsonl (see `Log`).
+        title: what stands above.
+    """
+    log = Log(rows)
+    figure = blank(7, 4.8, layout="constrained")
+    above, below = figure.subplots(2, 1, height_ratios=(2, 1))
+    shares, beta = panel(above, log, share, "KL / (KL + reconstruction)"), applied(log)
+    if shares:
+        top = min(1.0, 1.12 * max(curve.y.max() for curve in shares)) or 1.0
+        above.set_ylim(0, top)
+        above.yaxis.set_major_formatter(PercentFormatter(1, decimals=0 if top > 0.05 else 1))
+    elif any(number(row, "reconstruction") <= 0 for row in log.rows.values()):
+        above.texts[0].set_text("not defined: the reconstruction term of this density is negative")
+    below.set_title("Applied β")
+    quiet(below)
+    below.plot(*beta, color=ACCENT, **pen(beta))
+    if len(beta.x):
+        reach = float(np.abs(beta.y).max()) or 1.0
+        below.set_ylim(min(0.0, beta.y.min()) - 0.04 * reach, 1.15 * reach)
+        below.yaxis.set_major_locator(MaxNLocator(3, steps=[1, 2, 5, 10]))
+    else:
+        remark(below, "not logged")
+    for axes in (above, below):
+        across(axes, log, [*shares, *([beta] if len(beta.x) else [])])
+    above.set(xlabel="", xticklabels=[])
+    heading(figure, log, title)
+    return figure
+
+
+def share(row: Row) -> float:
+    """KL / (KL + reconstruction); NaN where a term is negative, since then neither is a share of the sum."""
+    kl, reconstruction = number(row, "kl"), number(row, "reconstruction")
+    return kl / (kl + reconstruction) if reconstruction > 0 and kl >= 0 else np.nan
+
+
+def applied(log: Log) -> Curve:
+    """β of the training steps, or of the epochs where no step was logged; validation is at β = 1 by rule."""
+    steps = log.curve("step", "train", "beta")
+    return steps if len(steps.x) else log.curve("epoch", "train", "beta")

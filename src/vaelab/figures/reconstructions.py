@@ -1,0 +1,62 @@
+"""Images and what the model makes of them, one below the other."""
+
+import math
+
+import numpy as np
+from matplotlib.figure import Figure
+from numpy.typing import ArrayLike
+
+from vaelab.figures.style import TEXT, house
+from vaelab.figures.tiles import GAP, as_images, centres, enlarge, join, label_rows, mount, text_width, tile
+from vaelab.registry import Size, register
+
+LABELS = ("original", "reconstruction")
+APART = 12  # pixels between one pair of rows and the next
+
+
+@register("figure", "reconstructions")
+@house
+def reconstructions(
+    originals: ArrayLike,
+    reconstructions: ArrayLike,
+    *,
+    columns: Size | None = None,
+    title: str = "Reconstructions",
+) -> Figure:
+    """Pairs of rows: originals, and directly below each its reconstruction.
+
+    Args:
+        originals: [N, C, H, W] in [0, 1].
+        reconstructions: the same shape, in the same order.
+        columns: pairs per row; chosen by their number and shape if not given.
+        title: what stands above.
+    """
+    above, below = as_images(originals, "originals"), as_images(reconstructions, "reconstructions")
+    if above.shape != below.shape:
+        raise ValueError(
+            f"originals {list(above.shape)} and reconstructions {list(below.shape)} differ in shape"
+        )
+    per_row = min(len(above), columns or balanced(*above.shape))
+    factor = enlarge(2 * -(-len(above) // per_row), per_row, above.shape)
+    bands = [
+        pair(above[i : i + per_row], below[i : i + per_row], per_row, factor)
+        for i in range(0, len(above), per_row)
+    ]
+    figure, axes = mount(join(bands, APART, axis=0), title=title, left=text_width(LABELS, TEXT) + 5)
+    band, size = bands[0].shape[0] + APART, above.shape[2] * factor
+    label_rows(
+        axes, [y for i in range(len(bands)) for y in centres(2, size, start=i * band)], LABELS * len(bands)
+    )
+    return figure
+
+
+def pair(above: np.ndarray, below: np.ndarray, columns: int, factor: int) -> np.ndarray:
+    """One row of originals over one row of reconstructions, white where the last row has no more images."""
+    missing = np.ones((columns - len(above), *above.shape[1:]), above.dtype)
+    return tile(np.concatenate([above, missing, below, missing]), columns, factor=factor, gap=GAP)
+
+
+def balanced(n: int, _: int, height: int, width: int) -> int:
+    """Columns for a sheet that is wider than tall, with the last row as full as can be."""
+    rows = -(-n // max(10, round(math.sqrt(3.2 * n * height / width))))
+    return -(-n // rows)

@@ -1,0 +1,157 @@
+"""Sheets of images: tiled in numpy, enlarged by whole numbers, shown pixel for pixel, labelled around."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import ArrayLike, NDArray
+
+from vaelab.figures.style import DPI, INK, MUTED, SMALL, TEXT, TITLE, blank, text_width
+
+GAP = 2  # pixels between neighbours
+WIDE, TALL, CELL = (
+    1300,
+    2400,
+    128,
+)  # pixels that a sheet, and one image in it, may take before enlarging stops
+MARGIN = 9.0  # points around everything
+
+
+def as_images(images: ArrayLike, name: str = "images", dimensions: int = 4) -> NDArray[np.float32]:
+    """Checked images as floats in [0, 1].
+
+    Args:
+        images: [N, C, H, W], or with five dimensions [R, S, C, H, W]; C is 1 or 3; floats in [0, 1] or uint8.
+        name: what to call them in an error.
+        dimensions: 4 or 5.
+    """
+    array, shape = np.asarray(images), "[N, C, H, W]" if dimensions == 4 else "[R, S, C, H, W]"
+    if array.ndim != dimensions or array.shape[-3] not in (1, 3) or array.size == 0:
+        raise ValueError(
+            f"{name}: expected {shape} with C 1 or 3 and at least one image; got {list(array.shape)}"
+        )
+    floats = array.astype(np.float32) / (255 if array.dtype == np.uint8 else 1)
+    low, high = floats.min(), floats.max()
+    # A Gaussian mean may overshoot a little and is clipped; [-1, 1] and 0 … 255 are mistakes. NaN fails both.
+    if not (low > -0.5 and high < 1.5):
+        raise ValueError(f"{name}: expected pixels in [0, 1]; got values from {low:.3g} to {high:.3g}")
+    return floats.clip(0, 1)
+
+
+def tile(images: ArrayLike, columns: int, *, factor: int = 1, gap: int = GAP) -> NDArray[np.uint8]:
+    """Images [N, C, H, W] in [0, 1] as one RGB picture [height, width, 3].
+
+    Image i lies in row i // columns and column i % columns, every pixel of it enlarged to `factor` ×
+    `factor`; neighbours are `gap` white pixels apart, and cells without an image stay white.
+    """
+    array = as_images(images)
+    n, _, height, width = array.shape
+    if columns < 1 or factor < 1 or gap < 0:
+        raise ValueError(
+            f"columns and factor must be 1 or more, gap 0 or more; got {columns}, {factor}, {gap}"
+        )
+    rows, h, w = -(-n // columns), height * factor + gap, width * factor + gap
+    cells = np.full((rows * columns, h, w, 3), 255, np.uint8)
+    pixels = np.rint(array.transpose(0, 2, 3, 1) * 255).astype(np.uint8)
+    cells[:n, : h - gap, : w - gap] = pixels.repeat(factor, axis=1).repeat(factor, axis=2)
+    picture = cells.reshape(rows, columns, h, w, 3).swapaxes(1, 2).reshape(rows * h, columns * w, 3)
+    return picture[: rows * h - gap, : columns * w - gap]
+
+
+def enlarge(rows: int, columns: int, shape: Sequence[int]) -> int:
+    """The whole factor at which a sheet of rows × columns images [..., H, W] is comfortable to look at."""
+    height, width = shape[-2:]
+    return max(1, min(WIDE // (columns * width), TALL // (rows * height), CELL // max(height, width)))
+
+
+def join(pictures: Sequence[NDArray[np.uint8]], gap: int, axis: int) -> NDArray[np.uint8]:
+    """Pictures below one another (axis 0) or side by side (axis 1), `gap` white pixels apart."""
+    shape = list(pictures[0].shape)
+    shape[axis] = gap
+    white = np.full(shape, 255, np.uint8)
+    return np.concatenate([part for p in pictures for part in (white, p)][1:], axis)
+
+
+def mount(
+    picture: NDArray[np.uint8],
+    *,
+    title: str,
+    note: str = "",
+    left: float = 0,
+    top: float = 0,
+    bottom: float = 0,
+    extent: tuple[float, float, float, float] | None = None,
+) -> tuple[Figure, Axes]:
+    """A figure that shows the picture pixel for pixel, with the title above and room in points for labels.
+
+    Data coordinates are the picture's pixels unless `extent` gives others. Wide pictures get a higher resolution,
+    so that the text keeps its size relative to them.
+    """
+    height, width = picture.shape[:2]
+    dpi = DPI * max(1.0, width / 1500)
+    left, right, bottom, top = (
+        left + MARGIN,
+        MARGIN,
+        bottom + MARGIN,
+        top + 2 * MARGIN + TITLE + note_height(note),
+    )
+    west, east, south, north = (round(points * dpi / 72) for points in (left, right, bottom, top))
+    words = max(text_width([title], TITLE), text_width([note], SMALL)) + 2
+    across, up = west + max(width, round(words * dpi / 72)) + east, south + height + north
+    # The canvas cuts fractions of a pixel off, hence a hair more than the whole number.
+    figure = blank((across + 1e-3) / dpi, (up + 1e-3) / dpi, dpi)
+    axes = figure.add_axes((west / across, south / up, width / across, height / up))
+    axes.imshow(picture, extent=extent, aspect="auto")
+    axes.set_axis_off()
+    x, y = west / across, 1 - MARGIN * dpi / 72 / up
+    figure.text(x, y, title, fontsize=TITLE, color=INK, va="top")
+    figure.text(x, y - (TITLE + 5) * dpi / 72 / up, note, fontsize=SMALL, color=MUTED, va="top")
+    return figure, axes
+
+
+def note_height(note: str) -> float:
+    """Points that a line below the title takes."""
+    return SMALL + 4 if note else 0.0
+
+
+def label_rows(axes: Axes, centres: Sequence[float], texts: Sequence[str]) -> None:
+    """Texts to the left of the picture, at these heights in pixels; thinned where they would touch."""
+    for i in thinned(centres, TEXT * 1.3, axes):
+        place = (0.0, 1 - (centres[i] + 0.5) / pixels_of(axes)[1])
+        axes.annotate(
+            texts[i], place, (-5, 0), "axes fraction", "offset points", ha="right", va="center", color=MUTED
+        )
+
+
+def label_columns(axes: Axes, centres: Sequence[float], texts: Sequence[str]) -> None:
+    """Texts above the picture, at these pixels from its left; thinned where they would touch."""
+    for i in thinned(centres, text_width(texts, SMALL) + 5, axes):
+        place = ((centres[i] + 0.5) / pixels_of(axes)[0], 1.0)
+        axes.annotate(
+            texts[i],
+            place,
+            (0, 4),
+            "axes fraction",
+            "offset points",
+            ha="center",
+            color=MUTED,
+            fontsize=SMALL,
+        )
+
+
+def pixels_of(axes: Axes) -> tuple[int, int]:
+    """Width and height in pixels of the picture in these axes."""
+    height, width = axes.images[0].get_size()
+    return width, height
+
+
+def thinned(centres: Sequence[float], room: float, axes: Axes) -> range:
+    """Which labels to keep so that each has `room` points; the first and a constant stride from it."""
+    pitch = (centres[1] - centres[0]) * 72 / axes.get_figure(root=True).dpi if len(centres) > 1 else room  # pyright: ignore[reportOptionalMemberAccess]
+    return range(0, len(centres), max(1, int(np.ceil(room / max(pitch, 1e-9)))))
+
+
+def centres(count: int, size: int, gap: int = GAP, start: float = 0) -> list[float]:
+    """Pixel centres of `count` neighbours of this size, the first of which begins at `start`."""
+    return [start + i * (size + gap) + (size - 1) / 2 for i in range(count)]

@@ -1,0 +1,50 @@
+"""Loss, reconstruction and KL over the epochs of a run."""
+
+from collections.abc import Sequence
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from vaelab.figures.curves import Log, Row, across, heading, panel, upward
+from vaelab.figures.style import FAINT, VALID, blank, house, signed
+from vaelab.registry import register
+
+PANELS = {
+    "loss": "Loss: train objective, validation −ELBO",
+    "reconstruction": "Reconstruction",
+    "kl": "KL divergence",
+}
+
+
+@register("figure", "training_losses")
+@house
+def training_losses(rows: Sequence[Row], *, title: str = "Training") -> Figure:
+    """Three panels over the epochs, in nats per image; the best validation epoch is marked in the first.
+
+    Args:
+        rows: the rows of log.jsonl (see `Log`): training rows by step and by epoch, whose loss is the objective, and
+            validation rows, whose loss is −ELBO at β = 1. Missing keys and non-finite values are left out.
+        title: what stands above.
+    """
+    log = Log(rows)
+    figure = blank(11.5, 3.4, layout="constrained")
+    panels = figure.subplots(1, 3)
+    valid = log.curve("epoch", "valid", "loss")
+    best = valid.y.argsort()[:1]
+    for axes, (key, name) in zip(panels, PANELS.items(), strict=True):
+        curves = panel(axes, log, key, name)
+        across(axes, log, curves)
+        upward(axes, curves, keep=valid.y[best].tolist() if key == "loss" else ())
+    panels[0].set_ylabel("nats per image")
+    marks = [ring(panels[0], float(valid.x[i]), float(valid.y[i])) for i in best]
+    heading(figure, log, title, *marks)
+    return figure
+
+
+def ring(axes: Axes, epoch: float, loss: float) -> Line2D:
+    """A ring around the best validation loss, to be explained in the legend."""
+    axes.axvline(epoch, color=FAINT, linewidth=1, zorder=1)
+    text = f"best validation {signed(loss, ',.2f')}, epoch {epoch:g}"
+    style = {"marker": "o", "markersize": 6, "markerfacecolor": "white", "markeredgecolor": VALID}
+    return axes.plot([epoch], [loss], linestyle="", zorder=4, label=text, **style)[0]

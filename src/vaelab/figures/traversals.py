@@ -1,0 +1,60 @@
+"""What one latent dimension after the other does to an image."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.figure import Figure
+from numpy.typing import ArrayLike
+
+from vaelab.figures.style import TEXT, house, signed
+from vaelab.figures.tiles import (
+    as_images,
+    centres,
+    enlarge,
+    label_columns,
+    label_rows,
+    mount,
+    text_width,
+    tile,
+)
+from vaelab.registry import register
+
+
+@register("figure", "traversals")
+@house
+def traversals(
+    images: ArrayLike,
+    values: ArrayLike,
+    dimensions: Sequence[int],
+    kl: ArrayLike | None = None,
+    *,
+    title: str = "Latent traversals",
+) -> Figure:
+    """One row per latent dimension, one column per value that it is set to while the others stay.
+
+    Args:
+        images: [R, S, C, H, W] in [0, 1].
+        values: the S values of z.
+        dimensions: the R numbers to name them by; counted from 1 they agree with z1, z2 of the other figures.
+        kl: nats per image of each of the R dimensions, written beside its name.
+        title: what stands above.
+    """
+    array, steps = as_images(images, dimensions=5), np.asarray(values, np.float64)
+    rows, columns, _, height, width = array.shape
+    nats = None if kl is None else np.asarray(kl, np.float64)
+    for name, got, wanted in (("values", steps.shape, columns), ("dimensions", (len(dimensions),), rows)):
+        if got != (wanted,):
+            raise ValueError(
+                f"{name}: expected {wanted} for images {list(array.shape)}, got shape {list(got)}"
+            )
+    if nats is not None and nats.shape != (rows,):
+        raise ValueError(f"kl: expected one number for each of {rows} rows, got shape {list(nats.shape)}")
+    factor = enlarge(rows, columns, array.shape)
+    names = [f"z{d}" if nats is None else f"z{d} · {nats[i]:.1f} nats" for i, d in enumerate(dimensions)]
+    picture = tile(array.reshape(-1, *array.shape[2:]), columns, factor=factor)
+    figure, axes = mount(picture, title=title, left=text_width(names, TEXT) + 5, top=10)
+    label_rows(axes, centres(rows, height * factor), names)
+    label_columns(
+        axes, centres(columns, width * factor), [signed(z, "+.3g") if z else "0" for z in steps]
+    )
+    return figure

@@ -1,0 +1,22 @@
+"""Bernoulli likelihood: the decoder gives one logit per pixel."""
+
+from torch import Tensor, nn
+from torch.distributions import Bernoulli, Independent
+
+from vaelab.registry import register
+
+
+@register("likelihood", "bernoulli")
+class BernoulliLikelihood(nn.Module):
+    """p(x | z) = σ(logit)^x (1 − σ(logit))^(1−x): a probability of binary images.
+
+    On grey images the same number is a cross-entropy, not a log-likelihood; binarise the data or take
+    `continuous_bernoulli` where that matters.
+    """
+
+    params_per_channel = 1
+    binary = True  # a probability only where pixels are 0 or 1
+
+    def forward(self, logits: Tensor) -> Independent:
+        """Logits [..., C, H, W] -> distribution over x."""
+        return Independent(Bernoulli(logits=logits.float(), validate_args=False), 3, validate_args=False)

@@ -1,0 +1,27 @@
+"""Laplace likelihood: absolute error with its scale."""
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.distributions import Independent, Laplace
+
+from vaelab.registry import Positive, register
+
+
+@register("likelihood", "laplace")
+class LaplaceLikelihood(nn.Module):
+    """p(x | z) = Laplace(x; sigmoid(output), b), b in units of the [0, 1] scale, fixed or learned."""
+
+    params_per_channel = 1
+
+    def __init__(self, *, scale: Positive = 0.1, learnable: bool = True) -> None:
+        super().__init__()
+        log_scale = torch.tensor(math.log(scale))
+        self.log_scale = nn.Parameter(log_scale) if learnable else nn.Buffer(log_scale)
+        self.log_scale.spare_weight_decay = True  # pyright: ignore
+
+    def forward(self, output: Tensor) -> Independent:
+        """Decoder output [..., C, H, W] -> distribution over x."""
+        scale = self.log_scale.exp()
+        return Independent(Laplace(output.float().sigmoid(), scale, validate_args=False), 3, validate_args=False)

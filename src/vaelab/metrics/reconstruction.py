@@ -1,0 +1,26 @@
+"""How well images come back from the mean of their posterior."""
+
+import torch
+
+from vaelab.data.source import Split
+from vaelab.metrics.batches import batches
+from vaelab.metrics.ssim import ssim
+from vaelab.model import VAE
+from vaelab.registry import register
+
+
+@register("metric", "reconstruction")
+@torch.no_grad()
+def reconstruction(model: VAE, split: Split) -> dict[str, float]:
+    """Means over images of the squared error per pixel (`mse`), of `psnr` = −10 log₁₀ mse in dB, and of `ssim`.
+
+    Images in [0, 1]; `reconstruct` decodes the posterior mean and shows the mean of the likelihood.
+    """
+    errors, similarities = [], []
+    for x in batches(model, split.images):
+        back = model.reconstruct(x)
+        errors.append((x.double() - back.double()).square().mean((1, 2, 3)))
+        similarities.append(ssim(x, back))
+    mse = torch.cat(errors)
+    psnr = -10 * mse.clamp(min=1e-12).log10()  # a perfect image counts 120 dB, not infinity
+    return {"mse": mse.mean().item(), "psnr": psnr.mean().item(), "ssim": torch.cat(similarities).mean().item()}

@@ -1,0 +1,51 @@
+"""A VAE is a prior, a posterior, a decoder and a likelihood; training one is a function of its `Terms`."""
+
+import torch
+from torch import Tensor, nn
+from torch.distributions import Distribution
+
+from vaelab.distributions import detached, draw, kl_per_dimension
+from vaelab.terms import Terms
+
+
+class VAE(nn.Module):
+    """Everything outside the model uses forward, p_z, q_z, p_x, generate and reconstruct, and nothing else."""
+
+    def __init__(self, prior: nn.Module, posterior: nn.Module, decoder: nn.Module, likelihood: nn.Module) -> None:
+        super().__init__()
+        self.prior, self.posterior, self.decoder, self.likelihood = prior, posterior, decoder, likelihood
+
+    def forward(self, x: Tensor, y: Tensor | None = None, samples: int = 1, path: bool = False) -> Terms:
+        """Terms of images x [B, C, H, W] in [0, 1].
+
+        With `path`, log q(z | x) passes gradients through z alone and not through q's parameters, whose score has
+        expectation zero (Roeder et al. 2017).
+        """
+        q, p = self.q_z(x, y), self.p_z()
+        z, log_qz = draw(q, samples)
+        if path:
+            log_qz = detached(q).log_prob(z)
+        return Terms(self.p_x(z, y).log_prob(x), p.log_prob(z), log_qz, kl_per_dimension(q, p), z)
+
+    def p_z(self) -> Distribution:
+        """The prior over z."""
+        return self.prior(self.posterior)
+
+    def q_z(self, x: Tensor, y: Tensor | None = None) -> Distribution:
+        """The posterior over z [B, D] of images x."""
+        return self.posterior(x, y)
+
+    def p_x(self, z: Tensor, y: Tensor | None = None) -> Distribution:
+        """The likelihood of images given z [..., D]; decoders see one leading dimension, whatever z has."""
+        output = self.decoder(z.flatten(0, -2))
+        return self.likelihood(output.unflatten(0, z.shape[:-1]))
+
+    @torch.no_grad()
+    def generate(self, n: int, y: Tensor | None = None) -> Tensor:
+        """Mean images [n, C, H, W] in [0, 1] of z ~ p(z)."""
+        return self.p_x(self.p_z().sample(torch.Size((n,))), y).mean
+
+    @torch.no_grad()
+    def reconstruct(self, x: Tensor, y: Tensor | None = None) -> Tensor:
+        """Mean images [B, C, H, W] in [0, 1] at the mean of q(z | x), so that two calls agree."""
+        return self.p_x(self.q_z(x, y).mean, y).mean

@@ -1,0 +1,69 @@
+"""The evidence lower bound, with the weights and constraints that the classic VAEs put on its KL term."""
+
+from dataclasses import KW_ONLY, dataclass
+from typing import Literal
+
+from torch import Tensor
+
+from vaelab.registry import NonNegative, Size, register
+from vaelab.schedules import Constant, Scheduled
+from vaelab.terms import Terms
+
+
+@register("objective", "elbo")
+@dataclass(frozen=True)
+class ELBO:
+    """loss = −E log p(x | z) + β · KL(q ‖ p) (Kingma & Welling 2014; β-VAE, Higgins et al. 2017).
+
+    - `kl`: in closed form, by the draws, or (auto) in closed form where the prior and posterior allow it;
+    - `free_bits`: λ nats per latent dimension are free: Σ_d max(KL_d, λ) of the batch means (Kingma et al. 2016);
+    - `capacity`: β · |KL − C| with a scheduled C in nats (Burgess et al. 2018);
+    - `reduction: mean` divides both terms by the number of pixels, so that β keeps its meaning.
+    """
+
+    pixels: int = 1  # C · H · W, supplied by the program
+    _: KW_ONLY
+    kl: Literal["auto", "analytic", "monte_carlo"] = "auto"
+    beta: Scheduled = Constant(value=1.0)
+    free_bits: NonNegative = 0.0
+    capacity: Scheduled | None = None
+    reduction: Literal["sum", "mean"] = "sum"
+    samples: Size = 1
+
+    path = False
+
+    def __post_init__(self) -> None:
+        if self.free_bits and self.kl == "monte_carlo":
+            raise ValueError("free_bits are counted per latent dimension, which kl: monte_carlo does not give")
+
+    def __call__(self, terms: Terms, step: float | Tensor) -> tuple[Tensor, dict[str, Tensor | float]]:
+        """The loss to minimise and what to log, in nats per image; β as applied."""
+        beta, reconstruction = self.beta(step), -terms.log_px.mean()
+        rate = self._rate(terms).mean()
+        penalty = self._free(terms) if self.free_bits else rate
+        if self.capacity is not None:
+            penalty = (penalty - self.capacity(step)).abs()
+        loss = reconstruction + beta * penalty
+        if self.reduction == "mean":
+            loss = loss / self.pixels
+        return loss, {"loss": loss, "reconstruction": reconstruction, "kl": rate, "beta": beta}
+
+    def bound(self, terms: Terms) -> Tensor:
+        """The ELBO per image [B], at β = 1 and without constraints: what models are selected by."""
+        return terms.log_px.mean(0) - self._rate(terms)
+
+    def _rate(self, terms: Terms) -> Tensor:
+        if self.kl == "analytic":
+            return _closed_form(terms).sum(-1)
+        return (terms.log_qz - terms.log_pz).mean(0) if self.kl == "monte_carlo" else terms.rate
+
+    def _free(self, terms: Terms) -> Tensor:
+        return _closed_form(terms).mean(0).clamp(min=self.free_bits).sum()
+
+
+def _closed_form(terms: Terms) -> Tensor:
+    if terms.kl is None:
+        raise ValueError(
+            "this prior and posterior have no closed-form KL per dimension; set objective.kl: monte_carlo and no free_bits"
+        )
+    return terms.kl

@@ -1,0 +1,45 @@
+"""Diagonal Gaussian posterior."""
+
+import torch
+from torch import Tensor, nn
+from torch.distributions import Independent
+
+from vaelab.distributions import diagonal_normal
+from vaelab.registry import register
+
+
+@register("posterior", "gaussian")
+class GaussianPosterior(nn.Module):
+    """q(z | x) = N(mean(x), diag σ²(x)), one linear head on the encoder's features (Kingma & Welling 2014).
+
+    `log_variance` bounds log σ²; beyond it the density would leave the range of float32 in a few bad steps.
+    """
+
+    def __init__(
+        self,
+        encoder: nn.Module,
+        x_shape: tuple[int, int, int],
+        latent_dim: int,
+        *,
+        log_variance: tuple[float, float] = (-14.0, 6.0),
+    ) -> None:
+        super().__init__()
+        if not log_variance[0] < log_variance[1]:
+            raise ValueError(f"log_variance must be [low, high] with low < high, got {list(log_variance)}")
+        self.encoder = encoder
+        self.head = nn.Linear(_features(encoder, x_shape), 2 * latent_dim)
+        self.low, self.high = (bound / 2 for bound in log_variance)
+
+    def forward(self, x: Tensor, y: Tensor | None = None) -> Independent:
+        """Images [B, C, H, W] in [0, 1] -> distribution over z [B, D]."""
+        mean, log_std = self.head(self.encoder(x)).float().chunk(2, -1)
+        return diagonal_normal(mean, log_std.clamp(self.low, self.high))
+
+
+@torch.no_grad()
+def _features(encoder: nn.Module, x_shape: tuple[int, int, int]) -> int:
+    """The encoder's output size, from one image, so that a backbone need not declare it."""
+    training = encoder.training
+    features = encoder.eval()(torch.zeros(1, *x_shape)).shape[-1]
+    encoder.train(training)
+    return features

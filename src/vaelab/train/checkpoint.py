@@ -1,0 +1,68 @@
+"""Files that are written whole or not at all: weights to use, and everything needed to carry on."""
+
+import contextlib
+import errno
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from vaelab.errors import UsageError, VaelabError
+
+
+def write_whole(path: Path, write: Callable[[Path], None]) -> None:
+    """Call `write` on a temporary neighbour and move it over `path`, which therefore is never half written."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        write(temporary)
+        temporary.replace(path)
+    except (OSError, RuntimeError, SafetensorError) as error:
+        raise _disk_error(path, error) from error
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+
+
+def _disk_error(path: Path, error: Exception) -> VaelabError:
+    full = getattr(error, "errno", None) == errno.ENOSPC or "No space left" in str(error)
+    reason = "the disk is full" if full else str(error).splitlines()[0]
+    kept = "the one before is intact" if path.exists() else "nothing was there before"
+    return VaelabError(f"could not write {path}: {reason}; {kept}; free some space and carry on with --resume")
+
+
+def save_model(path: Path, model: nn.Module, metadata: dict[str, str]) -> None:
+    """Weights and buffers as safetensors."""
+    tensors = {k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()}
+    write_whole(path, lambda file: save_file(tensors, file, metadata))
+
+
+def read_model(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Tensors and metadata of a `model.safetensors`."""
+    if not path.is_file():
+        there = "the folder does not exist" if not path.parent.is_dir() else "training has not finished an epoch there"
+        raise UsageError(f"no {path.name} in {path.parent}: {there}; train it or name another run")
+    try:
+        with safe_open(path, "pt") as file:
+            return {k: file.get_tensor(k) for k in file.keys()}, file.metadata() or {}  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
+        raise UsageError(f"{path} is not a readable model file ({error}); restore it or train again") from error
+
+
+def save_state(path: Path, state: dict[str, Any]) -> None:
+    """A checkpoint to carry on from."""
+    write_whole(path, lambda file: torch.save(state, file))
+
+
+def read_state(path: Path, device: torch.device) -> dict[str, Any]:
+    """A checkpoint written by `save_state`; nothing in it is executed."""
+    try:
+        return torch.load(path, map_location=device, weights_only=True)
+    except Exception as error:  # torch.load raises a dozen kinds, all of which mean the same
+        message = f"{path} is not a readable checkpoint; delete it to start this run again, or restore it"
+        raise UsageError(message) from error

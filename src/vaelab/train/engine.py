@@ -1,0 +1,176 @@
+"""Train a VAE: one readable loop for one CPU or many GPUs.
+
+Batch order and every random number are functions of (seed, rank, step). A run therefore resumes exactly from a
+checkpoint that stores no random-generator or loader state, only the step.
+"""
+
+import math
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from vaelab.data.source import Dataset
+from vaelab.errors import UsageError, VaelabError
+from vaelab.model import VAE
+from vaelab.train.checkpoint import read_state, save_model, save_state
+from vaelab.train.interrupt import Interrupt
+from vaelab.train.learner import Learner
+from vaelab.train.log import Log, Row
+from vaelab.train.options import TrainOptions
+from vaelab.train.randomness import seed_of, shuffled
+from vaelab.train.validation import validate
+from vaelab.train.world import World
+
+
+@dataclass
+class Progress:
+    """Where a run stands; part of its checkpoint."""
+
+    step: int = 0
+    best: float = -math.inf  # validation bound in nats per image
+    stale: int = 0  # epochs since it was reached
+    sums: dict[str, float] = field(default_factory=dict)  # over the steps of the epoch under way
+    steps: int = 0  # how many those are
+
+    def add(self, row: Row, steps: int) -> None:
+        """Count the means of some steps towards the epoch's."""
+        self.sums = {k: self.sums.get(k, 0.0) + steps * v for k, v in row.items()}
+        self.steps += steps
+
+    def close(self) -> Row:
+        """The epoch's means."""
+        means = {k: v / self.steps for k, v in self.sums.items()}
+        self.sums, self.steps = {}, 0
+        return means
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """What is known at the end of an epoch."""
+
+    number: int
+    model: VAE  # averaged weights, in eval mode
+    train: Row
+    valid: Row
+
+
+def train(
+    model: VAE,
+    objective: Any,
+    data: Dataset,
+    options: TrainOptions,
+    folder: Path,
+    *,
+    device: str = "auto",
+    metadata: dict[str, str] | None = None,
+    quiet: bool = False,
+) -> Iterator[Epoch]:
+    """Minimise the objective, yielding at the end of each epoch; carry on from `folder/last.pt` if it is there.
+
+    Writes `log.jsonl`, `last.pt` and, with the averaged weights of the best epoch by the validation bound at β = 1,
+    `model.safetensors`. UsageError on Ctrl-C, VaelabError where the loss is no longer a number or a disk is full; the
+    last good checkpoint stays.
+    """
+    world = World.join(device)
+    per_epoch = steps_per_epoch(len(data.train), options.batch_size, world.size)
+    learner, progress = Learner(model, objective, data.augment, options, world), Progress()
+    if (folder / "last.pt").exists():
+        state = read_state(folder / "last.pt", world.device)
+        learner.load(state["learner"])
+        progress = Progress(**state["progress"])
+    images, held_out = resident(data.train.images, world.device), resident(data.valid.images, world.device)
+
+    def steps(until: int) -> Iterator[tuple[int, Row]]:
+        """Learn up to a step, or until interrupted; yields how many steps each logged row sums up."""
+        order = shuffled(len(images), options.seed, progress.step // per_epoch)
+        window, began, stop = [], time.perf_counter(), False
+        while progress.step < until and not stop:
+            first = progress.step % per_epoch * options.batch_size
+            rows = order[first : first + options.batch_size][world.rank :: world.size]
+            torch.manual_seed(seed_of("noise", options.seed, world.rank, progress.step))
+            window.append(learner.step(images[rows.to(images.device)], progress.step))
+            progress.step += 1
+            logged = progress.step % options.log_steps == 0 or progress.step == until
+            stop = interrupt.asked if world.size == 1 else logged and world.any(interrupt.asked)
+            if logged or stop:
+                row = mean_of(window, progress.step, folder, world)
+                pace = len(window) * options.batch_size / (time.perf_counter() - began)
+                yield len(window), row | {"images_per_second": round(pace, 1)}
+                window, began = [], time.perf_counter()
+
+    def save() -> None:
+        if world.is_main:
+            save_state(folder / "last.pt", {"learner": learner.state(), "progress": asdict(progress)})
+
+    with closing(Log(folder / "log.jsonl", silent=not world.is_main, quiet=quiet)) as log, Interrupt() as interrupt:
+        log.begin(progress.step, options.steps, math.ceil(options.steps / per_epoch))
+        ended = progress.step >= options.steps
+        while not ended:
+            number = progress.step // per_epoch + 1
+            until = min(number * per_epoch, options.steps)
+            for count, row in steps(until):
+                log.write({"kind": "step", "step": progress.step, "epoch": progress.step / per_epoch, "split": "train"} | row)
+                progress.add(row, count)
+            if progress.step < until:
+                save()
+                raise UsageError(f"stopped at step {progress.step}, in epoch {number}; carry on with --run {folder} --resume")
+
+            learner.agree()
+            at = {"kind": "epoch", "step": progress.step, "epoch": number}
+            train_row = at | {"split": "train"} | progress.close()
+            valid_row = at | {"split": "valid", "beta": 1.0} | validate(learner.average, objective, held_out, options.seed, world)
+            better = -valid_row["loss"] > progress.best
+            progress.best, progress.stale = (-valid_row["loss"], 0) if better else (progress.best, progress.stale + 1)
+            log.write(train_row)
+            log.write(valid_row | {"best": better})
+
+            warming = progress.step < getattr(objective, "settled", 0)  # β still rising: no verdict yet
+            impatient = 0 < options.patience <= progress.stale and not warming
+            ended = progress.step == options.steps or impatient
+            if better and world.is_main:
+                save_model(folder / "model.safetensors", learner.average, metadata or {})
+            if ended or number % options.save_every == 0:
+                save()
+            yield Epoch(number, learner.average, train_row, valid_row)
+
+
+def steps_per_epoch(images: int, batch_size: int, processes: int = 1) -> int:
+    """Whole batches in an epoch; what is left over is left out, others each epoch."""
+    if batch_size % processes:
+        low = batch_size // processes * processes
+        sizes = " or ".join(str(s) for s in (low, low + processes) if s)
+        raise UsageError(f"batch_size {batch_size} does not divide by {processes} processes; try {sizes}")
+    if batch_size > images:
+        raise UsageError(f"batch_size {batch_size} exceeds the {images} training images; try {images} or fewer")
+    return images // batch_size
+
+
+def resident(images: Tensor, device: torch.device) -> Tensor:
+    """The images on the device if they take less than half of what is free there, else where they are."""
+    if device.type == "cuda" and 2 * images.nbytes > torch.cuda.mem_get_info(device)[0]:
+        return images
+    return images.to(device)
+
+
+def mean_of(window: list[dict[str, Tensor]], step: int, folder: Path, world: World) -> Row:
+    """Means of the scalars of some steps, read from the device at once; refuses what is not finite."""
+    table = {k: torch.stack([scalars[k] for scalars in window]).double().cpu() for k in window[0]}
+    for i in range(len(window)):
+        if broken := [k for k, column in table.items() if not column[i].isfinite()]:
+            raise VaelabError(_diverged(step - len(window) + i, broken, folder))
+    return world.mean({k: column.mean().item() for k, column in table.items()})
+
+
+def _diverged(step: int, broken: list[str], folder: Path) -> str:
+    term = next((k for k in ("reconstruction", "kl") if k in broken), broken[0])
+    kept = f"the last good checkpoint is {folder / 'last.pt'}" if (folder / "last.pt").exists() else "no checkpoint was due yet"
+    return (
+        f"{term} is no longer a finite number at step {step}; try a smaller train.lr, train.clip_norm=1 or "
+        f"train.precision=float32 ({kept})"
+    )

@@ -1,0 +1,112 @@
+"""What learns: a model, its average, the optimiser's state, and the one step that changes them."""
+
+import copy
+import math
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from vaelab.model import VAE
+from vaelab.schedules import Constant, Cosine, Linear, Schedule
+from vaelab.train.adam import Adam
+from vaelab.train.options import TrainOptions
+from vaelab.train.world import World
+
+
+class Learner:
+    """`step(batch, number)` is one function of weights, batch, noise and the step's number as a tensor.
+
+    It therefore compiles into a single graph: augmentation, forward, backward, clipping, Adam and averaging together.
+    """
+
+    def __init__(
+        self, model: VAE, objective: Any, augment: Callable[[Tensor], Tensor], options: TrainOptions, world: World
+    ) -> None:
+        self.model, self.objective, self.augment = model.to(world.device).train(), objective, augment
+        self.options, self.world = options, world
+        world.agree_(model.state_dict().values())
+        self.average = copy.deepcopy(model).eval().requires_grad_(False)
+        self.parameters = [p for p in model.parameters() if p.requires_grad]
+        self.averaged = [a for a, p in zip(self.average.parameters(), model.parameters(), strict=True) if p.requires_grad]
+        self.adam = Adam(
+            self.parameters,
+            betas=options.betas,
+            eps=options.eps,
+            weight_decay=options.weight_decay,
+            decoupled=options.optimizer == "adamw",
+        )
+        self.schedules = lr_schedules(options)
+        self._step = _compiled(self._update) if options.compile else self._update
+        # Scheduled numbers travel as tensors, float64 where the device has it.
+        self._real = torch.float32 if world.device.type == "mps" else torch.float64
+
+    def step(self, batch: Tensor, number: int) -> dict[str, Tensor]:
+        """Learn from uint8 images [B, C, H, W]; returns scalars to log, still on the device."""
+        batch = batch.to(self.world.device, non_blocking=True)
+        return self._step(batch, torch.tensor(float(number), dtype=self._real, device=self.world.device))
+
+    def _update(self, batch: Tensor, number: Tensor) -> dict[str, Tensor]:
+        x = self.augment(batch)
+        with torch.autocast(x.device.type, torch.bfloat16, enabled=self.options.precision == "bfloat16"):
+            terms = self.model(x, samples=self.objective.samples, path=self.objective.path)
+        loss, scalars = self.objective(terms, number)
+        loss.backward()
+        gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in self.parameters]
+        self.world.mean_(gradients)
+        norm = clip_(gradients, self.options.clip_norm)
+        lr = self.options.lr * math.prod(schedule(number) for schedule in self.schedules)
+        self.adam.step(gradients, lr, number + 1)
+        self._average(number)
+        for parameter in self.parameters:
+            parameter.grad = None
+        log = {**scalars, "lr": lr, "grad_norm": norm}
+        return {k: v.detach() if isinstance(v, Tensor) else number.new_tensor(v) for k, v in log.items()}
+
+    @torch.no_grad()
+    def _average(self, number: Tensor) -> None:
+        """average ← d · average + (1 − d) · weights, with a short memory at the start."""
+        decay = ((1 + number) / (10 + number)).clamp(max=self.options.ema).float()
+        for mine, theirs in zip(self.averaged, self.parameters, strict=True):
+            mine.lerp_(theirs, 1 - decay)
+
+    def agree(self) -> None:
+        """Bring buffers (running statistics) together over the processes, and into the average."""
+        buffers = [b for b in self.model.buffers() if b.is_floating_point()]
+        self.world.mean_(buffers)
+        for mine, theirs in zip(self.average.buffers(), self.model.buffers(), strict=True):
+            mine.copy_(theirs)
+
+    def state(self) -> dict[str, Any]:
+        """What a checkpoint keeps."""
+        return {"model": self.model.state_dict(), "average": self.average.state_dict(), "adam": self.adam.state()}
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Continue from a checkpoint's state."""
+        self.model.load_state_dict(state["model"])
+        self.average.load_state_dict(state["average"])
+        self.adam.load(state["adam"])
+
+
+def clip_(gradients: list[Tensor], largest: float | None) -> Tensor:
+    """Shrink the whole gradient to a norm of at most `largest`; returns the norm it had."""
+    norm = torch.nn.utils.get_total_norm(gradients)
+    if largest is not None:
+        torch._foreach_mul_(gradients, (largest / (norm + 1e-6)).clamp(max=1))
+    return norm
+
+
+def lr_schedules(options: TrainOptions) -> list[Schedule]:
+    """Factors of the learning rate."""
+    decay = Cosine(start=1, end=0, steps=options.steps) if options.lr_schedule == "cosine" else Constant()
+    warmup = options.lr_warmup_steps
+    return [decay, Linear(start=1 / (warmup + 1), steps=warmup)] if warmup else [decay]
+
+
+def _compiled(step: Callable) -> Callable:
+    import torch._dynamo.config as dynamo  # seconds to import, so only where it is asked for
+
+    if hasattr(dynamo, "trace_autograd_ops"):  # without it, before torch 2.13, the graph breaks at the gradient
+        dynamo.trace_autograd_ops = True  # pyright: ignore[reportAttributeAccessIssue]
+    return torch.compile(step)

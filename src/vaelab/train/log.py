@@ -1,0 +1,98 @@
+"""What a run says: rows in `log.jsonl`, a bar on the terminal, one line per epoch."""
+
+import json
+import math
+import sys
+from pathlib import Path
+from typing import Any
+
+Row = dict[str, Any]
+
+
+class Log:
+    """Appends one JSON object per event and shows it; silent in all processes but the main one."""
+
+    def __init__(self, path: Path, *, silent: bool, quiet: bool = False) -> None:
+        self.path, self.silent = path, silent
+        self.bar = None if silent or quiet else _Bar()
+
+    def begin(self, done: int, steps: int, epochs: int) -> None:
+        """Forget rows after step `done`, which a killed run may have left, and start the bar."""
+        if self.silent:
+            return
+        kept = [row for row in read_rows(self.path) if row["step"] <= done]
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self.path.write_text("".join(f"{json.dumps(row)}\n" for row in kept))
+        if self.bar:
+            self.bar.begin(done, steps, epochs)
+
+    def write(self, row: Row) -> None:
+        """Append a row; numbers that are no numbers become null, as JSON has none."""
+        if self.silent:
+            return
+        clean = {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in row.items()}
+        with self.path.open("a") as file:
+            file.write(json.dumps(clean) + "\n")
+        if self.bar:
+            self.bar.show(row)
+
+    def close(self) -> None:
+        """Leave the terminal tidy."""
+        if self.bar:
+            self.bar.end()
+
+
+def read_rows(path: Path) -> list[Row]:
+    """The rows of a log; a last line cut short by a kill is passed over."""
+    rows = []
+    for line in path.read_text().splitlines() if path.exists() else []:
+        try:
+            rows.append(json.loads(line))
+        except json.JSONDecodeError:
+            continue
+    return rows
+
+
+class _Bar:
+    """A rich progress bar on a terminal; elsewhere only the line per epoch."""
+
+    def __init__(self) -> None:
+        self.progress = self.task = None
+        self.train: Row = {}
+
+    def begin(self, done: int, steps: int, epochs: int) -> None:
+        self.epochs = epochs
+        if sys.stderr.isatty():
+            from rich.console import Console
+            from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+            columns = (BarColumn(24), TextColumn("{task.percentage:>3.0f}%"), TextColumn("{task.description}"))
+            self.progress = Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True), transient=True)
+            self.progress.start()
+            self.task = self.progress.add_task("starting", total=steps, completed=done)
+
+    def show(self, row: Row) -> None:
+        if row["kind"] == "step" and self.progress and self.task is not None:
+            self.progress.update(self.task, completed=row["step"], description=_short(row))
+        elif row["kind"] == "epoch" and row["split"] == "train":
+            self.train = row
+        elif row["kind"] == "epoch":
+            self._line(row)
+
+    def _line(self, valid: Row) -> None:
+        star = " *" if valid.get("best") else ""
+        of = f"epoch {valid['epoch']:>{len(str(self.epochs))}g}/{self.epochs}"
+        line = f"{of}  {_short(self.train)}  valid {valid['loss']:.2f}{star}"
+        (self.progress.console.print if self.progress else lambda text: print(text, file=sys.stderr, flush=True))(line)
+
+    def end(self) -> None:
+        if self.progress:
+            self.progress.stop()
+
+
+def _short(row: Row) -> str:
+    """`loss 103.5  rec 77.2  kl 26.9  β 0.98  21,034 img/s`."""
+    if not row:
+        return ""
+    numbers = f"loss {row['loss']:.2f}  rec {row['reconstruction']:.2f}  kl {row['kl']:.2f}  β {row['beta']:.2g}"
+    return f"{numbers}  {row['images_per_second']:,.0f} img/s"

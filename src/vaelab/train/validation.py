@@ -1,0 +1,30 @@
+"""The bound of held-out images: what models are selected by."""
+
+from collections import Counter
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from vaelab.model import VAE
+from vaelab.train.randomness import seed_of
+from vaelab.train.world import World
+
+ROWS = 16_384  # images × samples decoded at once
+
+
+@torch.no_grad()
+def validate(model: VAE, objective: Any, images: Tensor, seed: int, world: World) -> dict[str, float]:
+    """Mean of −bound, reconstruction and KL over uint8 images [N, C, H, W], nats per image, at β = 1.
+
+    The same noise every time, so that epochs compare; the images are dealt out to the processes.
+    """
+    sums: Counter[str] = Counter()
+    for i, rows in enumerate(torch.arange(len(images)).split(max(1, ROWS // objective.samples))):
+        mine = rows[world.rank :: world.size]
+        torch.manual_seed(seed_of("valid", seed, world.rank, i))
+        terms = model(images[mine].to(world.device).float() / 255, samples=objective.samples)
+        sums["loss"] -= objective.bound(terms).double().sum().item()
+        sums["reconstruction"] -= terms.log_px.double().mean(0).sum().item()
+        sums["kl"] += terms.rate.double().sum().item()
+    return {name: total / len(images) for name, total in world.sum(sums).items()}

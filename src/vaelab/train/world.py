@@ -1,0 +1,83 @@
+"""Who we are among the processes of this run, and the few things processes do together."""
+
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from vaelab.errors import UsageError
+
+
+@dataclass(frozen=True)
+class World:
+    """One of `size` processes, each on its own device."""
+
+    rank: int
+    size: int
+    device: torch.device
+
+    @classmethod
+    def join(cls, device: str = "auto") -> "World":
+        """Join the process group that torchrun has set up, or be the only process."""
+        rank, size, local = (int(os.environ.get(k, d)) for k, d in [("RANK", 0), ("WORLD_SIZE", 1), ("LOCAL_RANK", 0)])
+        chosen = pick_device(device, local)
+        if chosen.type == "cuda":
+            torch.cuda.set_device(chosen)
+        if size > 1 and not dist.is_initialized():
+            dist.init_process_group("nccl" if chosen.type == "cuda" else "gloo")
+        return cls(rank, size, chosen)
+
+    @property
+    def is_main(self) -> bool:
+        """Whether this process writes files and talks."""
+        return self.rank == 0
+
+    def mean_(self, tensors: Sequence[Tensor]) -> Sequence[Tensor]:
+        """Replace each tensor by its mean over the processes, all of them in one message."""
+        if self.size == 1 or not tensors:
+            return tensors
+        flat = torch.cat([t.flatten() for t in tensors])
+        dist.all_reduce(flat)
+        parts = (flat / self.size).split([t.numel() for t in tensors])
+        for tensor, part in zip(tensors, parts, strict=True):
+            tensor.copy_(part.view_as(tensor))
+        return tensors
+
+    def agree_(self, tensors: Iterable[Tensor]) -> None:
+        """Give every process the tensors of the first."""
+        if self.size > 1:
+            for tensor in tensors:
+                dist.broadcast(tensor, 0)
+
+    def sum(self, values: dict[str, float]) -> dict[str, float]:
+        """Sums of scalars over the processes."""
+        if self.size == 1:
+            return dict(values)
+        flat = torch.tensor(list(values.values()), dtype=torch.float32, device=self.device)
+        dist.all_reduce(flat)
+        return dict(zip(values, flat.tolist(), strict=True))
+
+    def mean(self, values: dict[str, float]) -> dict[str, float]:
+        """Means of scalars over the processes."""
+        return {k: v / self.size for k, v in self.sum(values).items()}
+
+    def any(self, flag: bool) -> bool:
+        """Whether the flag is up in any process."""
+        if self.size == 1:
+            return flag
+        return self.sum({"flag": float(flag)})["flag"] > 0
+
+
+def pick_device(name: str, local: int = 0) -> torch.device:
+    """`auto` is CUDA, then Apple's MPS, then the CPU."""
+    available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    if name == "auto":
+        name = next(kind for kind, there in available.items() if there)
+    kind = name.split(":")[0]
+    if not available.get(kind, False):
+        there = ", ".join(k for k, v in available.items() if v)
+        raise UsageError(f"device {name!r} is not available here; choose auto or one of: {there}")
+    return torch.device(kind, local) if name == "cuda" else torch.device(name)
