@@ -94,7 +94,9 @@ def panel(axes: Axes, log: Log, value: Value, title: str) -> list[Curve]:
     quiet(axes)
     steps = coarse(log.curve("step", "train", value))
     epochs = {split: log.curve("epoch", split, value) for split in COLOURS}
-    axes.plot(*steps, color=TRAIN, zorder=1.5, **({"linewidth": 0.7, "alpha": 0.35} if log.has("epoch") else {}))
+    axes.plot(
+        *steps, color=TRAIN, zorder=1.5, **({"linewidth": 0.7, "alpha": 0.35} if log.has("epoch") else {})
+    )
     for split, curve in epochs.items():
         axes.plot(*curve, color=COLOURS[split], **pen(curve))
     drawn = [curve for curve in (*epochs.values(), steps) if len(curve.x)]
@@ -157,9 +159,16 @@ def heading(figure: Figure, log: Log, title: str, *more: Artist) -> None:
     engine.set(w_pad=0.08, h_pad=0.07, wspace=0.03, hspace=0.03)  # pyright: ignore
     figure.suptitle(title, x=0.012, ha="left", fontsize=TITLE)
     names = {"train": "train", "valid": "validation"}
-    handles: list[Artist] = [Line2D([], [], color=COLOURS[s], label=n) for s, n in names.items() if log.has(s)]
+    handles: list[Artist] = [
+        Line2D([], [], color=COLOURS[s], label=n) for s, n in names.items() if log.has(s)
+    ]
     if log.has("step") and log.has("epoch"):
         handles.append(Line2D([], [], color=TRAIN, linewidth=0.8, alpha=0.45, label="train, within epochs"))
     figure.legend(
-        handles=[*handles, *more], loc="upper right", ncols=4, handlelength=1.4, columnspacing=1.4, labelcolor=MUTED
+        handles=[*handles, *more],
+        loc="upper right",
+        ncols=4,
+        handlelength=1.4,
+        columnspacing=1.4,
+        labelcolor=MUTED,
     )

@@ -1,6 +1,8 @@
 """Where the encoder puts the images: the latent means in the plane, coloured by class."""
 
 from collections.abc import Sequence
+from itertools import combinations
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -12,7 +14,6 @@ from matplotlib.patheffects import withStroke
 from numpy.typing import ArrayLike, NDArray
 
 from vaelab.figures.style import (
-    FAINT,
     INK,
     MUTED,
     PALETTE,
@@ -24,10 +25,12 @@ from vaelab.figures.style import (
     blank,
     house,
     quiet,
+    text_width,
 )
 from vaelab.registry import register
 
 MANY = 30  # classes beyond which a legend is no help
+SIDE, LEFT, BOTTOM, TOP, RIGHT = 5.4, 0.7, 0.6, 0.45, 0.2  # inches of the square axes and around them
 
 
 @register("figure", "latent_space")
@@ -41,8 +44,8 @@ def latent_space(
 ) -> Figure:
     """Points in the plane for D ≥ 2, through PCA for D > 2; a histogram for D = 1.
 
-    Circles (D = 2) and the curve (D = 1) show the standard normal for scale. Classes are named at their
-    medians where the names have room, else in a legend.
+    Circles (D = 2) and the curve (D = 1) show the standard normal for scale. Classes are named at their medians
+    where the names have room, else in a legend.
 
     Args:
         means: [N, D], in units of z.
@@ -55,23 +58,19 @@ def latent_space(
     if z.shape[1] == 1:
         return histogram(z[:, 0], y, names, title)
     points, axis_names = plane(z)
-    figure, axes = square(points, axis_names, title)
+    medians = {k: np.median(points[y == k], 0) for k in names}
+    low, high = window(points, z.shape[1] == 2)
+    direct = len(z) >= 10 * len(names) and roomy(medians, names, float(high[0] - low[0]))
+    beside = legend_width(list(names.values())) if names and not direct else 0.0
+    axes = square((low, high), axis_names, title, 0.6 if y is not None and not names else beside)
     if z.shape[1] == 2:
         prior_circles(axes)
-    order = np.random.default_rng(0).permutation(len(z))  # else the last class would lie on top of the others
-    size = float(np.clip(6e4 / len(z), 3, 22))
-    style = {"s": size, "alpha": 0.9 if len(z) < 2000 else 0.7, "linewidths": 0}
-    if y is not None and not names:
-        dots = axes.scatter(*points[order].T, c=y[order], cmap=SEQUENTIAL, **style)
-        figure.colorbar(dots, ax=axes, shrink=0.6, aspect=28, pad=0.02).outline.set_visible(False)  # pyright: ignore[reportCallIssue]
-        return figure
-    colour = colours(names)
-    of_point = PALETTE[0] if y is None else [colour[k] for k in y[order].tolist()]
-    axes.scatter(*points[order].T, c=of_point, **style)
-    label_classes(
-        axes, {k: np.median(points[y == k], 0) for k in names} if y is not None else {}, names, colour
-    )
-    return figure
+    scatter(axes, points, y, names)
+    if direct:
+        name_medians(axes, medians, names)
+    elif names:
+        legend(axes, names)
+    return axes.figure  # pyright: ignore[reportReturnType]
 
 
 def checked(
@@ -85,8 +84,7 @@ def checked(
         raise ValueError("means: some are NaN or infinite; the encoder has diverged")
     if y is not None and y.shape != (len(z),):
         raise ValueError(f"labels: expected one for each of {len(z)} means, got {list(y.shape)}")
-    whole = y is not None and np.issubdtype(y.dtype, np.integer)
-    if y is not None and whole and classes is not None and not 0 <= y.min() <= y.max() < len(classes):
+    if y is not None and classes is not None and not 0 <= y.min() <= y.max() < len(classes):
         raise ValueError(f"labels: {y.min()} to {y.max()} do not index the {len(classes)} classes")
     return z, y
 
@@ -96,12 +94,12 @@ def named(y: NDArray | None, classes: Sequence[str] | None) -> dict[int, str]:
     if y is None or not np.issubdtype(y.dtype, np.integer):
         return {}
     occurring = np.unique(y).tolist()
-    return {} if len(occurring) > MANY else {k: classes[k] if classes else str(k) for k in occurring}
+    return {} if len(occurring) > MANY else {k: str(classes[k] if classes else k) for k in occurring}
 
 
 def colours(names: dict[int, str]) -> dict[int, Any]:
-    """A colour for every class: by its number while the palette lasts, else along the sequential scale."""
-    if not names or (min(names) >= 0 and max(names) < len(PALETTE)):
+    """A colour for every class: of the palette while it lasts, else along the sequential scale."""
+    if all(0 <= k < len(PALETTE) for k in names):
         return {k: PALETTE[k] for k in names}
     if len(names) <= len(PALETTE):
         return dict(zip(names, PALETTE, strict=False))
@@ -115,83 +113,106 @@ def plane(z: NDArray) -> tuple[NDArray, tuple[str, str]]:
         return z, ("z1", "z2")
     centred = z - z.mean(0)
     variance, directions = np.linalg.eigh(centred.T @ centred / len(z))
-    # eigh leaves the sign open: the largest weight of each component is made positive.
-    top = directions[:, :-3:-1] * np.sign(directions[np.abs(directions).argmax(0), range(z.shape[1])])[:-3:-1]
-    share = variance[:-3:-1].clip(0) / max(variance.sum(), 1e-12)
-    names = [f"principal component {i + 1} ({s:.0%} of variance)" for i, s in enumerate(share)]
-    return centred @ top, (names[0], names[1])
+    first = directions[:, [-1, -2]]
+    # The sign of a component is arbitrary: its largest weight is made positive.
+    first = first * np.sign(first[np.abs(first).argmax(0), [0, 1]])
+    shares = variance[[-1, -2]].clip(0) / max(variance.sum(), 1e-12)
+    names = [f"principal component {i + 1} ({share:.0%} of variance)" for i, share in enumerate(shares)]
+    return centred @ first, (names[0], names[1])
 
 
-def square(points: NDArray, names: tuple[str, str], title: str) -> tuple[Figure, Axes]:
-    """Square axes of one scale around all points."""
-    figure = blank(6.4, 6.2, layout="constrained")
-    axes = quiet(figure.subplots(), grid="both")
-    middle, half = (points.max(0) + points.min(0)) / 2, 0.54 * max(np.ptp(points, 0).max(), 1e-3)
-    axes.set(
-        xlim=(middle[0] - half, middle[0] + half), ylim=(middle[1] - half, middle[1] + half), aspect="equal"
-    )
+def window(points: NDArray, latent: bool) -> tuple[NDArray, NDArray]:
+    """Corners of a square around all points; of latents themselves, never so small that a collapse looks spread."""
+    middle, reach = (points.max(0) + points.min(0)) / 2, 0.54 * np.ptp(points, 0).max()
+    half = max(reach, 1.1 if latent else 0.1)
+    return middle - half, middle + half
+
+
+def square(corners: tuple[NDArray, NDArray], names: tuple[str, str], title: str, beside: float) -> Axes:
+    """Square axes of one scale in a figure with room beside them, in inches."""
+    width, height = LEFT + SIDE + RIGHT + beside, BOTTOM + SIDE + TOP
+    figure = blank(width, height)
+    axes = quiet(figure.add_axes((LEFT / width, BOTTOM / height, SIDE / width, SIDE / height)), grid="both")
+    (left, bottom), (right, top) = corners
+    axes.set(xlim=(left, right), ylim=(bottom, top), aspect="equal", xlabel=names[0], ylabel=names[1])
     axes.spines["bottom"].set_visible(False)
     axes.tick_params(length=0)
-    axes.set(xlabel=names[0], ylabel=names[1])
     axes.set_title(title, fontsize=TITLE)
-    return figure, axes
+    return axes
 
 
 def prior_circles(axes: Axes) -> None:
-    """One, two and three standard deviations of the standard normal, as far as they are in sight."""
+    """One, two and three standard deviations of the standard normal."""
     for radius in (1, 2, 3):
-        axes.add_patch(
-            Circle((0, 0), radius, fill=False, edgecolor=MUTED, linewidth=0.7, alpha=0.5, zorder=1.5)
-        )
+        axes.add_patch(Circle((0, 0), radius, fill=False, edgecolor=MUTED, linewidth=0.7, alpha=0.45))
+    axes.set_title("circles: 1, 2, 3 σ of the standard normal", loc="right", fontsize=SMALL, color=MUTED)
 
 
-def label_classes(
-    axes: Axes, medians: dict[int, NDArray], names: dict[int, str], colour: dict[int, Any]
-) -> None:
-    """Names at the medians if no two would touch, else a legend beside the axes."""
-    width = np.diff(axes.get_xlim())[0]
-    long = max(map(len, names.values()), default=0)
-    room = np.array([0.018 * max(long, 2) + 0.01, 0.04]) * width
-    apart = [np.abs(a - b) for i, a in medians.items() for j, b in medians.items() if i < j]
-    if all((gap > room).any() for gap in apart):
-        for k, place in medians.items():
-            halo = [withStroke(linewidth=3, foreground=PAPER)]
-            axes.text(
-                *place,
-                names[k],
-                ha="center",
-                va="center",
-                color=INK,
-                fontsize=TITLE,
-                weight="bold",
-                path_effects=halo,
-            )
-        return
-    dots = [
-        Line2D([], [], linestyle="", marker="o", markersize=6, color=colour[k], label=names[k]) for k in names
-    ]  # pyright: ignore[reportArgumentType]
-    axes.legend(handles=dots, loc="upper left", bbox_to_anchor=(1, 1), handletextpad=0.1, fontsize=TEXT)
+def scatter(axes: Axes, points: NDArray, y: NDArray | None, names: dict[int, str]) -> None:
+    """The points, coloured by class or by quantity, in an order in which no class lies on top of the others."""
+    order, tint = np.random.default_rng(0).permutation(len(points)), colours(names)
+    size = float(np.clip(6e4 / len(points), 3, 22))
+    style: dict[str, Any] = {"s": size, "alpha": 0.9 if len(points) < 2000 else 0.7, "linewidths": 0}
+    x = points[order].T
+    if y is None:
+        axes.scatter(*x, color=PALETTE[0], **style)
+    elif names:
+        axes.scatter(*x, c=[tint[k] for k in y[order].tolist()], **style)
+    else:
+        colour_bar(axes, axes.scatter(*x, c=y[order], cmap=SEQUENTIAL, **style))
+
+
+def colour_bar(axes: Axes, dots: Any) -> None:
+    """The scale of a quantity, beside the axes."""
+    bar = axes.get_figure(root=True).colorbar(dots, cax=axes.inset_axes((1.02, 0.2, 0.025, 0.6)))  # pyright: ignore
+    bar.solids.set_alpha(1)
+    bar.outline.set_visible(False)
+
+
+def roomy(medians: dict[int, NDArray], names: dict[int, str], span: float) -> bool:
+    """Whether names at the medians would keep clear of each other."""
+    inches = np.array([text_width(list(names.values()), TITLE) + 4, TITLE + 4]) / 72
+    pairs = combinations(medians.values(), 2)
+    return bool(names) and all((np.abs(a - b) > inches * span / SIDE).any() for a, b in pairs)
+
+
+def name_medians(axes: Axes, medians: dict[int, NDArray], names: dict[int, str]) -> None:
+    """Names where the classes are, on a halo that sets them off the points."""
+    style: dict[str, Any] = {
+        "ha": "center",
+        "va": "center",
+        "color": INK,
+        "fontsize": TITLE,
+        "weight": "bold",
+    }
+    for k, (x, y) in medians.items():
+        axes.text(x, y, names[k], path_effects=[withStroke(linewidth=3, foreground=PAPER)], **style)
+
+
+def legend(axes: Axes, names: dict[int, str]) -> None:
+    """Dots and names beside the axes."""
+    tint = colours(names)
+    dots = [Line2D([], [], ls="", marker="o", markersize=6, color=tint[k], label=names[k]) for k in names]
+    axes.legend(handles=dots, loc="upper left", bbox_to_anchor=(1, 1), handletextpad=0.1, borderaxespad=0.2)
+
+
+def legend_width(names: list[str]) -> float:
+    """Inches that the legend takes."""
+    return text_width(names, TEXT) / 72 + 0.4
 
 
 def histogram(z: NDArray, y: NDArray | None, names: dict[int, str], title: str) -> Figure:
     """Densities stacked by class, so that their sum compares with the standard normal's curve."""
     figure = blank(7, 3.8, layout="constrained")
     axes = quiet(figure.subplots())
-    groups, colour = [z[y == k] for k in names] if names else [z], colours(names)
-    tints = [colour[k] for k in names] if names else [PALETTE[0]]
+    groups, tint = [z[y == k] for k in names] or [z], [*colours(names).values()] or [PALETTE[0]]
     bins = int(np.clip(np.sqrt(len(z)), 8, 80))
-    axes.hist(groups, bins, density=True, stacked=True, color=tints, label=list(names.values()) or None)  # pyright: ignore[reportArgumentType]
+    labels = [*names.values()] or ["means"]
+    axes.hist(groups, bins, density=True, stacked=True, color=tint, label=labels)  # pyright: ignore
     x = np.linspace(min(-3, z.min()), max(3, z.max()), 200)
-    axes.plot(
-        x,
-        np.exp(-(x**2) / 2) / np.sqrt(2 * np.pi),
-        color=INK,
-        linewidth=1,
-        linestyle=(0, (4, 3)),
-        label="N(0, 1)",
-    )
+    normal = np.exp(-(x**2) / 2) / np.sqrt(2 * np.pi)
+    axes.plot(x, normal, color=INK, linewidth=1, linestyle=(0, (4, 3)), label="standard normal")
     axes.set(xlabel="z1", ylabel="density")
     axes.set_title(title, fontsize=TITLE)
-    axes.grid(color=FAINT)
-    axes.legend(loc="upper left", bbox_to_anchor=(1, 1), fontsize=SMALL, handlelength=1.4)
+    axes.legend(loc="upper left", bbox_to_anchor=(1, 1), handlelength=1.4)
     return figure

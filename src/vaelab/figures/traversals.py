@@ -54,7 +54,5 @@ def traversals(
     picture = tile(array.reshape(-1, *array.shape[2:]), columns, factor=factor)
     figure, axes = mount(picture, title=title, left=text_width(names, TEXT) + 5, top=10)
     label_rows(axes, centres(rows, height * factor), names)
-    label_columns(
-        axes, centres(columns, width * factor), [signed(z, "+.3g") if z else "0" for z in steps]
-    )
+    label_columns(axes, centres(columns, width * factor), [signed(z, "+.3g") if z else "0" for z in steps])
     return figure

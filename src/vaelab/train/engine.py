@@ -44,7 +44,7 @@ class Progress:
         self.steps += steps
 
     def close(self) -> Row:
-        """The epoch's means."""
+        """The epoch's means; of a pace, the harmonic one."""
         means = {k: v / self.steps for k, v in self.sums.items()}
         self.sums, self.steps = {}, 0
         return means

@@ -44,10 +44,11 @@ class Learner:
 
     def step(self, batch: Tensor, number: int) -> dict[str, Tensor]:
         """Learn from uint8 images [B, C, H, W]; returns scalars to log, still on the device."""
-        batch = batch.to(self.world.device, non_blocking=True)
-        return self._step(batch, torch.tensor(float(number), dtype=self._real, device=self.world.device))
+        lr = self.options.lr * math.prod(schedule(number) for schedule in self.schedules)
+        numbers = torch.tensor([number, lr], dtype=self._real).to(self.world.device, non_blocking=True)
+        return self._step(batch.to(self.world.device, non_blocking=True), *numbers)
 
-    def _update(self, batch: Tensor, number: Tensor) -> dict[str, Tensor]:
+    def _update(self, batch: Tensor, number: Tensor, lr: Tensor) -> dict[str, Tensor]:
         x = self.augment(batch)
         with torch.autocast(x.device.type, torch.bfloat16, enabled=self.options.precision == "bfloat16"):
             terms = self.model(x, samples=self.objective.samples, path=self.objective.path)
@@ -56,7 +57,6 @@ class Learner:
         gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in self.parameters]
         self.world.mean_(gradients)
         norm = clip_(gradients, self.options.clip_norm)
-        lr = self.options.lr * math.prod(schedule(number) for schedule in self.schedules)
         self.adam.step(gradients, lr, number + 1)
         self._average(number)
         for parameter in self.parameters:
