@@ -21,7 +21,7 @@ import vaelab.priors
 from vaelab.data.source import Dataset
 from vaelab.errors import UsageError, listed
 from vaelab.model import VAE
-from vaelab.registry import Part, Size, build, check, check_part, hint, normalise, resolve
+from vaelab.registry import Part, Size, build, check, check_part, defaults, hint, resolve
 from vaelab.train.engine import steps_per_epoch
 from vaelab.train.options import TrainOptions
 from vaelab.train.randomness import seed_of
@@ -54,9 +54,16 @@ class Recipe:
         """A shipped recipe or a file, with `dotted.key=value` overrides; UsageError lists all that is wrong."""
         path = find(name)
         options = _extended(read_yaml(path), path)
+        made = options.pop("made", {})
+        stem = made.get("name", path.stem) if isinstance(made, Mapping) else path.stem
+        return cls(str(stem), options).overridden(overrides)
+
+    def overridden(self, overrides: Iterable[str]) -> "Recipe":
+        """This recipe with `dotted.key=value` overrides."""
+        options = self.options
         for text in _kinds_first(overrides):
             options = merged(options, parse_override(text))
-        return cls(path.parent.name if path.name == "recipe.yaml" else path.stem, options).checked()
+        return Recipe(self.name, options).checked()
 
     @classmethod
     def from_json(cls, text: str) -> "Recipe":
@@ -81,9 +88,8 @@ class Recipe:
     def build_model(self, x_shape: tuple[int, int, int]) -> VAE:
         """A new model for images of a shape, initialised by the recipe's seed."""
         torch.manual_seed(seed_of("init", self.options.get("train", {}).get("seed", 0), 0, 0))
-        model = self.options["model"]
-        given = {"posterior": "gaussian", "prior": "normal", "likelihood": "bernoulli"} | model
-        sizes = {"x_shape": x_shape, "latent_dim": model["latent_dim"]}
+        given = defaults(model_options) | self.options["model"]
+        sizes = {"x_shape": x_shape, "latent_dim": given["latent_dim"]}
         likelihood = build("likelihood", given["likelihood"], "model.likelihood", **sizes)
         out_channels = likelihood.params_per_channel * x_shape[0]
         encoder, decoder = build("backbone", given["backbone"], "model.backbone", out_channels=out_channels, **sizes)

@@ -82,6 +82,11 @@ def options(thing: Callable) -> dict[str, inspect.Parameter]:
     return {k: p for k, p in signature.parameters.items() if p.kind is p.KEYWORD_ONLY}
 
 
+def defaults(thing: Callable) -> dict[str, Any]:
+    """The options that need not be given, with their values."""
+    return {k: p.default for k, p in options(thing).items() if p.default is not p.empty}
+
+
 def role_of(parameter: inspect.Parameter) -> str | None:
     """The role of an option that is itself a part, also where it may be None."""
     candidates = (parameter.annotation, *get_args(parameter.annotation))

@@ -119,6 +119,6 @@ def _unavailable(file: File, directory: Folder, error: Exception) -> UsageError:
     why = "another hash than expected" if isinstance(error, ValueError) else type(error).__name__
     target = places(directory)[0] / file.path
     return UsageError(
-        f"{file.path} is not at {looked}, and downloading {file.url} failed ({why}); get it there and save it as "
-        f"{target}, or point --data-dir or VAELAB_DATA to a folder that has it"
+        f"{file.path} is not at {looked}, and downloading {file.url} failed ({why}); get it there and save "
+        f"it as {target}, or point --data-dir or VAELAB_DATA to a folder that has it"
     )

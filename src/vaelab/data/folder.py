@@ -17,7 +17,7 @@ from vaelab.data.decode import SUFFIXES, decode, image_names
 from vaelab.data.mapped import ArrayWriter, map_array, write_whole
 from vaelab.data.progress import Bar
 from vaelab.data.source import Pool, Source, Split
-from vaelab.errors import UsageError, listed
+from vaelab.errors import UsageError
 from vaelab.registry import Size, register
 
 BATCH = 256  # images decoded ahead of the writing
@@ -90,9 +90,7 @@ class ImageFolder(Source):
                 writer.append(result)
                 kept.append(i)
         if not kept:
-            raise UsageError(
-                listed(skipped, f"none of the images in {root} can be read; give another folder")
-            )
+            raise UsageError(f"{_skipped(root, len(names), skipped)}\nnone is left; correct data.path")
         return {"kept": kept, "skipped": sorted(skipped)}
 
     def _decoded(self, root: Path, names: list[str]) -> Iterator[np.ndarray | str]:
@@ -104,10 +102,8 @@ class ImageFolder(Source):
 
     def _decode(self, path: Path) -> np.ndarray | str:
         image = decode(path, self.channels, self.size)
-        if isinstance(image, str):
-            return image
         try:
-            return self.shape(torch.from_numpy(image)[None])[0].numpy()
+            return image if isinstance(image, str) else self.shape(torch.from_numpy(image)[None])[0].numpy()
         except UsageError as error:
             raise UsageError(f"{path.name}: {error}") from error
 

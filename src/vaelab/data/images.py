@@ -18,7 +18,7 @@ def crop(images: Tensor, side: int) -> Tensor:
             f"crop {side} is larger than images of {height}×{width}; crop at most {min(height, width)}"
         )
     top, left = (height - side) // 2, (width - side) // 2
-    return images[..., top : top + side, left : left + side]
+    return images[..., top : top + side, left : left + side].contiguous()
 
 
 def resize(images: Tensor, side: int) -> Tensor:
@@ -42,7 +42,7 @@ def pad(images: Tensor, pixels: int) -> Tensor:
 
 def threshold(images: Tensor) -> Tensor:
     """255 where x > ½, else 0."""
-    return torch.where(images > 127, 255, 0).to(torch.uint8)
+    return (images > 127).to(torch.uint8) * 255
 
 
 def bernoulli(images: Tensor, random: np.random.RandomState) -> Tensor:

@@ -33,10 +33,10 @@ class ArrayWriter:
 
     def append(self, array: np.ndarray) -> None:
         """One more; UsageError if there is no room for it."""
-        if not self.count:
-            self.shape = array.shape
-            self._header()
         try:
+            if not self.count:
+                self.shape = array.shape
+                self._header()
             self._file.write(np.ascontiguousarray(array).data)
         except OSError as error:
             raise self._failure(error) from error

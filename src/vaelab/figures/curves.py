@@ -30,9 +30,9 @@ class Curve(NamedTuple):
 class Log:
     """The rows of log.jsonl, ready to be read as curves.
 
-    `kind` is "step" or "epoch" (the default), `split` is "train" (the default) or "valid"; other rows are left
-    aside. A row that is logged again, as after a resume, replaces the first. x is in epochs; while there is no epoch
-    row yet, it is in steps (`unit` says which).
+    `kind` is "step" or "epoch" (the default), `split` is "train" (the default) or "valid"; other rows are
+    left aside. A row that is logged again, as after a resume, replaces the first. x is in epochs; while
+    there is no epoch row yet, it is in steps (`unit` says which).
     """
 
     def __init__(self, rows: Sequence[Row]):
@@ -94,9 +94,8 @@ def panel(axes: Axes, log: Log, value: Value, title: str) -> list[Curve]:
     quiet(axes)
     steps = coarse(log.curve("step", "train", value))
     epochs = {split: log.curve("epoch", split, value) for split in COLOURS}
-    axes.plot(
-        *steps, color=TRAIN, zorder=1.5, **({"linewidth": 0.7, "alpha": 0.35} if log.has("epoch") else {})
-    )
+    faint: dict[str, Any] = {"linewidth": 0.7, "alpha": 0.35} if log.has("epoch") else {}
+    axes.plot(*steps, color=TRAIN, zorder=1.5, **faint)
     for split, curve in epochs.items():
         axes.plot(*curve, color=COLOURS[split], **pen(curve))
     drawn = [curve for curve in (*epochs.values(), steps) if len(curve.x)]
@@ -113,19 +112,21 @@ def pen(curve: Curve) -> dict[str, Any]:
 
 
 def across(axes: Axes, log: Log, curves: Sequence[Curve]) -> None:
-    """x from the first to the last point of the curves, one unit to both sides of a lone point; whole numbers."""
+    """x from the first to the last point, one unit to both sides of a lone point; ticks at whole numbers."""
     axes.set_xlabel(log.unit)
     axes.xaxis.set_major_locator(MaxNLocator(7, integer=True, min_n_ticks=1, steps=[1, 2, 5, 10]))
-    if curves:
+    if not curves:
+        axes.set_xticks([])
+    else:
         x = np.concatenate([curve.x for curve in curves])
         pad = 0.025 * np.ptp(x) or 1
         axes.set_xlim(x.min() - pad, x.max() + pad)
 
 
 def upward(axes: Axes, curves: Sequence[Curve], keep: Sequence[float] = ()) -> None:
-    """y-limits that show late training well; early and stray values may leave the panel, and a remark says so.
+    """y-limits that show late training well; early and stray values may leave, and a remark says so.
 
-    Of a long curve, what counts is the bulk of its last nine tenths. `keep` holds values that must stay in sight.
+    Of a long curve, what counts is the bulk of its last nine tenths. Values in `keep` stay in sight.
     """
     if not curves:
         return
@@ -146,7 +147,7 @@ def upward(axes: Axes, curves: Sequence[Curve], keep: Sequence[float] = ()) -> N
 
 
 def bulk(curve: Curve) -> tuple[float, float]:
-    """Lowest and highest value of a short curve; of a long one, 2 % and 98 % quantiles of its last nine tenths."""
+    """Range of a short curve; of a long one, 2 % and 98 % quantiles of its last nine tenths."""
     if len(curve.y) <= FEW // 2:
         return curve.y.min(), curve.y.max()
     low, high = np.quantile(curve.y[curve.x >= curve.x.min() + 0.1 * np.ptp(curve.x)], [0.02, 0.98])

@@ -16,7 +16,7 @@ NOTE = "Left and right: reconstructions of real images. Between them: equal step
 @register("figure", "interpolations")
 @house
 def interpolations(images: ArrayLike, *, title: str = "Interpolations") -> Figure:
-    """One row per pair of images; the ends stand a little apart under a bar, columns name the share of the way.
+    """One row per pair of images; the ends stand apart under a bar, columns name the share of the way.
 
     Args:
         images: [R, S, C, H, W] in [0, 1] with S ≥ 2; the first and last of each row are reconstructions.

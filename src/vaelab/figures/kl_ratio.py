@@ -27,6 +27,7 @@ def kl_ratio(rows: Sequence[Row], *, title: str = "KL share and β") -> Figure:
     if shares:
         top = min(1.0, 1.12 * max(curve.y.max() for curve in shares)) or 1.0
         above.set_ylim(0, top)
+        above.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
         above.yaxis.set_major_formatter(PercentFormatter(1, decimals=0 if top > 0.05 else 1))
     elif any(number(row, "reconstruction") <= 0 for row in log.rows.values()):
         above.texts[0].set_text("not defined: the reconstruction term of this density is negative")
@@ -41,7 +42,8 @@ def kl_ratio(rows: Sequence[Row], *, title: str = "KL share and β") -> Figure:
         remark(below, "not logged")
     for axes in (above, below):
         across(axes, log, [*shares, *([beta] if len(beta.x) else [])])
-    above.set(xlabel="", xticklabels=[])
+    above.set_xlabel("")
+    above.tick_params(labelbottom=False)
     heading(figure, log, title)
     return figure
 

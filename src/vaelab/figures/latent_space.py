@@ -44,8 +44,8 @@ def latent_space(
 ) -> Figure:
     """Points in the plane for D ≥ 2, through PCA for D > 2; a histogram for D = 1.
 
-    Circles (D = 2) and the curve (D = 1) show the standard normal for scale. Classes are named at their medians
-    where the names have room, else in a legend.
+    Circles (D = 2) and the curve (D = 1) show the standard normal for scale. Classes are named at their
+    medians where the names have room, else in a legend.
 
     Args:
         means: [N, D], in units of z.
@@ -122,7 +122,7 @@ def plane(z: NDArray) -> tuple[NDArray, tuple[str, str]]:
 
 
 def window(points: NDArray, latent: bool) -> tuple[NDArray, NDArray]:
-    """Corners of a square around all points; of latents themselves, never so small that a collapse looks spread."""
+    """Corners of a square around all points; of latents, never so small that a collapse looks spread."""
     middle, reach = (points.max(0) + points.min(0)) / 2, 0.54 * np.ptp(points, 0).max()
     half = max(reach, 1.1 if latent else 0.1)
     return middle - half, middle + half
@@ -137,6 +137,7 @@ def square(corners: tuple[NDArray, NDArray], names: tuple[str, str], title: str,
     axes.set(xlim=(left, right), ylim=(bottom, top), aspect="equal", xlabel=names[0], ylabel=names[1])
     axes.spines["bottom"].set_visible(False)
     axes.tick_params(length=0)
+    axes.locator_params(nbins=6)
     axes.set_title(title, fontsize=TITLE)
     return axes
 
@@ -149,7 +150,7 @@ def prior_circles(axes: Axes) -> None:
 
 
 def scatter(axes: Axes, points: NDArray, y: NDArray | None, names: dict[int, str]) -> None:
-    """The points, coloured by class or by quantity, in an order in which no class lies on top of the others."""
+    """The points, coloured by class or by quantity, in an order in which no class lies on top."""
     order, tint = np.random.default_rng(0).permutation(len(points)), colours(names)
     size = float(np.clip(6e4 / len(points), 3, 22))
     style: dict[str, Any] = {"s": size, "alpha": 0.9 if len(points) < 2000 else 0.7, "linewidths": 0}
@@ -165,7 +166,7 @@ def scatter(axes: Axes, points: NDArray, y: NDArray | None, names: dict[int, str
 def colour_bar(axes: Axes, dots: Any) -> None:
     """The scale of a quantity, beside the axes."""
     bar = axes.get_figure(root=True).colorbar(dots, cax=axes.inset_axes((1.02, 0.2, 0.025, 0.6)))  # pyright: ignore
-    bar.solids.set_alpha(1)
+    bar.solids.set_alpha(1)  # pyright: ignore[reportOptionalMemberAccess]
     bar.outline.set_visible(False)
 
 
@@ -204,6 +205,7 @@ def legend_width(names: list[str]) -> float:
 def histogram(z: NDArray, y: NDArray | None, names: dict[int, str], title: str) -> Figure:
     """Densities stacked by class, so that their sum compares with the standard normal's curve."""
     figure = blank(7, 3.8, layout="constrained")
+    figure.get_layout_engine().set(w_pad=0.12, h_pad=0.1)  # pyright: ignore
     axes = quiet(figure.subplots())
     groups, tint = [z[y == k] for k in names] or [z], [*colours(names).values()] or [PALETTE[0]]
     bins = int(np.clip(np.sqrt(len(z)), 8, 80))

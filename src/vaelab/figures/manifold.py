@@ -17,7 +17,7 @@ def manifold(
     """A seamless grid of images whose centres lie at z1, z2 = −extent … extent in equal steps.
 
     Args:
-        images: [side · side, C, H, W] in [0, 1], row by row; z2 falls from the top row to the bottom, z1 grows from left
+        images: [side · side, C, H, W] in [0, 1], row by row; z2 falls from top to bottom, z1 grows from left
             to right.
         side: images per row and per column.
         extent: z of the outermost images, in units of z.

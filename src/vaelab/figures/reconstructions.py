@@ -52,8 +52,9 @@ def reconstructions(
 
 def pair(above: np.ndarray, below: np.ndarray, columns: int, factor: int) -> np.ndarray:
     """One row of originals over one row of reconstructions, white where the last row has no more images."""
-    missing = np.ones((columns - len(above), *above.shape[1:]), above.dtype)
-    return tile(np.concatenate([above, missing, below, missing]), columns, factor=factor, gap=GAP)
+    band = tile(np.concatenate([above, below]), len(above), factor=factor)
+    missing = (columns - len(above)) * (above.shape[-1] * factor + GAP)
+    return np.pad(band, ((0, 0), (0, missing), (0, 0)), constant_values=255)
 
 
 def balanced(n: int, _: int, height: int, width: int) -> int:

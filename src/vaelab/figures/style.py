@@ -15,8 +15,8 @@ from matplotlib.textpath import TextPath
 
 INK, MUTED, FAINT, PAPER = "#22272e", "#6b7480", "#dfe3e8", "#ffffff"
 TRAIN, VALID, ACCENT = "#0072b2", "#d55e00", "#009e73"
-# Okabe and Ito (2008) with a darker yellow, then indigo and wine of Tol (2021), and grey: told apart by colour-blind
-# readers too.
+# Okabe and Ito (2008) with a darker yellow, then indigo and wine of Tol (2021), and grey: told apart by
+# colour-blind readers too.
 PALETTE = (
     *("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9"),
     *("#d55e00", "#332288", "#c4b000", "#882255", "#8a8f98"),

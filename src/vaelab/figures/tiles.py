@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from vaelab.figures.style import DPI, INK, MUTED, SMALL, TEXT, TITLE, blank, text_width
 
 GAP = 2  # pixels between neighbours
+SEAM = (104, 130, 160)  # their slate blue: no stroke or ground of a grey image runs into it
 WIDE, TALL, CELL = (
     1300,
     2400,
@@ -43,7 +44,7 @@ def tile(images: ArrayLike, columns: int, *, factor: int = 1, gap: int = GAP) ->
     """Images [N, C, H, W] in [0, 1] as one RGB picture [height, width, 3].
 
     Image i lies in row i // columns and column i % columns, every pixel of it enlarged to `factor` ×
-    `factor`; neighbours are `gap` white pixels apart, and cells without an image stay white.
+    `factor`; neighbours are `gap` slate pixels apart, and cells without an image stay white.
     """
     array = as_images(images)
     n, _, height, width = array.shape
@@ -54,6 +55,7 @@ def tile(images: ArrayLike, columns: int, *, factor: int = 1, gap: int = GAP) ->
     rows, h, w = -(-n // columns), height * factor + gap, width * factor + gap
     cells = np.full((rows * columns, h, w, 3), 255, np.uint8)
     pixels = np.rint(array.transpose(0, 2, 3, 1) * 255).astype(np.uint8)
+    cells[:n] = SEAM
     cells[:n, : h - gap, : w - gap] = pixels.repeat(factor, axis=1).repeat(factor, axis=2)
     picture = cells.reshape(rows, columns, h, w, 3).swapaxes(1, 2).reshape(rows * h, columns * w, 3)
     return picture[: rows * h - gap, : columns * w - gap]
@@ -85,8 +87,8 @@ def mount(
 ) -> tuple[Figure, Axes]:
     """A figure that shows the picture pixel for pixel, with the title above and room in points for labels.
 
-    Data coordinates are the picture's pixels unless `extent` gives others. Wide pictures get a higher resolution,
-    so that the text keeps its size relative to them.
+    Data coordinates are the picture's pixels unless `extent` gives others. Wide pictures get a higher
+    resolution, so that the text keeps its size relative to them.
     """
     height, width = picture.shape[:2]
     dpi = DPI * max(1.0, width / 1500)

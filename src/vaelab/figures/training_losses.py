@@ -23,8 +23,9 @@ def training_losses(rows: Sequence[Row], *, title: str = "Training") -> Figure:
     """Three panels over the epochs, in nats per image; the best validation epoch is marked in the first.
 
     Args:
-        rows: the rows of log.jsonl (see `Log`): training rows by step and by epoch, whose loss is the objective, and
-            validation rows, whose loss is −ELBO at β = 1. Missing keys and non-finite values are left out.
+        rows: the rows of log.jsonl (see `Log`): training rows by step and by epoch, whose loss is the
+            objective, and validation rows, whose loss is −ELBO at β = 1. Missing and non-finite values are
+            left out.
         title: what stands above.
     """
     log = Log(rows)

@@ -82,6 +82,8 @@ def train(
     learner, progress = Learner(model, objective, data.augment, options, world), Progress()
     if (folder / "last.pt").exists():
         state = read_state(folder / "last.pt", world.device)
+        if state.get("fingerprint") != (metadata or {}).get("fingerprint"):
+            raise UsageError(f"{folder / 'last.pt'} belongs to another recipe; move it away or choose another --run")
         learner.load(state["learner"])
         progress = Progress(**state["progress"])
     images, held_out = resident(data.train.images, world.device), resident(data.valid.images, world.device)
@@ -106,7 +108,9 @@ def train(
 
     def save() -> None:
         if world.is_main:
-            save_state(folder / "last.pt", {"learner": learner.state(), "progress": asdict(progress)})
+            fingerprint = (metadata or {}).get("fingerprint")
+            state = {"learner": learner.state(), "progress": asdict(progress), "fingerprint": fingerprint}
+            save_state(folder / "last.pt", state)
 
     with closing(Log(folder / "log.jsonl", silent=not world.is_main, quiet=quiet)) as log, Interrupt() as interrupt:
         log.begin(progress.step, options.steps, math.ceil(options.steps / per_epoch))

@@ -1,14 +1,17 @@
 """Who we are among the processes of this run, and the few things processes do together."""
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
 
 from vaelab.errors import UsageError
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -63,6 +66,27 @@ class World:
     def mean(self, values: dict[str, float]) -> dict[str, float]:
         """Means of scalars over the processes."""
         return {k: v / self.size for k, v in self.sum(values).items()}
+
+    def share(self, text: str) -> str:
+        """The first process's text."""
+        box = [text]
+        if self.size > 1:
+            dist.broadcast_object_list(box, 0)
+        return box[0]
+
+    def one_by_one(self, act: Callable[[], T]) -> T:
+        """What `act` returns; the first process acts before the others, which then find its files."""
+        if self.is_main:
+            result = act()
+            self.meet()
+            return result
+        self.meet()
+        return act()
+
+    def meet(self) -> None:
+        """Wait for all processes."""
+        if self.size > 1:
+            dist.barrier()
 
     def any(self, flag: bool) -> bool:
         """Whether the flag is up in any process."""

@@ -1,0 +1,68 @@
+"""Images in and out of files: numbered PNGs as other tools read them, grids as people do."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps, UnidentifiedImageError
+from torch import Tensor
+
+from vaelab.errors import UsageError
+from vaelab.figures.generated_samples import generated_samples
+from vaelab.figures.reconstructions import reconstructions as pairs
+from vaelab.figures.style import save
+from vaelab.metrics.batches import batches
+from vaelab.model import VAE
+
+
+@torch.no_grad()
+def samples(model: VAE, n: int, seed: int) -> Tensor:
+    """n mean images of z ~ p(z), [n, C, H, W] in [0, 1]."""
+    torch.manual_seed(seed)
+    return torch.cat([model.generate(len(part)).cpu() for part in torch.arange(n).split(500)])
+
+
+@torch.no_grad()
+def reconstructions(model: VAE, images: Tensor) -> Tensor:
+    """uint8 images [N, C, H, W] -> their reconstructions in [0, 1]."""
+    return torch.cat([model.reconstruct(x).cpu() for x in batches(model, images, 500)])
+
+
+def write_images(images: Tensor, folder: Path) -> int:
+    """Images [N, C, H, W] in [0, 1] as 00000.png, 00001.png, …, rounded to 8 bits; returns N."""
+    folder.mkdir(parents=True, exist_ok=True)
+    if any(folder.iterdir()):
+        raise UsageError(f"{folder} is not empty; choose a new folder, so that no images mix")
+    pixels = (images.clamp(0, 1) * 255).round().byte().movedim(1, -1).numpy()
+    for i, image in enumerate(pixels):
+        Image.fromarray(image.squeeze(-1) if image.shape[-1] == 1 else image).save(folder / f"{i:05d}.png")
+    return len(pixels)
+
+
+def write_grid(images: Tensor, path: Path) -> Path:
+    """Samples as one picture."""
+    return save(generated_samples(images), path)
+
+
+def write_pairs(originals: Tensor, back: Tensor, path: Path) -> Path:
+    """uint8 originals above their reconstructions, as one picture."""
+    return save(pairs(originals.float() / 255, back), path)
+
+
+def read_images(paths: Sequence[Path], shape: tuple[int, int, int], fit: bool) -> Tensor:
+    """Image files as uint8 [N, C, H, W] of the model's shape; with `fit`, cropped and resized to it."""
+    channels, height, width = shape
+    arrays = []
+    for path in paths:
+        try:
+            image = Image.open(path).convert("L" if channels == 1 else "RGB")
+        except (OSError, UnidentifiedImageError) as error:
+            raise UsageError(f"cannot read the image {path}; name a PNG, JPEG or other image file") from error
+        if image.size != (width, height):
+            if not fit:
+                size = f"{image.size[0]}×{image.size[1]}"
+                raise UsageError(f"{path} is {size}, the model takes {width}×{height}; add --fit to crop and resize it")
+            image = ImageOps.fit(image, (width, height), Image.Resampling.LANCZOS)
+        arrays.append(np.asarray(image).reshape(height, width, channels))
+    return torch.from_numpy(np.stack(arrays)).movedim(-1, 1).contiguous()

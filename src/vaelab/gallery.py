@@ -1,0 +1,116 @@
+"""The figures that a model and its data allow: gathers their arrays, through the model's public methods only."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from vaelab.data.source import Dataset
+from vaelab.distributions import kl_per_dimension
+from vaelab.errors import UsageError
+from vaelab.figures.generated_samples import generated_samples
+from vaelab.figures.interpolations import interpolations
+from vaelab.figures.kl_ratio import kl_ratio
+from vaelab.figures.latent_space import latent_space
+from vaelab.figures.manifold import manifold
+from vaelab.figures.reconstructions import reconstructions
+from vaelab.figures.style import save
+from vaelab.figures.training_losses import training_losses
+from vaelab.figures.traversals import traversals
+from vaelab.metrics.batches import batches
+from vaelab.model import VAE
+from vaelab.registry import hint
+
+SEED = 0  # every drawing of a model shows the same noise
+SHOWN = {"reconstructions": 20, "samples": 64, "latents": 5000, "dimensions": 10, "pairs": 8, "side": 20}
+
+
+@torch.no_grad()
+def samples(model: VAE, title: str = "Generated samples") -> Figure:
+    """Mean images of z ~ p(z)."""
+    torch.manual_seed(SEED)
+    return generated_samples(model.generate(SHOWN["samples"]).cpu(), title=title)
+
+
+@torch.no_grad()
+def pairs(model: VAE, images: Tensor, title: str = "Reconstructions") -> Figure:
+    """The first images of a split above their reconstructions."""
+    x = next(batches(model, images, SHOWN["reconstructions"]))
+    return reconstructions(x.cpu(), model.reconstruct(x).cpu(), title=title)
+
+
+@torch.no_grad()
+def latents(model: VAE, data: Dataset) -> Figure:
+    """Posterior means of test images, by class."""
+    shown = data.test[: SHOWN["latents"]]
+    means = torch.cat([model.q_z(x).mean.cpu() for x in batches(model, shown.images)])
+    return latent_space(means, shown.labels, data.classes)
+
+
+@torch.no_grad()
+def plane(model: VAE) -> Figure:
+    """Images decoded over a grid in a two-dimensional latent."""
+    side, extent = SHOWN["side"], 2.5
+    z1, z2 = torch.linspace(-extent, extent, side), torch.linspace(extent, -extent, side)
+    grid = torch.stack(torch.meshgrid(z1, z2, indexing="xy"), -1).flatten(0, 1)
+    return manifold(_decoded(model, grid), side, extent=extent)
+
+
+@torch.no_grad()
+def walks(model: VAE, images: Tensor) -> Figure:
+    """One image's latent, with one dimension moved at a time: those of the largest KL, or of the largest spread."""
+    x = next(batches(model, images))
+    q = model.q_z(x)
+    kl = kl_per_dimension(q, model.p_z())
+    ranked = (q.mean.var(0) if kl is None else kl.mean(0)).argsort(descending=True)[: SHOWN["dimensions"]]
+    values = torch.linspace(-3, 3, 11)
+    z = q.mean[0].cpu().repeat(len(ranked), len(values), 1)
+    for row, dimension in enumerate(ranked.tolist()):
+        z[row, :, dimension] = values
+    nats = None if kl is None else kl.mean(0)[ranked].cpu()
+    return traversals(_decoded(model, z), values, ranked.tolist(), nats)
+
+
+@torch.no_grad()
+def paths(model: VAE, images: Tensor) -> Figure:
+    """Straight lines between the latents of pairs of images."""
+    x = next(batches(model, images, 2 * SHOWN["pairs"]))
+    means = model.q_z(x).mean.cpu()
+    start, end = means[: len(means) // 2, None], means[len(means) // 2 : len(means) // 2 * 2, None]
+    return interpolations(_decoded(model, torch.lerp(start, end, torch.linspace(0, 1, 11)[:, None])))
+
+
+def figures(model: VAE, data: Dataset, rows: list[dict[str, Any]]) -> dict[str, Callable[[], Figure]]:
+    """Every figure that this model, data and log allow, by name."""
+    latent_dim = model.p_z().event_shape[0]
+    images = data.test.images
+    allowed: dict[str, Callable[[], Figure]] = {}
+    if rows:
+        allowed |= {"training_losses": lambda: training_losses(rows), "kl_ratio": lambda: kl_ratio(rows)}
+    allowed |= {"generated_samples": lambda: samples(model), "reconstructions": lambda: pairs(model, images)}
+    allowed |= {"latent_space": lambda: latents(model, data), "traversals": lambda: walks(model, images)}
+    if len(images) > 1:
+        allowed["interpolations"] = lambda: paths(model, images)
+    if latent_dim == 2:
+        allowed["manifold"] = lambda: plane(model)
+    return allowed
+
+
+def draw(allowed: Mapping[str, Callable[[], Figure]], folder: Path, only: Iterable[str] = ()) -> Iterator[Path]:
+    """Draw all allowed figures, or those asked for, as PNG files in a folder."""
+    chosen = list(only) or list(allowed)
+    for name in chosen:
+        if name not in allowed:
+            raise UsageError(f"figure {name!r} cannot be drawn of this run; {hint(name, list(allowed))}")
+    for name in chosen:
+        yield save(allowed[name](), folder / f"{name}.png")
+
+
+def _decoded(model: VAE, z: Tensor) -> Tensor:
+    """Mean images of latents [..., D]."""
+    device = next(model.parameters()).device
+    parts = [model.p_x(part.to(device)).mean.cpu() for part in z.flatten(0, -2).split(1000)]
+    return torch.cat(parts).unflatten(0, z.shape[:-1])

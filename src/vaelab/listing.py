@@ -1,0 +1,107 @@
+"""Tables for people: parts, recipes, data sets and metrics, on the terminal or as Markdown."""
+
+import inspect
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, get_args
+
+from rich.console import Console
+from rich.table import Table
+
+import vaelab.figures
+import vaelab.recipe  # registers all parts
+from vaelab.errors import UsageError
+from vaelab.figures.generated_samples import generated_samples
+from vaelab.figures.style import save
+from vaelab.recipe import Recipe, merged, parse_override, shipped_names
+from vaelab.registry import build, hint, names, options, part, role_of, roles
+
+UNITS = {"elbo": "nats", "log_px": "nats", "kl": "nats", "iwae": "nats", "bits_per_dim": "bits", "psnr": "dB"}
+
+
+def show_parts(role: str | None, markdown: bool) -> None:
+    """The parts of one role, or of all; recipes are listed like a role."""
+    known = ["recipes", *roles()]
+    role = {"recipe": "recipes"}.get(role or "", role)
+    if role is not None and role not in known:
+        raise UsageError(f"no role {role!r}; {hint(role, known)}")
+    for name in [role] if role else known:
+        rows = _recipe_rows() if name == "recipes" else [_part_row(name, kind) for kind in names(name)]
+        columns = ["name", "data", "epochs", "what"] if name == "recipes" else ["kind", "options", "what"]
+        _print(name, columns, rows, markdown)
+
+
+def show_data(name: str, overrides: Sequence[str], directory: Path | None, out: Path | None) -> None:
+    """Load a set and tell what is in it."""
+    chosen: dict[str, Any] = {"kind": name}
+    for text in overrides:
+        chosen = merged(chosen, parse_override(text))
+    data = build("data", chosen, "data").load(directory)
+    splits = {split: getattr(data, split) for split in ("train", "valid", "test")}
+    rows = [[split, f"{len(s):,}", " × ".join(map(str, s.images.shape[1:])), _classes(s)] for split, s in splits.items()]
+    _print(name, ["split", "images", "shape", "classes"], rows, False)
+    if out:
+        print(save(generated_samples(data.train.images[:64].float() / 255, title=f"{name}: training images"), out))
+
+
+def show_metrics(report: dict[str, Any]) -> None:
+    """The table of an evaluation, what the recipe expected, and what one must know."""
+    rows = []
+    for name, result in report["metrics"].items():
+        for key, value in result["values"].items():
+            if not key.endswith("_error"):
+                error = result["values"].get(f"{key}_error")
+                shown = f"{value:.4g}" if isinstance(value, float) and abs(value) < 1 else f"{value:,.2f}"
+                spread = f"± {error:.2f}" if error is not None else ""
+                rows.append([name, key, shown if isinstance(value, float) else str(value), spread, UNITS.get(key, "")])
+    _print(f"{report['run']}: {report['images']:,} {report['split']} images", ["metric", "name", "value", "", "unit"], rows, False)
+    for verdict in report["expected"]:
+        bar = ", ".join(f"{k} {v}" for k, v in verdict.items() if k not in ("name", "reached", "met"))
+        print(f"{'reached' if verdict['met'] else 'MISSED'}: {verdict['name']} {verdict['reached']:.2f} ({bar})")
+    for note in report["notes"]:
+        print(f"note: {note}")
+
+
+def _print(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], markdown: bool) -> None:
+    if markdown:
+        lines = [f"### {title}\n", " | ".join(["", *columns, ""]).strip(), "|".join(["", *["---"] * len(columns), ""])]
+        cells = [[cell.replace("|", "\\|").replace("\n", " ") for cell in row] for row in rows]
+        print("\n".join(lines + [" | ".join(["", *row, ""]).strip() for row in cells]) + "\n")
+        return
+    table = Table(*columns, title=title, title_justify="left", title_style="bold", box=None, pad_edge=False, header_style="dim")
+    for row in rows:
+        table.add_row(*row)
+    Console().print(table, "")
+
+
+def _part_row(role: str, kind: str) -> list[str]:
+    thing = part(role, kind)
+    first = (inspect.getdoc(thing) or "").partition("\n")[0]
+    return [kind, ", ".join(_option(k, p) for k, p in options(thing).items()), first]
+
+
+def _option(name: str, parameter: inspect.Parameter) -> str:
+    """`width=400`, `path` where it must be given, `fit=fixed|learnable|optimal` where there is a choice."""
+    annotation, default = parameter.annotation, parameter.default
+    if get_args(annotation) and "Literal" in str(annotation) and role_of(parameter) is None:
+        others = [str(v) for v in get_args(annotation) if v != default and isinstance(v, str)]
+        return f"{name}={'|'.join([str(default), *others])}"
+    if default is parameter.empty:
+        return name
+    value = getattr(default, "value", default)
+    return f"{name}={list(value) if isinstance(value, tuple) else value}"
+
+
+def _recipe_rows() -> list[list[str]]:
+    rows = []
+    for name in shipped_names():
+        recipe = Recipe.read(name)
+        paper, run = recipe.options.get("paper", {}), recipe.options["train"]
+        data = recipe.options["data"]
+        length = run.get("epochs") or f"{run['steps']} steps"
+        rows.append([name, data if isinstance(data, str) else data["kind"], str(length), str(paper.get("title", ""))])
+    return rows
+
+
+def _classes(split: Any) -> str:
+    return "–" if split.labels is None else str(len(split.labels.unique()))

@@ -1,0 +1,246 @@
+"""A run is a folder: this file makes one, trains it, and opens it again."""
+
+import hashlib
+import json
+import math
+import shlex
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from vaelab import gallery
+from vaelab.data.source import Dataset, Split
+from vaelab.errors import UsageError, listed
+from vaelab.figures.style import save
+from vaelab.metrics.likelihood import is_mass
+from vaelab.model import VAE
+from vaelab.recipe import Recipe, find, read_yaml
+from vaelab.registry import build, check_part, defaults, hint, part
+from vaelab.train import engine
+from vaelab.train.checkpoint import read_model, write_whole
+from vaelab.train.log import read_rows
+from vaelab.train.world import World, pick_device
+
+LENGTHS = ("steps", "epochs", "patience", "log_steps", "log_epochs", "save_every", "draw_every")
+METRICS = ("likelihood", "active_units", "reconstruction")
+SPLITS = ("train", "valid", "test")
+
+
+def train(
+    recipe: str,
+    *overrides: str,
+    run: str | Path | None = None,
+    data_dir: str | Path | None = None,
+    device: str = "auto",
+    resume: bool = False,
+    quiet: bool = False,
+) -> Path:
+    """Train a recipe, with `key=value` overrides, into a run folder, which is returned.
+
+    With `resume`, carry on with the folder `run`, or the newest one of the recipe, from its last checkpoint.
+    """
+    world = World.join(device)
+    if resume:
+        folder, wanted = _resumed(recipe, overrides, run)
+    else:
+        wanted = Recipe.read(recipe, overrides)
+        folder = Path(world.share(str(run or Path("runs") / f"{wanted.name}-{time.strftime('%Y%m%d-%H%M%S')}")))
+        if (folder / "recipe.yaml").exists():
+            raise UsageError(f"{folder} holds a run already; add --resume to carry on, or choose another --run")
+    world.meet()  # all have looked before one writes
+    data = world.one_by_one(lambda: wanted.load_data(data_dir))
+    objective, options = wanted.build_training(data, world.size)
+    model = wanted.build_model(data.x_shape)
+    if world.is_main:
+        _write_recipe(folder / "recipe.yaml", wanted, data_dir)
+    metadata = {"recipe": wanted.to_json(), "x_shape": json.dumps(data.x_shape), "fingerprint": _fingerprint(wanted)}
+    for epoch in engine.train(model, objective, data, options, folder, device=device, metadata=metadata, quiet=quiet):
+        if world.is_main and options.draw_every and epoch.number % options.draw_every == 0:
+            _draw_progress(epoch, data, folder)
+    return folder
+
+
+def load(run: str | Path, device: str = "cpu") -> VAE:
+    """The trained model of a run, in eval mode; needs the folder's `model.safetensors` alone."""
+    return restore(run, device)[0]
+
+
+def evaluate(
+    run: str | Path,
+    *,
+    metrics: Iterable[str] = METRICS,
+    split: str = "test",
+    data_dir: str | Path | None = None,
+    device: str = "auto",
+    **options: dict[str, Any],
+) -> dict[str, Any]:
+    """Measure a trained model and write the numbers, each with its protocol, to the folder's `metrics.json`.
+
+    Metrics have options, given by name: `likelihood={"samples": 1000}`.
+    """
+    chosen = {name: {"kind": name, **options.get(name, {})} for name in metrics}
+    problems = [p for name, value in chosen.items() for p in check_part("metric", value, name)]
+    if split not in SPLITS:
+        problems.append(f"unknown split {split!r}; {hint(split, list(SPLITS))}")
+    if problems:
+        raise UsageError(listed(problems, "this evaluation has these problems"))
+    model, recipe, data = open_run(run, data_dir, device)
+    images: Split = getattr(data, split)
+    results = {}
+    for name, value in chosen.items():
+        began = time.perf_counter()
+        values = build("metric", value, model=model, split=images)
+        seconds = round(time.perf_counter() - began, 2)
+        results[name] = {"values": values, "protocol": defaults(part("metric", name)) | value, "seconds": seconds}
+    report = {
+        "run": folder_of(run).name,
+        "split": split,
+        "images": len(images),
+        "metrics": results,
+        "expected": verdicts(recipe, folder_of(run), results),
+        "notes": notes(model, data),
+        "versions": versions(),
+    }
+    text = json.dumps(report, indent=2).replace("NaN", "null")
+    write_whole(folder_of(run) / "metrics.json", lambda file: file.write_text(text + "\n") and None)
+    return report
+
+
+def draw(
+    run: str | Path, *only: str, data_dir: str | Path | None = None, device: str = "auto"
+) -> Iterator[Path]:
+    """Draw the figures that a run allows, or those named, into its folder; yields their paths."""
+    model, _, data = open_run(run, data_dir, device)
+    folder = folder_of(run)
+    yield from gallery.draw(gallery.figures(model, data, read_rows(folder / "log.jsonl")), folder / "figures", only)
+
+
+def open_run(run: str | Path, data_dir: str | Path | None, device: str) -> tuple[VAE, Recipe, Dataset]:
+    """Model, recipe and data of a trained run; the data from where it was when the run was trained, unless told."""
+    model, recipe, x_shape = restore(run, device)
+    data = recipe.load_data(data_dir or _made(run).get("data_dir"))
+    if data.x_shape != x_shape:
+        raise UsageError(f"the images are {data.x_shape}, the model was trained on {x_shape}; name its own data")
+    return model, recipe, data
+
+
+def restore(run: str | Path, device: str = "cpu") -> tuple[VAE, Recipe, tuple[int, int, int]]:
+    """Model in eval mode, recipe and image shape, from the model file alone."""
+    path = Path(run)
+    tensors, metadata = read_model(path if path.suffix == ".safetensors" else path / "model.safetensors")
+    if not {"recipe", "x_shape"} <= set(metadata):
+        raise UsageError(f"{path} was not written by vaelab: it has no recipe in its metadata; name a vaelab run")
+    recipe, x_shape = Recipe.from_json(metadata["recipe"]), tuple(json.loads(metadata["x_shape"]))
+    model = recipe.build_model(x_shape)
+    try:
+        model.load_state_dict(tensors)
+    except RuntimeError as error:
+        raise UsageError(f"the weights in {path} do not fit the recipe in it; restore the file or train again") from error
+    return model.to(pick_device(device)).eval().requires_grad_(False), recipe, x_shape
+
+
+def notes(model: VAE, data: Dataset) -> list[str]:
+    """What a reader of the numbers must know."""
+    if getattr(model.likelihood, "binary", False) and not data.binary:
+        return [
+            "Bernoulli on grey images: log_px is a cross-entropy, so elbo, iwae and bits_per_dim are no log-likelihoods; "
+            "set data.binarise or model.likelihood=continuous_bernoulli for ones"
+        ]
+    if not is_mass(model):
+        return ["log_px is a density of images in [0, 1]; bits_per_dim counts it times a step of 1/256 per pixel"]
+    return []
+
+
+def verdicts(recipe: Recipe, folder: Path, results: dict[str, Any]) -> list[dict[str, Any]]:
+    """What the recipe expects, beside what was reached: of the metrics and of the last epoch, as `train_loss`."""
+    reached = {k: v for result in results.values() for k, v in result["values"].items()}
+    for row in read_rows(folder / "log.jsonl"):
+        if row["kind"] == "epoch":
+            reached |= {f"{row['split']}_{k}": row[k] for k in ("loss", "reconstruction", "kl")}
+    wanted = recipe.options.get("expect", {})
+    return [
+        {"name": name, **bar, "reached": reached[name], "met": _met(reached[name], **bar)}
+        for name, bar in wanted.items()
+        if reached.get(name) is not None
+    ]
+
+
+def versions() -> dict[str, str]:
+    """What made the numbers."""
+    return {name: version(name) for name in ("vaelab", "torch", "numpy")}
+
+
+def _met(
+    reached: float,
+    at_most: float = math.inf,
+    at_least: float = -math.inf,
+    value: float | None = None,
+    tolerance: float = 0.0,
+    **_: Any,
+) -> bool:
+    near = value is None or abs(reached - value) <= tolerance
+    return at_least <= reached <= at_most and near
+
+
+def folder_of(run: str | Path) -> Path:
+    """The folder of a run, also where its model file is named."""
+    return Path(run).parent if Path(run).suffix == ".safetensors" else Path(run)
+
+
+def _made(run: str | Path) -> dict[str, Any]:
+    path = folder_of(run) / "recipe.yaml"
+    return read_yaml(path).get("made", {}) if path.is_file() else {}
+
+
+def _resumed(recipe: str, overrides: tuple[str, ...], run: str | Path | None) -> tuple[Path, Recipe]:
+    """The folder to carry on with, and its own recipe with the overrides; only lengths may change."""
+    path = Path(recipe)
+    folder = Path(run) if run else path if (path / "recipe.yaml").is_file() else _newest(recipe)
+    if not (folder / "recipe.yaml").is_file():
+        raise UsageError(f"nothing to resume: {folder} holds no run; leave out --resume to start one there")
+    stored = Recipe.read(str(folder))
+    if path != folder and (asked := find(recipe).stem) != stored.name:
+        raise UsageError(f"{folder} holds a run of {stored.name!r}, not of {asked!r}; name that recipe or another --run")
+    wanted = Recipe(stored.name, stored.options | {}).overridden(overrides)
+    if _fingerprint(wanted) != _fingerprint(stored):
+        raise UsageError(
+            f"{folder} was trained with another recipe; a resumed run may change only train.{', train.'.join(LENGTHS)}; "
+            "leave out --resume and start a new run"
+        )
+    return folder, wanted
+
+
+def _newest(recipe: str) -> Path:
+    runs = sorted(Path("runs").glob(f"{find(recipe).stem}-*/recipe.yaml"), key=lambda path: path.stat().st_mtime)
+    if not runs:
+        raise UsageError(f"nothing to resume: no run of {recipe!r} in runs/; name it with --run, or leave out --resume")
+    return runs[-1].parent
+
+
+def _fingerprint(recipe: Recipe) -> str:
+    """A hash of all that decides the weights, so that a checkpoint meets its own recipe again."""
+    kept = {k: v for k, v in recipe.options.items() if k in ("data", "model", "objective")}
+    kept["train"] = {k: v for k, v in recipe.options["train"].items() if k not in LENGTHS}
+    return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()
+
+
+def _write_recipe(path: Path, recipe: Recipe, data_dir: str | Path | None) -> None:
+    """The resolved recipe, and how it was made."""
+    made = {"name": recipe.name, "command": shlex.join(["vaelab", *sys.argv[1:]]), "versions": versions()}
+    if data_dir:
+        made["data_dir"] = str(Path(data_dir).resolve())
+    text = yaml.safe_dump(recipe.options | {"made": made}, sort_keys=False, allow_unicode=True)
+    write_whole(path, lambda file: file.write_text(text) and None)
+
+
+def _draw_progress(epoch: engine.Epoch, data: Dataset, folder: Path) -> None:
+    """Samples and reconstructions of an epoch."""
+    at = f"after epoch {epoch.number}"
+    stem = folder / "figures" / f"epoch_{epoch.number:04d}"
+    save(gallery.samples(epoch.model, f"Samples {at}"), Path(f"{stem}_samples.png"))
+    save(gallery.pairs(epoch.model, data.valid.images, f"Reconstructions {at}"), Path(f"{stem}_reconstructions.png"))

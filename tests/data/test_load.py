@@ -1,0 +1,53 @@
+"""The door to all sets: names, options, and what importing costs."""
+
+import subprocess
+import sys
+
+import pytest
+
+from vaelab import registry
+from vaelab.data import load
+from vaelab.errors import UsageError
+
+
+def test_every_set_of_the_first_issue_is_registered():
+    named = {"digits", "shapes", "mnist", "fashion_mnist", "static_mnist", "freyfaces", "folder"}
+    assert named <= set(registry.names("data"))
+
+
+@pytest.mark.parametrize("name", registry.names("data"))
+def test_every_set_takes_the_common_options_and_knows_its_name(name):
+    source = registry.part("data", name)
+    common = {"crop", "resize", "pad", "binarise", "flip", "train_size", "valid_size", "test_size", "seed"}
+    assert common <= set(registry.options(source))
+    assert source.name == name
+
+
+@pytest.mark.parametrize(
+    "name, options, said",
+    [
+        ("mnits", {}, "did you mean 'mnist'"),
+        ("digits", {"resise": 16}, "did you mean 'resize'"),
+        ("digits", {"resize": -1}, "data.resize: expected greater than 0"),
+        ("digits", {"pad": 1.5}, "data.pad"),
+        (
+            "digits",
+            {"binarise": "sometimes"},
+            "data.binarise: expected 'none', 'dynamic', 'fixed' or 'threshold'",
+        ),
+        ("digits", {"seed": -1}, "data.seed"),
+        ("digits", {"flip": "yes"}, "data.flip"),
+        ("shapes", {"channels": 2}, "data.channels: expected 1 or 3"),
+        ("folder", {}, "data.path is missing"),
+    ],
+)
+def test_a_wrong_option_is_refused_with_the_fix(name, options, said):
+    with pytest.raises(UsageError, match=said):
+        load(name, **options)
+
+
+def test_importing_is_cheap():
+    heavy = {"sklearn", "scipy", "pooch", "PIL", "rich", "matplotlib"}
+    code = f"import sys, vaelab.data; print(sorted({heavy} & set(sys.modules)))"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "[]"

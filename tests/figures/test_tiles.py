@@ -1,0 +1,222 @@
+"""Sheets of images: every pixel where it belongs, and in the file as it was given."""
+
+import io
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from vaelab.figures.generated_samples import generated_samples
+from vaelab.figures.interpolations import interpolations
+from vaelab.figures.manifold import manifold
+from vaelab.figures.reconstructions import reconstructions
+from vaelab.figures.tiles import SEAM, as_images, centres, enlarge, join, tile
+from vaelab.figures.traversals import traversals
+
+RNG = np.random.default_rng(0)
+
+
+def images(*shape):
+    """Floats that are whole multiples of 1/255, so that a PNG holds them exactly."""
+    return RNG.integers(0, 256, shape).astype(np.float32) / 255
+
+
+def png(figure):
+    """The pixels of the saved file."""
+    stream = io.BytesIO()
+    figure.savefig(stream, format="png", dpi=figure.dpi)
+    return np.asarray(Image.open(stream).convert("RGB"))
+
+
+def picture(figure):
+    """The array that the figure shows, after checking that its file shows the same, pixel for pixel."""
+    shown = np.asarray(figure.axes[0].images[0].get_array())
+    rendered, height = png(figure), png(figure).shape[0]
+    box = figure.axes[0].get_position()
+    left, top = round(box.x0 * rendered.shape[1]), round((1 - box.y1) * height)
+    crop = rendered[top : top + shown.shape[0], left : left + shown.shape[1]]
+    differs = (crop != shown).any(-1)
+    assert not differs.any()
+    return shown
+
+
+def shrink(cell, factor):
+    return cell[::factor, ::factor]
+
+
+def texts(figure):
+    return [text.get_text() for text in figure.axes[0].texts]
+
+
+def inside(figure):
+    """All texts lie within the figure, and no two of them touch."""
+    renderer = figure.canvas.get_renderer()
+    found = [t for t in [*figure.texts, *(t for a in figure.axes for t in a.texts)] if t.get_text()]
+    boxes = [text.get_window_extent(renderer) for text in found]
+    assert all(b.x0 >= 0 and b.y0 >= 0 and b.x1 <= figure.bbox.x1 and b.y1 <= figure.bbox.y1 for b in boxes)
+    assert not any(a.overlaps(b) for i, a in enumerate(boxes) for b in boxes[:i])
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize(("n", "columns", "factor", "gap"), [(1, 1, 1, 0), (7, 3, 2, 2), (4, 9, 3, 1)])
+def test_tile_puts_image_i_in_its_place(channels, n, columns, factor, gap):
+    x, height, width = images(n, channels, 5, 4), 5 * factor, 4 * factor
+    sheet = tile(x, columns, factor=factor, gap=gap)
+    rows = -(-n // columns)
+    assert sheet.shape == (rows * (height + gap) - gap, columns * (width + gap) - gap, 3)
+    covered = np.zeros(sheet.shape[:2], bool)
+    for i in range(n):
+        top, left = i // columns * (height + gap), i % columns * (width + gap)
+        cell = sheet[top : top + height, left : left + width]
+        covered[top : top + height, left : left + width] = True
+        wanted = np.rint(np.broadcast_to(x[i], (3, 5, 4)).transpose(1, 2, 0) * 255)
+        np.testing.assert_array_equal(shrink(cell, factor), wanted)
+        np.testing.assert_array_equal(cell, wanted.repeat(factor, 0).repeat(factor, 1))
+    between = sheet[~covered]
+    seams, blank = (between == SEAM).all(-1), (between == 255).all(-1)
+    assert (seams | blank).all()
+    assert n % columns or seams.all()
+
+
+def test_tile_takes_tensors_and_bytes():
+    x = images(3, 1, 4, 4)
+    np.testing.assert_array_equal(tile(torch.from_numpy(x), 3), tile(x, 3))
+    np.testing.assert_array_equal(tile(np.rint(x * 255).astype(np.uint8), 3), tile(x, 3))
+
+
+@pytest.mark.parametrize("options", [{"columns": 0}, {"columns": 1, "factor": 0}, {"columns": 1, "gap": -1}])
+def test_tile_refuses_impossible_sizes(options):
+    with pytest.raises(ValueError, match="columns and factor"):
+        tile(images(1, 1, 2, 2), **options)
+
+
+@pytest.mark.parametrize(
+    ("bad", "says"),
+    [
+        (np.zeros((2, 8, 8)), "N, C, H, W"),
+        (np.zeros((2, 2, 8, 8)), "C 1 or 3"),
+        (np.zeros((0, 1, 8, 8)), "at least one"),
+        (np.full((1, 1, 2, 2), np.nan), "pixels in"),
+        (np.full((1, 1, 2, 2), -1.0), "from -1 to -1"),
+        (np.full((1, 1, 2, 2), 255.0), "from 255 to 255"),
+    ],
+)
+def test_images_are_checked(bad, says):
+    with pytest.raises(ValueError, match=says):
+        as_images(bad)
+
+
+def test_a_slight_overshoot_is_clipped():
+    assert as_images(np.array([-0.1, 1.2]).reshape(1, 1, 1, 2)).ravel().tolist() == [0, 1]
+
+
+def test_layout_helpers():
+    assert centres(2, 4, gap=2, start=10) == [11.5, 17.5]
+    assert join([np.zeros((1, 1, 3), np.uint8)] * 2, 2, axis=1)[0, :, 0].tolist() == [0, 255, 255, 0]
+    assert enlarge(8, 8, (1, 8, 8)) == 16
+    assert enlarge(40, 40, (3, 256, 256)) == 1
+
+
+@pytest.mark.parametrize(
+    "shape", [(1, 1, 8, 8), (2, 1, 28, 20), (50, 3, 8, 16), (300, 1, 28, 28), (3, 3, 1, 1)]
+)
+def test_generated_samples_are_exact_in_the_file(shape):
+    x = images(*shape)
+    figure = generated_samples(x)
+    inside(figure)
+    shown = picture(figure)
+    first = shown[: shape[2], : shape[3]]
+    assert (first[0, 0] == np.rint(x[0, :, 0, 0] * 255)).all()
+    assert figure.texts[0].get_text() == "Generated samples"
+
+
+def test_the_number_of_columns_can_be_given():
+    wide = picture(generated_samples(images(6, 1, 8, 8), columns=6))
+    assert wide.shape[1] > 5 * wide.shape[0]
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 8, 8), (7, 3, 28, 20), (33, 1, 28, 28)])
+def test_originals_stand_directly_above_their_reconstructions(shape):
+    x, r = images(*shape), images(*shape)
+    figure = reconstructions(x, r, columns=5)
+    inside(figure)
+    shown, columns = picture(figure), min(5, shape[0])
+    factor = enlarge(2 * -(-shape[0] // columns), columns, shape)
+    height = shape[2] * factor
+    originals = tile(x[:columns], columns, factor=factor)
+    np.testing.assert_array_equal(shown[:height], originals)
+    np.testing.assert_array_equal(
+        shown[height + 2 : 2 * height + 2], tile(r[:columns], columns, factor=factor)
+    )
+    assert texts(figure)[:2] == ["original", "reconstruction"]
+
+
+def test_reconstructions_must_match():
+    with pytest.raises(ValueError, match="differ in shape"):
+        reconstructions(images(2, 1, 4, 4), images(3, 1, 4, 4))
+
+
+@pytest.mark.parametrize(("side", "channels", "size"), [(1, 1, 28), (2, 3, 8), (5, 1, 12), (20, 1, 28)])
+def test_manifold_is_seamless_and_labelled_in_z(side, channels, size):
+    x = images(side * side, channels, size, size - 2)
+    figure = manifold(x, side, extent=1.5)
+    inside(figure)
+    factor = enlarge(side, side, x.shape)
+    np.testing.assert_array_equal(picture(figure), tile(x, side, factor=factor, gap=0))
+    axes = figure.axes[0]
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("z1", "z2")
+    if side > 1:
+        half = 1.5 / (side - 1)  # the outermost images are centred at ±extent
+        np.testing.assert_allclose(axes.images[0].get_extent(), np.array([-1, 1, -1, 1]) * (1.5 + half))
+        assert [axes.get_yticks()[0], axes.get_yticks()[-1]] == [-1.5, 1.5]
+
+
+def test_manifold_counts_its_images():
+    with pytest.raises(ValueError, match="side · side = 9"):
+        manifold(images(8, 1, 4, 4), 3)
+
+
+def test_traversals_name_dimensions_and_values():
+    x = images(3, 5, 1, 28, 28)
+    figure = traversals(x, [-2, -1, 0, 1, 2], [3, 1, 12], [1.24, 0.5, 0.0])
+    inside(figure)
+    assert texts(figure)[:3] == ["z3 · 1.2 nats", "z1 · 0.5 nats", "z12 · 0.0 nats"]
+    assert texts(figure)[3:] == ["−2", "−1", "0", "+1", "+2"]
+    np.testing.assert_array_equal(picture(figure), tile(x.reshape(15, 1, 28, 28), 5, factor=4))
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 1, 8, 8), (6, 25, 3, 8, 6), (40, 11, 1, 28, 28)])
+def test_traversals_of_any_size_stay_legible(shape):
+    figure = traversals(images(*shape), np.linspace(-3, 3, shape[1]), range(shape[0]))
+    inside(figure)
+    assert texts(figure)[0] == "z0"
+    picture(figure)
+
+
+@pytest.mark.parametrize(
+    ("values", "dimensions", "kl", "says"),
+    [([0], [1, 2], None, "values"), ([0, 1, 2], [1], None, "dimensions"), ([0, 1, 2], [1, 2], [1], "kl")],
+)
+def test_traversals_check_their_labels(values, dimensions, kl, says):
+    with pytest.raises(ValueError, match=says):
+        traversals(images(2, 3, 1, 4, 4), values, dimensions, kl)
+
+
+@pytest.mark.parametrize("shape", [(1, 2, 1, 8, 8), (1, 3, 3, 20, 28), (6, 10, 1, 28, 28)])
+def test_interpolations_mark_their_ends(shape):
+    x = images(*shape)
+    figure = interpolations(x)
+    inside(figure)
+    shown, factor = picture(figure), enlarge(*shape[:2], shape)
+    width = shape[4] * factor
+    np.testing.assert_array_equal(shown[:, :width], tile(x[:, 0], 1, factor=factor))
+    np.testing.assert_array_equal(shown[:, -width:], tile(x[:, -1], 1, factor=factor))
+    bars = figure.axes[0].patches
+    assert [bar.get_x() + 0.5 for bar in bars] == [0, shown.shape[1] - width]
+    assert texts(figure)[0] == "0%"
+
+
+def test_interpolations_need_both_ends():
+    with pytest.raises(ValueError, match="both ends"):
+        interpolations(images(2, 1, 1, 8, 8))
