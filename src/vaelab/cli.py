@@ -47,9 +47,15 @@ def command(function: Callable) -> Callable:
         except BrokenPipeError:  # the reader of a pipe has had enough
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         except OSError as error:
-            if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS):
+            if error.errno is None:
                 raise
-            _leave(f"cannot write {error.filename or 'the output'}: {os.strerror(error.errno)}; free or choose another place", 1)
+            place = error.filename2 or error.filename or "the output"
+            misnamed = error.errno in (errno.EEXIST, errno.EISDIR, errno.ENOTDIR, errno.ENOENT, errno.ENAMETOOLONG)
+            _leave(f"cannot use {place}: {os.strerror(error.errno)}; free or choose another place", 2 if misnamed else 1)
+        except (MemoryError, RuntimeError) as error:
+            if isinstance(error, RuntimeError) and "memory" not in str(error):
+                raise
+            _leave("out of memory; lower train.batch_size, the sizes of the model or of the data, or --samples", 1)
 
     return guarded
 

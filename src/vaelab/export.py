@@ -5,9 +5,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps
 from torch import Tensor
 
+from vaelab.data.decode import open_image
 from vaelab.errors import UsageError
 from vaelab.figures.generated_samples import generated_samples
 from vaelab.figures.reconstructions import reconstructions as pairs
@@ -56,8 +57,8 @@ def read_images(paths: Sequence[Path], shape: tuple[int, int, int], fit: bool) -
     arrays = []
     for path in paths:
         try:
-            image = Image.open(path).convert("L" if channels == 1 else "RGB")
-        except (OSError, UnidentifiedImageError) as error:
+            image = open_image(path, channels)
+        except Exception as error:  # Pillow's decoders raise whatever a broken file makes them stumble over
             raise UsageError(f"cannot read the image {path}; name a PNG, JPEG or other image file") from error
         if image.size != (width, height):
             if not fit:

@@ -66,12 +66,12 @@ def walks(model: VAE, images: Tensor) -> Figure:
     q = model.q_z(x)
     kl = kl_per_dimension(q, model.p_z())
     ranked = (q.mean.var(0) if kl is None else kl.mean(0)).argsort(descending=True)[: SHOWN["dimensions"]]
-    values = torch.linspace(-3, 3, 11)
+    values = torch.arange(-5, 6) * 0.6  # −3 … 3, and exactly 0 in the middle
     z = q.mean[0].cpu().repeat(len(ranked), len(values), 1)
     for row, dimension in enumerate(ranked.tolist()):
         z[row, :, dimension] = values
     nats = None if kl is None else kl.mean(0)[ranked].cpu()
-    return traversals(_decoded(model, z), values, ranked.tolist(), nats)
+    return traversals(_decoded(model, z), values, (ranked + 1).tolist(), nats)
 
 
 @torch.no_grad()

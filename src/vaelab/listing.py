@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 import vaelab.figures
@@ -19,16 +20,20 @@ from vaelab.registry import build, hint, names, options, part, role_of, roles
 UNITS = {"elbo": "nats", "log_px": "nats", "kl": "nats", "iwae": "nats", "bits_per_dim": "bits", "psnr": "dB"}
 
 
+ORDER = ("recipes", "data", "backbone", "posterior", "prior", "likelihood", "objective", "schedule", "metric", "figure")
+
+
 def show_parts(role: str | None, markdown: bool) -> None:
     """The parts of one role, or of all; recipes are listed like a role."""
-    known = ["recipes", *roles()]
+    known = sorted({*ORDER, *roles()}, key=lambda name: ORDER.index(name) if name in ORDER else len(ORDER))
     role = {"recipe": "recipes"}.get(role or "", role)
     if role is not None and role not in known:
         raise UsageError(f"no role {role!r}; {hint(role, known)}")
     for name in [role] if role else known:
-        rows = _recipe_rows() if name == "recipes" else [_part_row(name, kind) for kind in names(name)]
-        columns = ["name", "data", "epochs", "what"] if name == "recipes" else ["kind", "options", "what"]
-        _print(name, columns, rows, markdown)
+        if name == "recipes":
+            _print("recipes", ["name", "data", "epochs", "what"], _recipe_rows(), markdown)
+        else:
+            _print(name, ["kind", "options", "what"], *_part_rows(name), markdown=markdown)
 
 
 def show_data(name: str, overrides: Sequence[str], directory: Path | None, out: Path | None) -> None:
@@ -39,7 +44,7 @@ def show_data(name: str, overrides: Sequence[str], directory: Path | None, out: 
     data = build("data", chosen, "data").load(directory)
     splits = {split: getattr(data, split) for split in ("train", "valid", "test")}
     rows = [[split, f"{len(s):,}", " × ".join(map(str, s.images.shape[1:])), _classes(s)] for split, s in splits.items()]
-    _print(name, ["split", "images", "shape", "classes"], rows, False)
+    _print(name, ["split", "images", "shape", "classes"], rows, markdown=False)
     if out:
         print(save(generated_samples(data.train.images[:64].float() / 255, title=f"{name}: training images"), out))
 
@@ -54,7 +59,7 @@ def show_metrics(report: dict[str, Any]) -> None:
                 shown = f"{value:.4g}" if isinstance(value, float) and abs(value) < 1 else f"{value:,.2f}"
                 spread = f"± {error:.2f}" if error is not None else ""
                 rows.append([name, key, shown if isinstance(value, float) else str(value), spread, UNITS.get(key, "")])
-    _print(f"{report['run']}: {report['images']:,} {report['split']} images", ["metric", "name", "value", "", "unit"], rows, False)
+    _print(f"{report['run']}: {report['images']:,} {report['split']} images", ["metric", "name", "value", "", "unit"], rows, markdown=False)
     for verdict in report["expected"]:
         bar = ", ".join(f"{k} {v}" for k, v in verdict.items() if k not in ("name", "reached", "met"))
         print(f"{'reached' if verdict['met'] else 'MISSED'}: {verdict['name']} {verdict['reached']:.2f} ({bar})")
@@ -62,22 +67,26 @@ def show_metrics(report: dict[str, Any]) -> None:
         print(f"note: {note}")
 
 
-def _print(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], markdown: bool) -> None:
+def _print(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], note: str = "", *, markdown: bool) -> None:
     if markdown:
-        lines = [f"### {title}\n", " | ".join(["", *columns, ""]).strip(), "|".join(["", *["---"] * len(columns), ""])]
-        cells = [[cell.replace("|", "\\|").replace("\n", " ") for cell in row] for row in rows]
-        print("\n".join(lines + [" | ".join(["", *row, ""]).strip() for row in cells]) + "\n")
+        cells = [[cell.replace("|", "\\|") for cell in row] for row in rows]
+        lines = [columns, ["---"] * len(columns), *cells]
+        print(f"### {title}\n", *(f"| {' | '.join(line)} |" for line in lines), f"\n{note}\n" if note else "", sep="\n")
         return
     table = Table(*columns, title=title, title_justify="left", title_style="bold", box=None, pad_edge=False, header_style="dim")
     for row in rows:
-        table.add_row(*row)
-    Console().print(table, "")
+        table.add_row(*map(escape, row))
+    Console().print(table, *([escape(note)] if note else []), "")
 
 
-def _part_row(role: str, kind: str) -> list[str]:
-    thing = part(role, kind)
-    first = (inspect.getdoc(thing) or "").partition("\n")[0]
-    return [kind, ", ".join(_option(k, p) for k, p in options(thing).items()), first]
+def _part_rows(role: str) -> tuple[list[list[str]], str]:
+    """A row for each part; and the options that all have in common, which need saying only once."""
+    texts = {kind: [_option(k, p) for k, p in options(part(role, kind)).items()] for kind in names(role)}
+    common = set.intersection(*map(set, texts.values())) if len(texts) > 2 else set()
+    firsts = {kind: (inspect.getdoc(part(role, kind)) or "").partition("\n")[0] for kind in texts}
+    rows = [[kind, ", ".join(t for t in texts[kind] if t not in common), firsts[kind]] for kind in texts]
+    shared = [text for text in next(iter(texts.values())) if text in common]
+    return rows, f"All take {', '.join(shared)}." if shared else ""
 
 
 def _option(name: str, parameter: inspect.Parameter) -> str:

@@ -2,6 +2,7 @@
 
 import json
 import re
+import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib import util
@@ -120,12 +121,12 @@ class Recipe:
 def find(name: str) -> Path:
     """The file of a recipe: a path, a run folder, or a shipped name."""
     path = Path(name)
-    if path.is_dir() and (path / "recipe.yaml").is_file():
+    if _there(path / "recipe.yaml"):
         return path / "recipe.yaml"
-    if path.is_file():
+    if _there(path):
         return path
     shipped = SHIPPED / f"{name}.yaml"
-    if path.suffix not in (".yaml", ".yml") and path.name == name and shipped.is_file():
+    if path.suffix not in (".yaml", ".yml") and path.name == name and _there(shipped):
         return shipped
     raise UsageError(f"no recipe {name!r}: no such file, and no shipped recipe of that name; {hint(name, shipped_names())}")
 
@@ -156,7 +157,9 @@ _Loader.add_implicit_resolver("tag:yaml.org,2002:float", _FLOAT, list("-+0123456
 def parse_yaml(text: str, what: str) -> Any:
     """Text as data; `what` names it in the error."""
     try:
-        return yaml.load(text, _Loader)  # noqa: S506  # a SafeLoader
+        loaded = yaml.load(text, _Loader)  # noqa: S506  # a SafeLoader
+        json.dumps(loaded)  # refuses what holds itself, and what is no plain data
+        return loaded
     except (yaml.YAMLError, ValueError, RecursionError, TypeError) as error:
         place = getattr(error, "problem_mark", None)
         line = f", line {place.line + 1}" if place else ""
@@ -188,6 +191,7 @@ def parse_override(text: str) -> dict[str, Any]:
 
 def merged(base: Any, over: Any) -> Any:
     """`over` laid on `base`: sections merge, another kind drops the old one's options, epochs replace steps."""
+    base = {"kind": base} if isinstance(base, str) else base  # as `normalise` does
     if not isinstance(base, dict) or not isinstance(over, dict):
         return over
     if "kind" in over and over["kind"] != base.get("kind"):
@@ -202,12 +206,20 @@ def load_plugin(path: str) -> None:
     spec = util.spec_from_file_location(f"vaelab_plugin_{Path(path).stem}", path)
     if not Path(path).is_file() or spec is None or spec.loader is None:
         raise UsageError(f"no plugin {path!r}; --plugin takes a Python file that registers parts")
+    module = sys.modules[spec.name] = util.module_from_spec(spec)  # dataclasses look their module up
     try:
-        spec.loader.exec_module(util.module_from_spec(spec))
+        spec.loader.exec_module(module)
     except UsageError:
         raise
     except Exception as error:
         raise UsageError(f"plugin {path} fails when imported: {type(error).__name__}: {error}; mend it") from error
+
+
+def _there(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # a name that no file can have
+        return False
 
 
 def _twin(key: str) -> str:
@@ -230,7 +242,7 @@ def _extended(options: dict[str, Any], path: Path) -> dict[str, Any]:
     if not isinstance(name, str):
         raise UsageError(f"extends: expected the name of a recipe, got {name!r}")
     beside = path.parent / f"{name}.yaml"
-    base = read_yaml(beside if beside.is_file() else find(name))
+    base = read_yaml(beside if _there(beside) else find(name))
     if "extends" in base:
         raise UsageError(f"extends: {name!r} extends {base['extends']!r} itself; extend that one, one level is allowed")
     return merged({k: v for k, v in base.items() if k not in ("paper", "expect")}, options)
@@ -240,6 +252,9 @@ def _problems(options: Mapping[str, Any]) -> list[str]:
     known = [s for s in SECTIONS if s != "extends"]
     problems = [f"{key}: unknown section; {hint(str(key), known)}" for key in options if key not in known]
     problems += [f"{key}: expected a mapping, got {options[key]!r}" for key in ("paper", "expect") if not _maps(options, key)]
+    if _maps(options, "expect"):
+        bars = {str(name): bar for name, bar in options.get("expect", {}).items() if not _is_bar(bar)}
+        problems += [f"expect.{k}: expected numbers as at_most, at_least or value, tolerance; got {v!r}" for k, v in bars.items()]
     for section in ("data", "model", "objective", "train"):
         if section not in options:
             problems.append(f"the section {section} is missing; give it")
@@ -248,6 +263,11 @@ def _problems(options: Mapping[str, Any]) -> list[str]:
         else:
             problems += check(model_options if section == "model" else TrainOptions, options[section], section)
     return problems
+
+
+def _is_bar(bar: Any) -> bool:
+    numbers = [bar[k] for k in ("at_most", "at_least", "value", "tolerance") if k in bar] if isinstance(bar, Mapping) else []
+    return bool(numbers) and all(isinstance(n, int | float) for n in numbers)
 
 
 def _maps(options: Mapping[str, Any], key: str) -> bool:

@@ -23,8 +23,8 @@ from pydantic import ConfigDict, Field, ValidationError, create_model
 from vaelab.errors import UsageError, listed
 
 # The words for numbers in signatures.
-Size = Annotated[int, Field(gt=0)]
-Count = Annotated[int, Field(ge=0)]
+Size = Annotated[int, Field(gt=0, lt=2**31)]  # a larger one overflows in torch, with a worse message
+Count = Annotated[int, Field(ge=0, lt=2**63)]
 Positive = Annotated[float, Field(gt=0)]
 NonNegative = Annotated[float, Field(ge=0)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
@@ -108,7 +108,8 @@ def check_part(role: str, value: Any, where: str) -> list[str]:
     if not isinstance(value, Mapping) or not isinstance(value.get("kind"), str):
         return [f"{where}: expected {{kind: NAME, …}} with NAME one of {', '.join(names(role))}; got {value!r}"]
     if value["kind"] not in names(role):
-        return [f"{where}.kind: unknown {role} {value['kind']!r}; {hint(value['kind'], names(role))}"]
+        near = hint(value["kind"], names(role))
+        return [f"{where}.kind: unknown {role} {value['kind']!r}; {near} (a part of your own needs --plugin FILE)"]
     return check(part(role, value["kind"]), {k: v for k, v in value.items() if k != "kind"}, where)
 
 
@@ -122,8 +123,8 @@ def check(thing: Callable, given: Any, where: str) -> list[str]:
         value = given.pop(key)
         if steps in given:
             problems.append(f"{where}: give {steps} or {key}, not both")
-        elif not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value < float("inf"):
-            problems.append(f"{where}.{key}: expected a number of epochs, 0 or more; got {value!r}")
+        elif not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value <= 1e9:
+            problems.append(f"{where}.{key}: expected a number of epochs, 0 to a billion; got {value!r}")
         given.setdefault(steps, 1)
     for key, parameter in known.items():
         role = role_of(parameter)
@@ -162,7 +163,10 @@ def resolve(thing: Callable, given: Mapping[str, Any], where: str, **supplied: A
             raise UsageError(f"{where}.{key}: the length of an epoch is not known here; give {steps}")
         plain[steps] = round(plain.pop(key) * supplied["steps_per_epoch"])
     nested = {k: plain.pop(k) for k in list(plain) if role_of(known[k]) and plain[k] is not None}
-    validated = _validate(thing, plain | nested)
+    try:
+        validated = _validate(thing, plain | nested)
+    except ValidationError as error:  # a duration that is less than a step
+        raise UsageError(listed([_sentence(e, where, known) for e in error.errors()], "the recipe has these problems")) from error
     chosen = {k: getattr(validated, k) for k in plain}
     return chosen | {k: build(str(role_of(known[k])), v, f"{where}.{k}", **supplied) for k, v in nested.items()}
 

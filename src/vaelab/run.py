@@ -6,7 +6,7 @@ import math
 import shlex
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -47,9 +47,12 @@ def train(
     world = World.join(device)
     if resume:
         folder, wanted = _resumed(recipe, overrides, run)
+        data_dir = data_dir or _made(folder).get("data_dir")
     else:
         wanted = Recipe.read(recipe, overrides)
         folder = Path(world.share(str(run or Path("runs") / f"{wanted.name}-{time.strftime('%Y%m%d-%H%M%S')}")))
+        if folder.is_file():
+            raise UsageError(f"{folder} is a file; choose another --run")
         if (folder / "recipe.yaml").exists():
             raise UsageError(f"{folder} holds a run already; add --resume to carry on, or choose another --run")
     world.meet()  # all have looked before one writes
@@ -98,7 +101,7 @@ def evaluate(
         seconds = round(time.perf_counter() - began, 2)
         results[name] = {"values": values, "protocol": defaults(part("metric", name)) | value, "seconds": seconds}
     report = {
-        "run": folder_of(run).name,
+        "run": folder_of(run).resolve().name,
         "split": split,
         "images": len(images),
         "metrics": results,
@@ -106,7 +109,7 @@ def evaluate(
         "notes": notes(model, data),
         "versions": versions(),
     }
-    text = json.dumps(report, indent=2).replace("NaN", "null")
+    text = json.dumps(finite(report), indent=2)
     write_whole(folder_of(run) / "metrics.json", lambda file: file.write_text(text + "\n") and None)
     return report
 
@@ -135,11 +138,11 @@ def restore(run: str | Path, device: str = "cpu") -> tuple[VAE, Recipe, tuple[in
     tensors, metadata = read_model(path if path.suffix == ".safetensors" else path / "model.safetensors")
     if not {"recipe", "x_shape"} <= set(metadata):
         raise UsageError(f"{path} was not written by vaelab: it has no recipe in its metadata; name a vaelab run")
-    recipe, x_shape = Recipe.from_json(metadata["recipe"]), tuple(json.loads(metadata["x_shape"]))
-    model = recipe.build_model(x_shape)
     try:
+        recipe, x_shape = Recipe.from_json(metadata["recipe"]), tuple(json.loads(metadata["x_shape"]))
+        model = recipe.build_model(x_shape)
         model.load_state_dict(tensors)
-    except RuntimeError as error:
+    except (RuntimeError, ValueError, TypeError, KeyError) as error:
         raise UsageError(f"the weights in {path} do not fit the recipe in it; restore the file or train again") from error
     return model.to(pick_device(device)).eval().requires_grad_(False), recipe, x_shape
 
@@ -164,10 +167,19 @@ def verdicts(recipe: Recipe, folder: Path, results: dict[str, Any]) -> list[dict
             reached |= {f"{row['split']}_{k}": row[k] for k in ("loss", "reconstruction", "kl")}
     wanted = recipe.options.get("expect", {})
     return [
-        {"name": name, **bar, "reached": reached[name], "met": _met(reached[name], **bar)}
+        {"name": name, **bar, "reached": reached[name], "met": _met(reached[name], bar)}
         for name, bar in wanted.items()
         if reached.get(name) is not None
     ]
+
+
+def finite(value: Any) -> Any:
+    """The same data with None for numbers that JSON does not have."""
+    if isinstance(value, dict):
+        return {k: finite(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(v) for v in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def versions() -> dict[str, str]:
@@ -175,16 +187,9 @@ def versions() -> dict[str, str]:
     return {name: version(name) for name in ("vaelab", "torch", "numpy")}
 
 
-def _met(
-    reached: float,
-    at_most: float = math.inf,
-    at_least: float = -math.inf,
-    value: float | None = None,
-    tolerance: float = 0.0,
-    **_: Any,
-) -> bool:
-    near = value is None or abs(reached - value) <= tolerance
-    return at_least <= reached <= at_most and near
+def _met(reached: float, bar: Mapping[str, Any]) -> bool:
+    near = "value" not in bar or abs(reached - bar["value"]) <= bar.get("tolerance", 0.0)
+    return bar.get("at_least", -math.inf) <= reached <= bar.get("at_most", math.inf) and near
 
 
 def folder_of(run: str | Path) -> Path:
@@ -216,7 +221,7 @@ def _resumed(recipe: str, overrides: tuple[str, ...], run: str | Path | None) ->
 
 
 def _newest(recipe: str) -> Path:
-    runs = sorted(Path("runs").glob(f"{find(recipe).stem}-*/recipe.yaml"), key=lambda path: path.stat().st_mtime)
+    runs = sorted(Path("runs").glob(f"{find(recipe).stem}-{'[0-9]' * 8}-*/recipe.yaml"), key=lambda path: path.stat().st_mtime)
     if not runs:
         raise UsageError(f"nothing to resume: no run of {recipe!r} in runs/; name it with --run, or leave out --resume")
     return runs[-1].parent
@@ -235,7 +240,7 @@ def _write_recipe(path: Path, recipe: Recipe, data_dir: str | Path | None) -> No
     if data_dir:
         made["data_dir"] = str(Path(data_dir).resolve())
     text = yaml.safe_dump(recipe.options | {"made": made}, sort_keys=False, allow_unicode=True)
-    write_whole(path, lambda file: file.write_text(text) and None)
+    write_whole(path, lambda file: file.write_text(text, encoding="utf-8") and None)
 
 
 def _draw_progress(epoch: engine.Epoch, data: Dataset, folder: Path) -> None:

@@ -25,7 +25,7 @@ class Schedule(ABC):
     def __call__(self, step):
         """Value at a step, counted from 0."""
         if isinstance(step, Tensor):
-            return self.value_at(step)
+            return self.value_at(step if step.is_floating_point() else step.float())
         return self.value_at(torch.tensor(float(step), dtype=torch.float64)).item()
 
     @abstractmethod

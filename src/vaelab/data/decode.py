@@ -20,17 +20,24 @@ def decode(path: Path, channels: int, size: int | None = None) -> np.ndarray | s
 
     With `size`, the central square, resized to size × size; without, the image as it is.
     """
-    from PIL import Image, ImageOps
+    from PIL import ImageOps
 
     try:
-        with Image.open(path) as file:
-            image = _eight_bit(ImageOps.exif_transpose(file)).convert("L" if channels == 1 else "RGB")
+        image = open_image(path, channels)
     except Exception as error:  # Pillow's decoders raise whatever a broken file makes them stumble over
         return str(error).replace(f" {str(path)!r}", "") or type(error).__name__
     if size is not None:
         image = ImageOps.fit(image, (size, size), Image.Resampling.BICUBIC)
     pixels = np.array(image)
     return pixels[None] if channels == 1 else np.ascontiguousarray(pixels.transpose(2, 0, 1))
+
+
+def open_image(path: Path, channels: int):
+    """A Pillow image, upright, of 8 bits and 1 or 3 channels; raises whatever Pillow's decoders raise."""
+    from PIL import Image, ImageOps
+
+    with Image.open(path) as file:
+        return _eight_bit(ImageOps.exif_transpose(file)).convert("L" if channels == 1 else "RGB")
 
 
 def _eight_bit(image):

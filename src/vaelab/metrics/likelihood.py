@@ -40,6 +40,6 @@ def _bounds(model: VAE, x: Tensor, samples: int) -> Tensor:
     """Columns elbo, log_px, kl, iwae of a batch [B, 4], in float64; draws in pieces when they are many."""
     pieces = [model(x, samples=len(k)) for k in torch.arange(samples).split(max(1, ROWS // len(x)))]
     log_px = torch.cat([p.log_px for p in pieces]).double().mean(0)
-    kl = torch.stack([p.rate for p in pieces]).double().mean(0)
+    kl = torch.cat([p.rate.expand_as(p.log_px) for p in pieces]).double().mean(0)
     iwae = log_mean_exp(torch.cat([p.log_w for p in pieces]))
     return torch.stack([log_px - kl, log_px, kl, iwae], dim=-1).cpu()

@@ -36,6 +36,11 @@ class ELBO:
         if self.free_bits and self.kl == "monte_carlo":
             raise ValueError("free_bits are counted per latent dimension, which kl: monte_carlo does not give")
 
+    @property
+    def settled(self) -> int:
+        """The step from which β and C no longer change."""
+        return max(s.settled for s in (self.beta, self.capacity) if s is not None)
+
     def __call__(self, terms: Terms, step: float | Tensor) -> tuple[Tensor, dict[str, Tensor | float]]:
         """The loss to minimise and what to log, in nats per image; β as applied."""
         beta, reconstruction = self.beta(step), -terms.log_px.mean()

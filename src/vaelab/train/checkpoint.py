@@ -17,9 +17,9 @@ from vaelab.errors import UsageError, VaelabError
 
 def write_whole(path: Path, write: Callable[[Path], None]) -> None:
     """Call `write` on a temporary neighbour and move it over `path`, which therefore is never half written."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         write(temporary)
         temporary.replace(path)
     except (OSError, RuntimeError, SafetensorError) as error:
@@ -33,7 +33,10 @@ def _disk_error(path: Path, error: Exception) -> VaelabError:
     full = getattr(error, "errno", None) == errno.ENOSPC or "No space left" in str(error)
     reason = "the disk is full" if full else str(error).splitlines()[0]
     kept = "the one before is intact" if path.exists() else "nothing was there before"
-    return VaelabError(f"could not write {path}: {reason}; {kept}; free some space and carry on with --resume")
+    fix = "free some space" if full else "make the place writable"
+    misnamed = isinstance(error, FileExistsError | NotADirectoryError | IsADirectoryError)
+    kind = UsageError if misnamed else VaelabError
+    return kind(f"could not write {path}: {reason}; {kept}; {fix} and carry on with --resume, or choose another place")
 
 
 def save_model(path: Path, model: nn.Module, metadata: dict[str, str]) -> None:

@@ -34,9 +34,13 @@ class Progress:
 
     step: int = 0
     best: float = -math.inf  # validation bound in nats per image
-    stale: int = 0  # epochs since it was reached
+    stale: int = 0  # epochs since it was reached, or since the warm-up
     sums: dict[str, float] = field(default_factory=dict)  # over the steps of the epoch under way
     steps: int = 0  # how many those are
+
+    def over(self, options: TrainOptions) -> bool:
+        """Whether the run has its length, or has waited long enough for a better bound."""
+        return self.step >= options.steps or 0 < options.patience <= self.stale
 
     def add(self, row: Row, steps: int) -> None:
         """Count the means of some steps towards the epoch's."""
@@ -114,7 +118,7 @@ def train(
 
     with closing(Log(folder / "log.jsonl", silent=not world.is_main, quiet=quiet)) as log, Interrupt() as interrupt:
         log.begin(progress.step, options.steps, math.ceil(options.steps / per_epoch))
-        ended = progress.step >= options.steps
+        ended = progress.over(options)
         while not ended:
             number = progress.step // per_epoch + 1
             until = min(number * per_epoch, options.steps)
@@ -129,14 +133,16 @@ def train(
             at = {"kind": "epoch", "step": progress.step, "epoch": number}
             train_row = at | {"split": "train"} | progress.close()
             valid_row = at | {"split": "valid", "beta": 1.0} | validate(learner.average, objective, held_out, options.seed, world)
+            if broken := [k for k in ("reconstruction", "kl", "loss") if not math.isfinite(valid_row[k])]:
+                raise VaelabError(_diverged(progress.step, broken, folder))
             better = -valid_row["loss"] > progress.best
-            progress.best, progress.stale = (-valid_row["loss"], 0) if better else (progress.best, progress.stale + 1)
+            progress.best = max(progress.best, -valid_row["loss"])
+            warming = progress.step < getattr(objective, "settled", 0)  # β still rising: no verdict yet
+            progress.stale = 0 if better or warming else progress.stale + 1
             log.write(train_row)
             log.write(valid_row | {"best": better})
 
-            warming = progress.step < getattr(objective, "settled", 0)  # β still rising: no verdict yet
-            impatient = 0 < options.patience <= progress.stale and not warming
-            ended = progress.step == options.steps or impatient
+            ended = progress.over(options)
             if better and world.is_main:
                 save_model(folder / "model.safetensors", learner.average, metadata or {})
             if ended or number % options.save_every == 0:

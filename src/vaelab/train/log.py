@@ -6,6 +6,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from vaelab.train.checkpoint import write_whole
+
 Row = dict[str, Any]
 
 
@@ -21,8 +23,7 @@ class Log:
         if self.silent:
             return
         kept = [row for row in read_rows(self.path) if row["step"] <= done]
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        self.path.write_text("".join(f"{json.dumps(row)}\n" for row in kept))
+        write_whole(self.path, lambda file: file.write_text("".join(f"{json.dumps(row)}\n" for row in kept)) and None)
         if self.bar:
             self.bar.begin(done, steps, epochs)
 

@@ -104,4 +104,7 @@ def pick_device(name: str, local: int = 0) -> torch.device:
     if not available.get(kind, False):
         there = ", ".join(k for k, v in available.items() if v)
         raise UsageError(f"device {name!r} is not available here; choose auto or one of: {there}")
-    return torch.device(kind, local) if name == "cuda" else torch.device(name)
+    try:
+        return torch.device(kind, local) if name == "cuda" else torch.device(name)
+    except RuntimeError as error:
+        raise UsageError(f"{name!r} is no device; choose auto, cpu, cuda, cuda:N or mps") from error

@@ -1,0 +1,42 @@
+# Two commands do everything: `make demo` and `make test`.
+VENV ?= .venv
+PY := $(VENV)/bin/python
+PIP := $(PY) -m pip install --quiet --disable-pip-version-check -c constraints.txt
+export OMP_WAIT_POLICY ?= PASSIVE
+
+.PHONY: demo test check bench readme clean
+.DEFAULT_GOAL := demo
+
+# A stamp that is renewed when the dependencies change.
+$(VENV)/.installed: pyproject.toml constraints.txt
+	python3 -m venv $(VENV)
+	$(PIP) -e '.[dev]'
+	@touch $@
+
+demo: $(VENV)/.installed  ## train on bundled digits, evaluate, draw: under two minutes
+	rm -rf runs/demo
+	$(VENV)/bin/vaelab train digits --run runs/demo
+	$(VENV)/bin/vaelab evaluate runs/demo
+	$(VENV)/bin/vaelab sample runs/demo -n 64
+	$(VENV)/bin/vaelab figures runs/demo
+	@echo "look at runs/demo/samples.png and runs/demo/figures/"
+
+# Two processes with one thread each: more threads than cores would fight.
+test: $(VENV)/.installed  ## all tests
+	OMP_NUM_THREADS=1 $(PY) -m pytest -n 2
+
+check: $(VENV)/.installed  ## lint, format, types
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/pyright
+
+bench: $(VENV)/.installed  ## speed beside the peers', as ratios
+	$(PY) -m pip show --quiet pythae 2>/dev/null || $(PIP) --no-deps pythae==0.1.2
+	$(PY) benchmarks/training.py
+	$(PY) benchmarks/startup.py
+
+readme: $(VENV)/.installed  ## the generated part of README.md
+	$(PY) tools/readme.py
+
+clean:
+	rm -rf $(VENV) build dist .pytest_cache .ruff_cache .hypothesis

@@ -1,0 +1,71 @@
+"""Interleaved rounds: each contender once per round, so that a ratio within a round meets the same neighbours."""
+
+import os
+import statistics
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+WIDEST = 3.0  # a ratio whose rounds span more than this factor says something about the machine only
+
+
+@dataclass(frozen=True)
+class Lap:
+    """What one contender took in one round."""
+
+    wall: float  # seconds
+    cpu: float  # seconds of this process, all threads
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """How many times faster one contender is than another: the median and the range over the rounds."""
+
+    median: float
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, slow: list[float], fast: list[float]) -> "Ratio":
+        """From the seconds of two contenders, round by round."""
+        ratios = [s / f for s, f in zip(slow, fast, strict=True)]
+        return cls(statistics.median(ratios), min(ratios), max(ratios))
+
+    @property
+    def judgeable(self) -> bool:
+        """Whether the rounds agree enough for a verdict."""
+        return self.high <= WIDEST * self.low
+
+    def __str__(self) -> str:
+        return f"{self.median:.2f}× ({self.low:.2f}..{self.high:.2f})"
+
+
+def lap(run: Callable[[], Any]) -> Lap:
+    """Time one call."""
+    wall, cpu = time.perf_counter(), time.process_time()
+    run()
+    return Lap(time.perf_counter() - wall, time.process_time() - cpu)
+
+
+def interleaved(contenders: Mapping[str, Callable[[], Any]], rounds: int) -> Iterator[dict[str, Lap]]:
+    """A B C … A B C …: yields the laps of each round."""
+    for _ in range(rounds):
+        yield {name: lap(run) for name, run in contenders.items()}
+
+
+def verdict(bar: float, ratio: Ratio) -> str:
+    """`bar 1.2× : 1.63× met`, or why there is none."""
+    if not ratio.judgeable:
+        return f"bar {bar:g}× : {ratio.median:.2f}× not judged, the rounds span {ratio.low:.2f}..{ratio.high:.2f}"
+    return f"bar {bar:g}× : {ratio.median:.2f}× {'met' if ratio.median >= bar else 'MISSED'}"
+
+
+def load_average() -> str:
+    """Processes that wanted a core in the last 1, 5 and 15 minutes, beside the cores there are."""
+    return f"{' '.join(f'{x:.1f}' for x in os.getloadavg())} on {os.cpu_count()} cores"
+
+
+def plain(thing: Any) -> Any:
+    """Laps and ratios as what JSON knows."""
+    return asdict(thing) if isinstance(thing, Lap | Ratio) else str(thing)

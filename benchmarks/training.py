@@ -1,0 +1,108 @@
+"""Images per second of MLP VAEs: vaelab beside pythae and pytorch/examples' loop, interleaved in one process."""
+
+import argparse
+import importlib.util
+import json
+import os
+import statistics
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+os.environ["OMP_WAIT_POLICY"] = "PASSIVE"  # before torch; spinning barriers would measure the neighbours
+
+import torch  # noqa: E402
+from contenders import ALL, BARS, BATCH, LATENT, TITLES  # noqa: E402
+from measure import Lap, Ratio, interleaved, lap, load_average, plain, verdict  # noqa: E402
+from torch import Tensor  # noqa: E402
+
+
+def main() -> None:
+    options = parsed()
+    torch.set_num_threads(options.threads)
+    images, source = read_images(options.images // BATCH * BATCH)
+    names = [name for name in ALL if name in options.only]
+    if "pythae" in names and importlib.util.find_spec("pythae") is None:
+        names.remove("pythae")
+        print("pythae is not installed, so it is left out; pip install -e .[bench]")
+    print(
+        f"whole epochs of {len(images):,} images ({source}) at batch {BATCH}, torch {torch.__version__}, "
+        f"{options.threads} threads, {options.rounds} interleaved rounds"
+    )
+    results = {f"784-{width}-{LATENT}": compare(width, names, images, options.rounds) for width in options.widths}
+    if options.json:
+        facts = {"torch": torch.__version__, "threads": options.threads, "images": len(images), "source": source}
+        options.json.write_text(json.dumps(facts | {"results": results}, indent=2, default=plain) + "\n")
+
+
+def parsed() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=9, help="timed epochs of each contender (default 9)")
+    parser.add_argument("--images", type=int, default=12_800, help="images per epoch (default 12800)")
+    parser.add_argument("--only", nargs="+", choices=ALL, default=list(ALL), metavar="NAME", help=f"of {', '.join(ALL)}")
+    parser.add_argument("--widths", nargs="+", type=int, default=[256, 400], help="hidden units (default 256 400)")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--json", type=Path, help="also write every lap to this file")
+    return parser.parse_args()
+
+
+def read_images(count: int) -> tuple[Tensor, str]:
+    """MNIST if it is on this machine, else noise; the time does not depend on the values."""
+    import vaelab.data
+    from vaelab.data.files import locate
+
+    if locate("mnist/train-images-idx3-ubyte.gz"):
+        return vaelab.data.load("mnist", train_size=count).train.images, "MNIST"
+    return torch.randint(256, (count, 1, 28, 28), dtype=torch.uint8), "random; MNIST was not found"
+
+
+def compare(width: int, names: list[str], images: Tensor, rounds: int) -> dict[str, Any]:
+    """Run and print one architecture."""
+    torch.compiler.reset()
+    print(f"\nMLP 784-{width}-{LATENT}; load average before: {load_average()}", flush=True)
+    with tempfile.TemporaryDirectory() as folder:
+        epochs = {name: ALL[name](images, width, Path(folder) / name, rounds + 2) for name in names}
+        runs = {name: epochs[name].__next__ for name in names}
+        warm = {name: lap(run) for name, run in runs.items()}
+        began = time.perf_counter()
+        laps = list(interleaved(runs, rounds))
+        seconds = time.perf_counter() - began
+        losses = {name: next(epochs[name]) for name in names}  # the last epoch writes checkpoints: untimed
+        for epoch in epochs.values():
+            epoch.close()  # pyright: ignore[reportAttributeAccessIssue]
+    print(f"{rounds} rounds took {seconds:.0f} s; load average after: {load_average()}")
+    table(names, warm, laps, len(images), losses)
+    return {
+        "load_average": os.getloadavg(),
+        "warm_up": warm,
+        "laps": {name: [round_[name] for round_ in laps] for name in names},
+        "final_loss": losses,
+        "ratios": {f"{ours} / {peer}": judge(peer, ours, bar, laps) for (peer, ours), bar in pairs(names).items()},
+    }
+
+
+def table(names: list[str], warm: dict[str, Lap], laps: list[dict[str, Lap]], images: int, losses: dict[str, float]) -> None:
+    print(f"{'':28}{'img/s median':>13}{'best':>9}{'CPU µs/img':>12}{'first epoch':>13}{'loss':>8}")
+    for name in names:
+        wall = [round_[name].wall for round_ in laps]
+        cpu = statistics.median(round_[name].cpu for round_ in laps) / images * 1e6
+        median, best = images / statistics.median(wall), images / min(wall)
+        first = f"{warm[name].wall:.1f} s"
+        print(f"{TITLES[name]:28}{median:13,.0f}{best:9,.0f}{cpu:12.1f}{first:>13}{losses[name]:8.1f}")
+
+
+def pairs(names: list[str]) -> dict[tuple[str, str], float]:
+    return {pair: bar for pair, bar in BARS.items() if set(pair) <= set(names)}
+
+
+def judge(peer: str, ours: str, bar: float, laps: list[dict[str, Lap]]) -> dict[str, Any]:
+    """Print a verdict by wall time; CPU time beside it."""
+    wall, cpu = (Ratio.of([getattr(r[peer], k) for r in laps], [getattr(r[ours], k) for r in laps]) for k in ("wall", "cpu"))
+    text = verdict(bar, wall)
+    print(f"  {TITLES[ours]} : {TITLES[peer]}\n    {text}   [wall {wall}, CPU {cpu}]", flush=True)
+    return {"bar": bar, "wall": wall, "cpu": cpu, "verdict": text}
+
+
+if __name__ == "__main__":
+    main()
