@@ -40,7 +40,11 @@ class ExampleVAE(nn.Module):
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.encode, self.mean, self.log_var = nn.Linear(PIXELS, width), nn.Linear(width, LATENT), nn.Linear(width, LATENT)
+        self.encode, self.mean, self.log_var = (
+            nn.Linear(PIXELS, width),
+            nn.Linear(width, LATENT),
+            nn.Linear(width, LATENT),
+        )
         self.decode, self.out = nn.Linear(LATENT, width), nn.Linear(width, PIXELS)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -104,10 +108,18 @@ def pythae(images: Tensor, width: int, folder: Path, epochs: int) -> Iterator[fl
             logging.getLogger(name).setLevel(logging.ERROR)
     torch.manual_seed(0)
     trainer = BaseTrainer(
-        model=VAE(VAEConfig(input_dim=(1, 28, 28), latent_dim=LATENT, reconstruction_loss="bce"), Encoder(), Decoder()),
+        model=VAE(
+            VAEConfig(input_dim=(1, 28, 28), latent_dim=LATENT, reconstruction_loss="bce"),
+            Encoder(),
+            Decoder(),
+        ),
         train_dataset=BaseDataset(images.float() / 255, torch.zeros(len(images))),
         training_config=BaseTrainerConfig(
-            output_dir=str(folder), per_device_train_batch_size=BATCH, learning_rate=LR, optimizer_cls="Adam", no_cuda=True
+            output_dir=str(folder),
+            per_device_train_batch_size=BATCH,
+            learning_rate=LR,
+            optimizer_cls="Adam",
+            no_cuda=True,
         ),
     )
     trainer.set_optimizer()
@@ -160,4 +172,9 @@ TITLES = {
     "eager": "vaelab, float32 eager",
     "compiled": "vaelab, bfloat16 + compile",
 }
-BARS = {("examples", "eager"): 2.0, ("examples", "compiled"): 4.5, ("pythae", "eager"): 1.2, ("pythae", "compiled"): 2.5}
+BARS = {
+    ("examples", "eager"): 2.0,
+    ("examples", "compiled"): 4.5,
+    ("pythae", "eager"): 1.2,
+    ("pythae", "compiled"): 2.5,
+}

@@ -32,7 +32,12 @@ def main() -> None:
     )
     results = {f"784-{width}-{LATENT}": compare(width, names, images, options.rounds) for width in options.widths}
     if options.json:
-        facts = {"torch": torch.__version__, "threads": options.threads, "images": len(images), "source": source}
+        facts = {
+            "torch": torch.__version__,
+            "threads": options.threads,
+            "images": len(images),
+            "source": source,
+        }
         options.json.write_text(json.dumps(facts | {"results": results}, indent=2, default=plain) + "\n")
 
 
@@ -40,7 +45,9 @@ def parsed() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=9, help="timed epochs of each contender (default 9)")
     parser.add_argument("--images", type=int, default=12_800, help="images per epoch (default 12800)")
-    parser.add_argument("--only", nargs="+", choices=ALL, default=list(ALL), metavar="NAME", help=f"of {', '.join(ALL)}")
+    parser.add_argument(
+        "--only", nargs="+", choices=ALL, default=list(ALL), metavar="NAME", help=f"of {', '.join(ALL)}"
+    )
     parser.add_argument("--widths", nargs="+", type=int, default=[256, 400], help="hidden units (default 256 400)")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--json", type=Path, help="also write every lap to this file")
@@ -82,7 +89,9 @@ def compare(width: int, names: list[str], images: Tensor, rounds: int) -> dict[s
     }
 
 
-def table(names: list[str], warm: dict[str, Lap], laps: list[dict[str, Lap]], images: int, losses: dict[str, float]) -> None:
+def table(
+    names: list[str], warm: dict[str, Lap], laps: list[dict[str, Lap]], images: int, losses: dict[str, float]
+) -> None:
     print(f"{'':28}{'img/s median':>13}{'best':>9}{'CPU µs/img':>12}{'first epoch':>13}{'loss':>8}")
     for name in names:
         wall = [round_[name].wall for round_ in laps]
@@ -98,7 +107,9 @@ def pairs(names: list[str]) -> dict[tuple[str, str], float]:
 
 def judge(peer: str, ours: str, bar: float, laps: list[dict[str, Lap]]) -> dict[str, Any]:
     """Print a verdict by wall time; CPU time beside it."""
-    wall, cpu = (Ratio.of([getattr(r[peer], k) for r in laps], [getattr(r[ours], k) for r in laps]) for k in ("wall", "cpu"))
+    wall, cpu = (
+        Ratio.of([getattr(r[peer], k) for r in laps], [getattr(r[ours], k) for r in laps]) for k in ("wall", "cpu")
+    )
     text = verdict(bar, wall)
     print(f"  {TITLES[ours]} : {TITLES[peer]}\n    {text}   [wall {wall}, CPU {cpu}]", flush=True)
     return {"bar": bar, "wall": wall, "cpu": cpu, "verdict": text}

@@ -61,7 +61,9 @@ class LinearGaussian(VAE):
         """log p(x) per image [B]."""
         weight = self.decoder.weight
         covariance = weight @ weight.T + self.sigma**2 * torch.eye(4).double()
-        return MultivariateNormal(self.decoder.bias + weight @ self.prior.mean, covariance).log_prob(x.double().flatten(-3))
+        return MultivariateNormal(self.decoder.bias + weight @ self.prior.mean, covariance).log_prob(
+            x.double().flatten(-3)
+        )
 
     def images(self, count: int) -> Tensor:
         """Images [count, 1, 2, 2] of the model's own."""
@@ -94,7 +96,9 @@ class _Decoder(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.tensor([[0.3, 0.1], [-0.2, 0.2], [0.1, 0.3], [0.4, -0.05]]).double())
-        self.weight.data[:, 1] -= self.weight.data[:, 0] * (self.weight.data.prod(1).sum() / self.weight.data[:, 0].square().sum())
+        self.weight.data[:, 1] -= self.weight.data[:, 0] * (
+            self.weight.data.prod(1).sum() / self.weight.data[:, 0].square().sum()
+        )
         self.bias = nn.Parameter(torch.tensor([0.5, 0.4, 0.6, 0.5]).double())
 
     def forward(self, z: Tensor) -> Tensor:

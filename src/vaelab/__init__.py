@@ -1,9 +1,9 @@
 """vaelab: a workbench for variational autoencoders on images.
 
-    import vaelab
-    run = vaelab.train("digits")        # a folder with weights, log and pictures
-    vae = vaelab.load(run)              # a torch module
-    vae.generate(64)                    # images in [0, 1]
+import vaelab
+run = vaelab.train("digits")        # a folder with weights, log and pictures
+vae = vaelab.load(run)              # a torch module
+vae.generate(64)                    # images in [0, 1]
 """
 
 from importlib import import_module

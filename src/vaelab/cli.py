@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from vaelab.errors import UsageError, VaelabError
+from vaelab.errors import VaelabError
 
 app = typer.Typer(
     name="vaelab",
@@ -50,12 +50,24 @@ def command(function: Callable) -> Callable:
             if error.errno is None:
                 raise
             place = error.filename2 or error.filename or "the output"
-            misnamed = error.errno in (errno.EEXIST, errno.EISDIR, errno.ENOTDIR, errno.ENOENT, errno.ENAMETOOLONG)
-            _leave(f"cannot use {place}: {os.strerror(error.errno)}; free or choose another place", 2 if misnamed else 1)
+            misnamed = error.errno in (
+                errno.EEXIST,
+                errno.EISDIR,
+                errno.ENOTDIR,
+                errno.ENOENT,
+                errno.ENAMETOOLONG,
+            )
+            _leave(
+                f"cannot use {place}: {os.strerror(error.errno)}; free or choose another place",
+                2 if misnamed else 1,
+            )
         except (MemoryError, RuntimeError) as error:
             if isinstance(error, RuntimeError) and "memory" not in str(error):
                 raise
-            _leave("out of memory; lower train.batch_size, the sizes of the model or of the data, or --samples", 1)
+            _leave(
+                "out of memory; lower train.batch_size, the sizes of the model or of the data, or --samples",
+                1,
+            )
 
     return guarded
 
@@ -125,7 +137,9 @@ def sample(
 @command
 def reconstruct(
     run: Run,
-    files: Annotated[list[Path] | None, typer.Argument(metavar="IMAGE", help="Image files [default: test images].")] = None,
+    files: Annotated[
+        list[Path] | None, typer.Argument(metavar="IMAGE", help="Image files [default: test images].")
+    ] = None,
     fit: Annotated[bool, typer.Option("--fit", help="Crop and resize images of another size.")] = False,
     images: Annotated[Path | None, typer.Option(help="A folder for single PNGs, in place of one picture.")] = None,
     out: Annotated[Path | None, typer.Option(help="The picture's file [default: RUN/reconstructions.png].")] = None,
@@ -167,7 +181,9 @@ def figures(
 
 @command
 def list_(
-    role: Annotated[str | None, typer.Argument(metavar="ROLE", help="recipes, prior, likelihood, … [default: all].")] = None,
+    role: Annotated[
+        str | None, typer.Argument(metavar="ROLE", help="recipes, prior, likelihood, … [default: all].")
+    ] = None,
     markdown: Annotated[bool, typer.Option("--markdown", help="The tables of the README.")] = False,
     plugin: Plugin = None,
 ) -> None:

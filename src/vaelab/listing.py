@@ -9,8 +9,6 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-import vaelab.figures
-import vaelab.recipe  # registers all parts
 from vaelab.errors import UsageError
 from vaelab.figures.generated_samples import generated_samples
 from vaelab.figures.style import save
@@ -20,7 +18,18 @@ from vaelab.registry import build, hint, names, options, part, role_of, roles
 UNITS = {"elbo": "nats", "log_px": "nats", "kl": "nats", "iwae": "nats", "bits_per_dim": "bits", "psnr": "dB"}
 
 
-ORDER = ("recipes", "data", "backbone", "posterior", "prior", "likelihood", "objective", "schedule", "metric", "figure")
+ORDER = (
+    "recipes",
+    "data",
+    "backbone",
+    "posterior",
+    "prior",
+    "likelihood",
+    "objective",
+    "schedule",
+    "metric",
+    "figure",
+)
 
 
 def show_parts(role: str | None, markdown: bool) -> None:
@@ -31,7 +40,7 @@ def show_parts(role: str | None, markdown: bool) -> None:
         raise UsageError(f"no role {role!r}; {hint(role, known)}")
     for name in [role] if role else known:
         if name == "recipes":
-            _print("recipes", ["name", "data", "epochs", "what"], _recipe_rows(), markdown)
+            _print("recipes", ["name", "data", "epochs", "what"], _recipe_rows(), markdown=markdown)
         else:
             _print(name, ["kind", "options", "what"], *_part_rows(name), markdown=markdown)
 
@@ -43,7 +52,9 @@ def show_data(name: str, overrides: Sequence[str], directory: Path | None, out: 
         chosen = merged(chosen, parse_override(text))
     data = build("data", chosen, "data").load(directory)
     splits = {split: getattr(data, split) for split in ("train", "valid", "test")}
-    rows = [[split, f"{len(s):,}", " × ".join(map(str, s.images.shape[1:])), _classes(s)] for split, s in splits.items()]
+    rows = [
+        [split, f"{len(s):,}", " × ".join(map(str, s.images.shape[1:])), _classes(s)] for split, s in splits.items()
+    ]
     _print(name, ["split", "images", "shape", "classes"], rows, markdown=False)
     if out:
         print(save(generated_samples(data.train.images[:64].float() / 255, title=f"{name}: training images"), out))
@@ -59,7 +70,12 @@ def show_metrics(report: dict[str, Any]) -> None:
                 shown = f"{value:.4g}" if isinstance(value, float) and abs(value) < 1 else f"{value:,.2f}"
                 spread = f"± {error:.2f}" if error is not None else ""
                 rows.append([name, key, shown if isinstance(value, float) else str(value), spread, UNITS.get(key, "")])
-    _print(f"{report['run']}: {report['images']:,} {report['split']} images", ["metric", "name", "value", "", "unit"], rows, markdown=False)
+    _print(
+        f"{report['run']}: {report['images']:,} {report['split']} images",
+        ["metric", "name", "value", "", "unit"],
+        rows,
+        markdown=False,
+    )
     for verdict in report["expected"]:
         bar = ", ".join(f"{k} {v}" for k, v in verdict.items() if k not in ("name", "reached", "met"))
         print(f"{'reached' if verdict['met'] else 'MISSED'}: {verdict['name']} {verdict['reached']:.2f} ({bar})")
@@ -67,13 +83,28 @@ def show_metrics(report: dict[str, Any]) -> None:
         print(f"note: {note}")
 
 
-def _print(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], note: str = "", *, markdown: bool) -> None:
+def _print(
+    title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], note: str = "", *, markdown: bool
+) -> None:
     if markdown:
         cells = [[cell.replace("|", "\\|") for cell in row] for row in rows]
         lines = [columns, ["---"] * len(columns), *cells]
-        print(f"### {title}\n", *(f"| {' | '.join(line)} |" for line in lines), f"\n{note}\n" if note else "", sep="\n")
+        print(
+            f"### {title}\n",
+            *(f"| {' | '.join(line)} |" for line in lines),
+            f"\n{note}\n" if note else "",
+            sep="\n",
+        )
         return
-    table = Table(*columns, title=title, title_justify="left", title_style="bold", box=None, pad_edge=False, header_style="dim")
+    table = Table(
+        *columns,
+        title=title,
+        title_justify="left",
+        title_style="bold",
+        box=None,
+        pad_edge=False,
+        header_style="dim",
+    )
     for row in rows:
         table.add_row(*map(escape, row))
     Console().print(table, *([escape(note)] if note else []), "")

@@ -12,13 +12,6 @@ from typing import Annotated, Any
 import torch
 import yaml
 
-import vaelab.backbones
-import vaelab.data
-import vaelab.likelihoods
-import vaelab.metrics
-import vaelab.objectives
-import vaelab.posteriors
-import vaelab.priors
 from vaelab.data.source import Dataset
 from vaelab.errors import UsageError, listed
 from vaelab.model import VAE
@@ -128,7 +121,9 @@ def find(name: str) -> Path:
     shipped = SHIPPED / f"{name}.yaml"
     if path.suffix not in (".yaml", ".yml") and path.name == name and _there(shipped):
         return shipped
-    raise UsageError(f"no recipe {name!r}: no such file, and no shipped recipe of that name; {hint(name, shipped_names())}")
+    raise UsageError(
+        f"no recipe {name!r}: no such file, and no shipped recipe of that name; {hint(name, shipped_names())}"
+    )
 
 
 def shipped_names() -> list[str]:
@@ -142,7 +137,9 @@ class _Loader(yaml.SafeLoader):
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
         keys = [key.value for key, _ in node.value]
         if twice := sorted({str(key) for key in keys if keys.count(key) > 1}):
-            raise yaml.constructor.ConstructorError(problem=f"key {twice[0]!r} stands twice", problem_mark=node.start_mark)
+            raise yaml.constructor.ConstructorError(
+                problem=f"key {twice[0]!r} stands twice", problem_mark=node.start_mark
+            )
         return super().construct_mapping(node, deep)
 
 
@@ -157,7 +154,7 @@ _Loader.add_implicit_resolver("tag:yaml.org,2002:float", _FLOAT, list("-+0123456
 def parse_yaml(text: str, what: str) -> Any:
     """Text as data; `what` names it in the error."""
     try:
-        loaded = yaml.load(text, _Loader)  # noqa: S506  # a SafeLoader
+        loaded = yaml.load(text, _Loader)  # a SafeLoader
         json.dumps(loaded)  # refuses what holds itself, and what is no plain data
         return loaded
     except (yaml.YAMLError, ValueError, RecursionError, TypeError) as error:
@@ -251,10 +248,14 @@ def _extended(options: dict[str, Any], path: Path) -> dict[str, Any]:
 def _problems(options: Mapping[str, Any]) -> list[str]:
     known = [s for s in SECTIONS if s != "extends"]
     problems = [f"{key}: unknown section; {hint(str(key), known)}" for key in options if key not in known]
-    problems += [f"{key}: expected a mapping, got {options[key]!r}" for key in ("paper", "expect") if not _maps(options, key)]
+    problems += [
+        f"{key}: expected a mapping, got {options[key]!r}" for key in ("paper", "expect") if not _maps(options, key)
+    ]
     if _maps(options, "expect"):
         bars = {str(name): bar for name, bar in options.get("expect", {}).items() if not _is_bar(bar)}
-        problems += [f"expect.{k}: expected numbers as at_most, at_least or value, tolerance; got {v!r}" for k, v in bars.items()]
+        problems += [
+            f"expect.{k}: expected numbers as at_most, at_least or value, tolerance; got {v!r}" for k, v in bars.items()
+        ]
     for section in ("data", "model", "objective", "train"):
         if section not in options:
             problems.append(f"the section {section} is missing; give it")
@@ -266,7 +267,9 @@ def _problems(options: Mapping[str, Any]) -> list[str]:
 
 
 def _is_bar(bar: Any) -> bool:
-    numbers = [bar[k] for k in ("at_most", "at_least", "value", "tolerance") if k in bar] if isinstance(bar, Mapping) else []
+    numbers = (
+        [bar[k] for k in ("at_most", "at_least", "value", "tolerance") if k in bar] if isinstance(bar, Mapping) else []
+    )
     return bool(numbers) and all(isinstance(n, int | float) for n in numbers)
 
 

@@ -166,7 +166,9 @@ def resolve(thing: Callable, given: Mapping[str, Any], where: str, **supplied: A
     try:
         validated = _validate(thing, plain | nested)
     except ValidationError as error:  # a duration that is less than a step
-        raise UsageError(listed([_sentence(e, where, known) for e in error.errors()], "the recipe has these problems")) from error
+        raise UsageError(
+            listed([_sentence(e, where, known) for e in error.errors()], "the recipe has these problems")
+        ) from error
     chosen = {k: getattr(validated, k) for k in plain}
     return chosen | {k: build(str(role_of(known[k])), v, f"{where}.{k}", **supplied) for k, v in nested.items()}
 

@@ -61,7 +61,11 @@ def train(
     model = wanted.build_model(data.x_shape)
     if world.is_main:
         _write_recipe(folder / "recipe.yaml", wanted, data_dir)
-    metadata = {"recipe": wanted.to_json(), "x_shape": json.dumps(data.x_shape), "fingerprint": _fingerprint(wanted)}
+    metadata = {
+        "recipe": wanted.to_json(),
+        "x_shape": json.dumps(data.x_shape),
+        "fingerprint": _fingerprint(wanted),
+    }
     for epoch in engine.train(model, objective, data, options, folder, device=device, metadata=metadata, quiet=quiet):
         if world.is_main and options.draw_every and epoch.number % options.draw_every == 0:
             _draw_progress(epoch, data, folder)
@@ -99,7 +103,11 @@ def evaluate(
         began = time.perf_counter()
         values = build("metric", value, model=model, split=images)
         seconds = round(time.perf_counter() - began, 2)
-        results[name] = {"values": values, "protocol": defaults(part("metric", name)) | value, "seconds": seconds}
+        results[name] = {
+            "values": values,
+            "protocol": defaults(part("metric", name)) | value,
+            "seconds": seconds,
+        }
     report = {
         "run": folder_of(run).resolve().name,
         "split": split,
@@ -114,9 +122,7 @@ def evaluate(
     return report
 
 
-def draw(
-    run: str | Path, *only: str, data_dir: str | Path | None = None, device: str = "auto"
-) -> Iterator[Path]:
+def draw(run: str | Path, *only: str, data_dir: str | Path | None = None, device: str = "auto") -> Iterator[Path]:
     """Draw the figures that a run allows, or those named, into its folder; yields their paths."""
     model, _, data = open_run(run, data_dir, device)
     folder = folder_of(run)
@@ -143,7 +149,9 @@ def restore(run: str | Path, device: str = "cpu") -> tuple[VAE, Recipe, tuple[in
         model = recipe.build_model(x_shape)
         model.load_state_dict(tensors)
     except (RuntimeError, ValueError, TypeError, KeyError) as error:
-        raise UsageError(f"the weights in {path} do not fit the recipe in it; restore the file or train again") from error
+        raise UsageError(
+            f"the weights in {path} do not fit the recipe in it; restore the file or train again"
+        ) from error
     return model.to(pick_device(device)).eval().requires_grad_(False), recipe, x_shape
 
 
@@ -151,7 +159,7 @@ def notes(model: VAE, data: Dataset) -> list[str]:
     """What a reader of the numbers must know."""
     if getattr(model.likelihood, "binary", False) and not data.binary:
         return [
-            "Bernoulli on grey images: log_px is a cross-entropy, so elbo, iwae and bits_per_dim are no log-likelihoods; "
+            "Bernoulli on grey images: log_px is a cross-entropy; elbo, iwae and bits_per_dim are no log-likelihoods; "
             "set data.binarise or model.likelihood=continuous_bernoulli for ones"
         ]
     if not is_mass(model):
@@ -210,18 +218,23 @@ def _resumed(recipe: str, overrides: tuple[str, ...], run: str | Path | None) ->
         raise UsageError(f"nothing to resume: {folder} holds no run; leave out --resume to start one there")
     stored = Recipe.read(str(folder))
     if path != folder and (asked := find(recipe).stem) != stored.name:
-        raise UsageError(f"{folder} holds a run of {stored.name!r}, not of {asked!r}; name that recipe or another --run")
+        raise UsageError(
+            f"{folder} holds a run of {stored.name!r}, not of {asked!r}; name that recipe or another --run"
+        )
     wanted = Recipe(stored.name, stored.options | {}).overridden(overrides)
     if _fingerprint(wanted) != _fingerprint(stored):
         raise UsageError(
-            f"{folder} was trained with another recipe; a resumed run may change only train.{', train.'.join(LENGTHS)}; "
+            f"{folder} was trained with another recipe; a resumed run may change only train's {', '.join(LENGTHS)}; "
             "leave out --resume and start a new run"
         )
     return folder, wanted
 
 
 def _newest(recipe: str) -> Path:
-    runs = sorted(Path("runs").glob(f"{find(recipe).stem}-{'[0-9]' * 8}-*/recipe.yaml"), key=lambda path: path.stat().st_mtime)
+    runs = sorted(
+        Path("runs").glob(f"{find(recipe).stem}-{'[0-9]' * 8}-*/recipe.yaml"),
+        key=lambda path: path.stat().st_mtime,
+    )
     if not runs:
         raise UsageError(f"nothing to resume: no run of {recipe!r} in runs/; name it with --run, or leave out --resume")
     return runs[-1].parent
@@ -248,4 +261,7 @@ def _draw_progress(epoch: engine.Epoch, data: Dataset, folder: Path) -> None:
     at = f"after epoch {epoch.number}"
     stem = folder / "figures" / f"epoch_{epoch.number:04d}"
     save(gallery.samples(epoch.model, f"Samples {at}"), Path(f"{stem}_samples.png"))
-    save(gallery.pairs(epoch.model, data.valid.images, f"Reconstructions {at}"), Path(f"{stem}_reconstructions.png"))
+    save(
+        gallery.pairs(epoch.model, data.valid.images, f"Reconstructions {at}"),
+        Path(f"{stem}_reconstructions.png"),
+    )

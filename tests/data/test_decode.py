@@ -8,9 +8,7 @@ from vaelab.data import decode
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-@pytest.mark.parametrize(
-    "mode, value", [("L", 90), ("RGB", 90), ("RGBA", 90), ("P", 90), ("1", 255), ("LA", 90)]
-)
+@pytest.mark.parametrize("mode, value", [("L", 90), ("RGB", 90), ("RGBA", 90), ("P", 90), ("1", 255), ("LA", 90)])
 def test_every_mode_becomes_grey_or_colour(tmp_path, mode, value, channels):
     image = Image.new("L", (4, 3), value)
     image = image.quantize() if mode == "P" else image.convert(mode)

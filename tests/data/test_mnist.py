@@ -31,9 +31,7 @@ def test_a_wrong_magic_number_is_refused(tmp_path, write_idx, magic):
         read_idx(FILE, tmp_path)
 
 
-@pytest.mark.parametrize(
-    "harm", ["cut the archive", "no archive", "cut the array", "extend the array", "empty"]
-)
+@pytest.mark.parametrize("harm", ["cut the archive", "no archive", "cut the array", "extend the array", "empty"])
 def test_a_broken_idx_file_is_refused(tmp_path, write_idx, harm):
     path = write_idx(tmp_path / FILE.path, PIXELS)
     whole = path.read_bytes()

@@ -110,9 +110,7 @@ def test_resize_keeps_constant_images_and_the_mean_of_others():
     flat = torch.full((2, 3, 9, 6), 200, dtype=torch.uint8)
     assert Toy(resize=4).shape(flat).unique().tolist() == [200]
     images = Toy().load().train.images
-    assert Toy(resize=10).shape(images).float().mean() == pytest.approx(
-        images.float().mean().item(), rel=0.02
-    )
+    assert Toy(resize=10).shape(images).float().mean() == pytest.approx(images.float().mean().item(), rel=0.02)
 
 
 def test_pad_surrounds_with_zeros_after_resizing():

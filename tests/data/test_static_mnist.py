@@ -61,9 +61,7 @@ def test_drawing_what_is_binary_changes_nothing(folder, bits):
 def test_a_text_file_with_other_content_is_refused(folder, bits, text):
     write_amat(folder, bits)
     (folder / "binarized_mnist_valid.amat").write_text(text)
-    with pytest.raises(
-        UsageError, match=r"binarized_mnist_valid\.amat is truncated, damaged or another file"
-    ):
+    with pytest.raises(UsageError, match=r"binarized_mnist_valid\.amat is truncated, damaged or another file"):
         load("static_mnist", folder.parent)
 
 

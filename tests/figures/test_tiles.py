@@ -118,9 +118,7 @@ def test_layout_helpers():
     assert enlarge(40, 40, (3, 256, 256)) == 1
 
 
-@pytest.mark.parametrize(
-    "shape", [(1, 1, 8, 8), (2, 1, 28, 20), (50, 3, 8, 16), (300, 1, 28, 28), (3, 3, 1, 1)]
-)
+@pytest.mark.parametrize("shape", [(1, 1, 8, 8), (2, 1, 28, 20), (50, 3, 8, 16), (300, 1, 28, 28), (3, 3, 1, 1)])
 def test_generated_samples_are_exact_in_the_file(shape):
     x = images(*shape)
     figure = generated_samples(x)
@@ -146,9 +144,7 @@ def test_originals_stand_directly_above_their_reconstructions(shape):
     height = shape[2] * factor
     originals = tile(x[:columns], columns, factor=factor)
     np.testing.assert_array_equal(shown[:height], originals)
-    np.testing.assert_array_equal(
-        shown[height + 2 : 2 * height + 2], tile(r[:columns], columns, factor=factor)
-    )
+    np.testing.assert_array_equal(shown[height + 2 : 2 * height + 2], tile(r[:columns], columns, factor=factor))
     assert texts(figure)[:2] == ["original", "reconstruction"]
 
 

@@ -10,11 +10,11 @@ from vaelab.registry import names, options, part, roles
 
 REQUIRED = {"steps": 20}  # what a part without a default is given
 MORE = {  # further settings worth a law
-    "normal": [{"sigma": 0.01}],
-    "laplace": [{"scale": 0.01}],
-    "logistic": [{"levels": 2}, {"levels": 32}],
-    "gaussian": [{"log_variance": [-4.0, 2.0]}],
-    "conv": [{"channels": [8], "width": 16}],
+    ("likelihood", "normal"): [{"sigma": 0.01}],
+    ("likelihood", "laplace"): [{"scale": 0.01}],
+    ("likelihood", "logistic"): [{"levels": 2}, {"levels": 32}],
+    ("posterior", "gaussian"): [{"log_variance": [-4.0, 2.0]}],
+    ("backbone", "conv"): [{"channels": [8], "width": 16}],
 }
 
 
@@ -32,7 +32,7 @@ def _variants(role: str, name: str) -> list[dict]:
     known = options(part(role, name))
     given = {k: REQUIRED[k] for k, p in known.items() if p.default is p.empty}
     changes = [{k: v} for k, p in known.items() for v in _values(p.annotation) if v != p.default]
-    return [{"kind": name, **given, **change} for change in ({}, *changes, *MORE.get(name, ()))]
+    return [{"kind": name, **given, **change} for change in ({}, *changes, *MORE.get((role, name), ()))]
 
 
 def _values(annotation: Any) -> tuple:

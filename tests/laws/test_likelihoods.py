@@ -89,13 +89,15 @@ def test_leading_dimensions_pass_through(likelihood):
     p, x = module(outputs), torch.rand(5, 3, 2, 6).round()
     assert (tuple(p.batch_shape), tuple(p.event_shape)) == ((4, 5), (3, 2, 6))
     assert p.mean.shape == p.sample().shape == (4, 5, 3, 2, 6)
-    one_by_one = torch.stack([torch.stack([module(o).log_prob(i) for o, i in zip(row, x, strict=True)]) for row in outputs])
+    one_by_one = torch.stack(
+        [torch.stack([module(o).log_prob(i) for o, i in zip(row, x, strict=True)]) for row in outputs]
+    )
     torch.testing.assert_close(p.log_prob(x), one_by_one)
 
 
 def test_gradients_are_finite_everywhere_and_alive_where_float32_can_tell(likelihood):
     """A float32 sigmoid is 1 from 17 on, so that its slope is 0 there; at ±8 no parameter may be dead."""
-    module, outputs, pixels = single_pixels(likelihood, (-30.0, -8.0, 0.0, 8.0, 30.0))
+    module, outputs, pixels = single_pixels(likelihood, (-30.0, -8.0, 0.3, 8.0, 30.0))
     reached = torch.zeros_like(outputs)
     for value in levels(module)[[0, len(levels(module)) // 3, -1]] if masses(module) else torch.tensor([0.0, 0.3, 1.0]):
         log_p = pixels.log_prob(value.expand(len(outputs), 1, 1, 1))
@@ -124,15 +126,6 @@ def test_probabilities_stay_float32_under_bf16(likelihood):
     assert outputs.dtype == torch.bfloat16
     assert log_p.dtype == p.mean.dtype == torch.float32
     torch.testing.assert_close(log_p, module(outputs.float()).log_prob(x), rtol=1e-6, atol=0)
-
-
-def test_masses_are_never_above_one(likelihood):
-    """Where pixels are counted as probabilities, bits per dimension cannot be negative."""
-    module, _, pixels = single_pixels(likelihood)
-    if masses(module):
-        assert (pixels.log_prob(levels(module)[:, None, None, None, None]) <= 0).all()
-    else:
-        assert "bernoulli" != likelihood["kind"]
 
 
 class TestNormal:

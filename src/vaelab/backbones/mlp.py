@@ -38,7 +38,9 @@ def mlp(
 
     def hidden(inputs: int) -> list[nn.Module]:
         sizes = [inputs, *[width] * depth]
-        return [m for i, o in zip(sizes, sizes[1:], strict=False) for m in (nn.Linear(i, o), activation_layer(activation))]
+        return [
+            m for i, o in zip(sizes, sizes[1:], strict=False) for m in (nn.Linear(i, o), activation_layer(activation))
+        ]
 
     _, height, width_ = x_shape
     encoder = nn.Sequential(nn.Flatten(-3), *hidden(math.prod(x_shape)))

@@ -10,9 +10,7 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", "
 def image_names(root: Path) -> list[str]:
     """Relative paths with forward slashes, sorted; hidden files and folders are passed over."""
     paths = (p.relative_to(root) for p in root.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
-    return sorted(
-        p.as_posix() for p in paths if not any(part.startswith((".", "__MACOSX")) for part in p.parts)
-    )
+    return sorted(p.as_posix() for p in paths if not any(part.startswith((".", "__MACOSX")) for part in p.parts))
 
 
 def decode(path: Path, channels: int, size: int | None = None) -> np.ndarray | str:
@@ -20,7 +18,7 @@ def decode(path: Path, channels: int, size: int | None = None) -> np.ndarray | s
 
     With `size`, the central square, resized to size × size; without, the image as it is.
     """
-    from PIL import ImageOps
+    from PIL import Image, ImageOps
 
     try:
         image = open_image(path, channels)

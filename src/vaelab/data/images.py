@@ -14,9 +14,7 @@ def crop(images: Tensor, side: int) -> Tensor:
     """The central square."""
     height, width = images.shape[-2:]
     if side > min(height, width):
-        raise UsageError(
-            f"crop {side} is larger than images of {height}×{width}; crop at most {min(height, width)}"
-        )
+        raise UsageError(f"crop {side} is larger than images of {height}×{width}; crop at most {min(height, width)}")
     top, left = (height - side) // 2, (width - side) // 2
     return images[..., top : top + side, left : left + side].contiguous()
 

@@ -85,9 +85,7 @@ def write_whole(path: Path, text: str) -> None:
 
 
 def _unwritable(path: Path, error: OSError) -> UsageError:
-    return UsageError(
-        f"cannot write {path} ({error.strerror}); free some space or change the folder's permissions"
-    )
+    return UsageError(f"cannot write {path} ({error.strerror}); free some space or change the folder's permissions")
 
 
 def map_array(path: Path) -> Tensor:

@@ -81,9 +81,7 @@ def _colour(colour: Tensor, rgb: bool) -> Tensor:
     """[n] -> [n, 3, 1, 1] of full saturation, or the brightness ¼..1 [n, 1, 1, 1]."""
     if not rgb:
         return (0.25 + 0.75 * colour)[:, None, None, None]
-    hue = 5 * colour[:, None] + torch.tensor(
-        [0.0, 4.0, 2.0]
-    )  # five sixths of the circle, so that the ends differ
+    hue = 5 * colour[:, None] + torch.tensor([0.0, 4.0, 2.0])  # five sixths of the circle, so that the ends differ
     return ((hue % 6 - 3).abs() - 1).clamp(0, 1)[:, :, None, None]
 
 

@@ -160,9 +160,7 @@ def heading(figure: Figure, log: Log, title: str, *more: Artist) -> None:
     engine.set(w_pad=0.08, h_pad=0.07, wspace=0.03, hspace=0.03)  # pyright: ignore
     figure.suptitle(title, x=0.012, ha="left", fontsize=TITLE)
     names = {"train": "train", "valid": "validation"}
-    handles: list[Artist] = [
-        Line2D([], [], color=COLOURS[s], label=n) for s, n in names.items() if log.has(s)
-    ]
+    handles: list[Artist] = [Line2D([], [], color=COLOURS[s], label=n) for s, n in names.items() if log.has(s)]
     if log.has("step") and log.has("epoch"):
         handles.append(Line2D([], [], color=TRAIN, linewidth=0.8, alpha=0.45, label="train, within epochs"))
     figure.legend(

@@ -12,9 +12,7 @@ from vaelab.registry import Size, register
 
 @register("figure", "generated_samples")
 @house
-def generated_samples(
-    images: ArrayLike, *, columns: Size | None = None, title: str = "Generated samples"
-) -> Figure:
+def generated_samples(images: ArrayLike, *, columns: Size | None = None, title: str = "Generated samples") -> Figure:
     """A grid that is about square, filled row by row.
 
     Args:

@@ -25,9 +25,7 @@ def interpolations(images: ArrayLike, *, title: str = "Interpolations") -> Figur
     array = as_images(images, dimensions=5)
     rows, steps, _, _, width = array.shape
     if steps < 2:
-        raise ValueError(
-            f"images: expected both ends of each row, so two steps or more; got {list(array.shape)}"
-        )
+        raise ValueError(f"images: expected both ends of each row, so two steps or more; got {list(array.shape)}")
     factor = enlarge(rows, steps, array.shape)
     parts = [part for part in (array[:, :1], array[:, 1:-1], array[:, -1:]) if part.size]
     tiles = [tile(p.reshape(-1, *p.shape[2:]), p.shape[1], factor=factor) for p in parts]

@@ -11,9 +11,7 @@ from vaelab.registry import Positive, Size, register
 
 @register("figure", "manifold")
 @house
-def manifold(
-    images: ArrayLike, side: Size, *, extent: Positive = 2.0, title: str = "Decoded latent plane"
-) -> Figure:
+def manifold(images: ArrayLike, side: Size, *, extent: Positive = 2.0, title: str = "Decoded latent plane") -> Figure:
     """A seamless grid of images whose centres lie at z1, z2 = −extent … extent in equal steps.
 
     Args:

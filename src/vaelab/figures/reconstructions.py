@@ -33,20 +33,15 @@ def reconstructions(
     """
     above, below = as_images(originals, "originals"), as_images(reconstructions, "reconstructions")
     if above.shape != below.shape:
-        raise ValueError(
-            f"originals {list(above.shape)} and reconstructions {list(below.shape)} differ in shape"
-        )
+        raise ValueError(f"originals {list(above.shape)} and reconstructions {list(below.shape)} differ in shape")
     per_row = min(len(above), columns or balanced(*above.shape))
     factor = enlarge(2 * -(-len(above) // per_row), per_row, above.shape)
     bands = [
-        pair(above[i : i + per_row], below[i : i + per_row], per_row, factor)
-        for i in range(0, len(above), per_row)
+        pair(above[i : i + per_row], below[i : i + per_row], per_row, factor) for i in range(0, len(above), per_row)
     ]
     figure, axes = mount(join(bands, APART, axis=0), title=title, left=text_width(LABELS, TEXT) + 5)
     band, size = bands[0].shape[0] + APART, above.shape[2] * factor
-    label_rows(
-        axes, [y for i in range(len(bands)) for y in centres(2, size, start=i * band)], LABELS * len(bands)
-    )
+    label_rows(axes, [y for i in range(len(bands)) for y in centres(2, size, start=i * band)], LABELS * len(bands))
     return figure
 
 

@@ -29,9 +29,7 @@ def as_images(images: ArrayLike, name: str = "images", dimensions: int = 4) -> N
     """
     array, shape = np.asarray(images), "[N, C, H, W]" if dimensions == 4 else "[R, S, C, H, W]"
     if array.ndim != dimensions or array.shape[-3] not in (1, 3) or array.size == 0:
-        raise ValueError(
-            f"{name}: expected {shape} with C 1 or 3 and at least one image; got {list(array.shape)}"
-        )
+        raise ValueError(f"{name}: expected {shape} with C 1 or 3 and at least one image; got {list(array.shape)}")
     floats = array.astype(np.float32) / (255 if array.dtype == np.uint8 else 1)
     low, high = floats.min(), floats.max()
     # A Gaussian mean may overshoot a little and is clipped; [-1, 1] and 0 … 255 are mistakes. NaN fails both.
@@ -49,9 +47,7 @@ def tile(images: ArrayLike, columns: int, *, factor: int = 1, gap: int = GAP) ->
     array = as_images(images)
     n, _, height, width = array.shape
     if columns < 1 or factor < 1 or gap < 0:
-        raise ValueError(
-            f"columns and factor must be 1 or more, gap 0 or more; got {columns}, {factor}, {gap}"
-        )
+        raise ValueError(f"columns and factor must be 1 or more, gap 0 or more; got {columns}, {factor}, {gap}")
     rows, h, w = -(-n // columns), height * factor + gap, width * factor + gap
     cells = np.full((rows * columns, h, w, 3), 255, np.uint8)
     pixels = np.rint(array.transpose(0, 2, 3, 1) * 255).astype(np.uint8)
@@ -121,9 +117,7 @@ def label_rows(axes: Axes, centres: Sequence[float], texts: Sequence[str]) -> No
     """Texts to the left of the picture, at these heights in pixels; thinned where they would touch."""
     for i in thinned(centres, TEXT * 1.3, axes):
         place = (0.0, 1 - (centres[i] + 0.5) / pixels_of(axes)[1])
-        axes.annotate(
-            texts[i], place, (-5, 0), "axes fraction", "offset points", ha="right", va="center", color=MUTED
-        )
+        axes.annotate(texts[i], place, (-5, 0), "axes fraction", "offset points", ha="right", va="center", color=MUTED)
 
 
 def label_columns(axes: Axes, centres: Sequence[float], texts: Sequence[str]) -> None:

@@ -44,9 +44,7 @@ def traversals(
     nats = None if kl is None else np.asarray(kl, np.float64)
     for name, got, wanted in (("values", steps.shape, columns), ("dimensions", (len(dimensions),), rows)):
         if got != (wanted,):
-            raise ValueError(
-                f"{name}: expected {wanted} for images {list(array.shape)}, got shape {list(got)}"
-            )
+            raise ValueError(f"{name}: expected {wanted} for images {list(array.shape)}, got shape {list(got)}")
     if nats is not None and nats.shape != (rows,):
         raise ValueError(f"kl: expected one number for each of {rows} rows, got shape {list(nats.shape)}")
     factor = enlarge(rows, columns, array.shape)

@@ -27,7 +27,14 @@ def likelihood(model: VAE, split: Split, *, samples: Size = 100, seed: Count = 0
     elbo, log_px, kl, iwae = columns.mean(0).tolist()
     errors = (columns.std(0, correction=0) / math.sqrt(len(columns))).tolist()
     bits = -iwae / math.log(2) / split.images[0].numel()
-    values = {"elbo": elbo, "elbo_error": errors[0], "log_px": log_px, "kl": kl, "iwae": iwae, "iwae_error": errors[3]}
+    values = {
+        "elbo": elbo,
+        "elbo_error": errors[0],
+        "log_px": log_px,
+        "kl": kl,
+        "iwae": iwae,
+        "iwae_error": errors[3],
+    }
     return values | {"bits_per_dim": bits + (0.0 if is_mass(model) else 8.0)}
 
 

@@ -23,4 +23,8 @@ def reconstruction(model: VAE, split: Split) -> dict[str, float]:
         similarities.append(ssim(x, back))
     mse = torch.cat(errors)
     psnr = -10 * mse.clamp(min=1e-12).log10()  # a perfect image counts 120 dB, not infinity
-    return {"mse": mse.mean().item(), "psnr": psnr.mean().item(), "ssim": torch.cat(similarities).mean().item()}
+    return {
+        "mse": mse.mean().item(),
+        "psnr": psnr.mean().item(),
+        "ssim": torch.cat(similarities).mean().item(),
+    }

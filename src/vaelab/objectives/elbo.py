@@ -69,6 +69,6 @@ class ELBO:
 def _closed_form(terms: Terms) -> Tensor:
     if terms.kl is None:
         raise ValueError(
-            "this prior and posterior have no closed-form KL per dimension; set objective.kl: monte_carlo and no free_bits"
+            "this prior and posterior have no closed-form KL; set objective.kl=monte_carlo and leave out free_bits"
         )
     return terms.kl

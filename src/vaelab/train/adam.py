@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 
 class Adam:
-    """m, v and the update of Kingma & Ba (2015); weight decay decoupled (AdamW, Loshchilov & Hutter 2019) or in the gradient.
+    """The update of Kingma & Ba (2015); weight decay in the gradient, or decoupled (Loshchilov & Hutter 2019).
 
     It keeps no step count: the run's step is that. Parameters marked `spare_weight_decay` are never decayed.
     """
@@ -47,7 +47,7 @@ class Adam:
         p.sub_(lr * (m / (1 - b1**t)) / ((v / (1 - b2**t)).sqrt() + self.eps))
 
     def _fused(self, which: list[int], gradients: Sequence[Tensor], lr: Tensor, t: Tensor, decay: float) -> None:
-        kernel = torch._fused_adamw_ if self.decoupled else torch._fused_adam_
+        kernel = torch._fused_adamw_ if self.decoupled else torch._fused_adam_  # pyright: ignore
         parameters, m, v = ([many[i] for i in which] for many in (self.parameters, self.m, self.v))
         kernel(
             parameters,

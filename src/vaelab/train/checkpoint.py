@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from vaelab.errors import UsageError, VaelabError
 
 
-def write_whole(path: Path, write: Callable[[Path], None]) -> None:
+def write_whole(path: Path, write: Callable[[Path], object]) -> None:
     """Call `write` on a temporary neighbour and move it over `path`, which therefore is never half written."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:

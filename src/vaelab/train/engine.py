@@ -116,23 +116,40 @@ def train(
             state = {"learner": learner.state(), "progress": asdict(progress), "fingerprint": fingerprint}
             save_state(folder / "last.pt", state)
 
-    with closing(Log(folder / "log.jsonl", silent=not world.is_main, quiet=quiet)) as log, Interrupt() as interrupt:
+    with (
+        closing(Log(folder / "log.jsonl", silent=not world.is_main, quiet=quiet)) as log,
+        Interrupt() as interrupt,
+    ):
         log.begin(progress.step, options.steps, math.ceil(options.steps / per_epoch))
         ended = progress.over(options)
         while not ended:
             number = progress.step // per_epoch + 1
             until = min(number * per_epoch, options.steps)
             for count, row in steps(until):
-                log.write({"kind": "step", "step": progress.step, "epoch": progress.step / per_epoch, "split": "train"} | row)
+                log.write(
+                    {
+                        "kind": "step",
+                        "step": progress.step,
+                        "epoch": progress.step / per_epoch,
+                        "split": "train",
+                    }
+                    | row
+                )
                 progress.add(row, count)
             if progress.step < until:
                 save()
-                raise UsageError(f"stopped at step {progress.step}, in epoch {number}; carry on with --run {folder} --resume")
+                raise UsageError(
+                    f"stopped at step {progress.step}, in epoch {number}; carry on with --run {folder} --resume"
+                )
 
             learner.agree()
             at = {"kind": "epoch", "step": progress.step, "epoch": number}
             train_row = at | {"split": "train"} | progress.close()
-            valid_row = at | {"split": "valid", "beta": 1.0} | validate(learner.average, objective, held_out, options.seed, world)
+            valid_row = (
+                at
+                | {"split": "valid", "beta": 1.0}
+                | validate(learner.average, objective, held_out, options.seed, world)
+            )
             if broken := [k for k in ("reconstruction", "kl", "loss") if not math.isfinite(valid_row[k])]:
                 raise VaelabError(_diverged(progress.step, broken, folder))
             better = -valid_row["loss"] > progress.best
@@ -179,7 +196,11 @@ def mean_of(window: list[dict[str, Tensor]], step: int, folder: Path, world: Wor
 
 def _diverged(step: int, broken: list[str], folder: Path) -> str:
     term = next((k for k in ("reconstruction", "kl") if k in broken), broken[0])
-    kept = f"the last good checkpoint is {folder / 'last.pt'}" if (folder / "last.pt").exists() else "no checkpoint was due yet"
+    kept = (
+        f"the last good checkpoint is {folder / 'last.pt'}"
+        if (folder / "last.pt").exists()
+        else "no checkpoint was due yet"
+    )
     return (
         f"{term} is no longer a finite number at step {step}; try a smaller train.lr, train.clip_norm=1 or "
         f"train.precision=float32 ({kept})"

@@ -22,14 +22,21 @@ class Learner:
     """
 
     def __init__(
-        self, model: VAE, objective: Any, augment: Callable[[Tensor], Tensor], options: TrainOptions, world: World
+        self,
+        model: VAE,
+        objective: Any,
+        augment: Callable[[Tensor], Tensor],
+        options: TrainOptions,
+        world: World,
     ) -> None:
         self.model, self.objective, self.augment = model.to(world.device).train(), objective, augment
         self.options, self.world = options, world
         world.agree_(model.state_dict().values())
         self.average = copy.deepcopy(model).eval().requires_grad_(False)
         self.parameters = [p for p in model.parameters() if p.requires_grad]
-        self.averaged = [a for a, p in zip(self.average.parameters(), model.parameters(), strict=True) if p.requires_grad]
+        self.averaged = [
+            a for a, p in zip(self.average.parameters(), model.parameters(), strict=True) if p.requires_grad
+        ]
         self.adam = Adam(
             self.parameters,
             betas=options.betas,
@@ -80,7 +87,11 @@ class Learner:
 
     def state(self) -> dict[str, Any]:
         """What a checkpoint keeps."""
-        return {"model": self.model.state_dict(), "average": self.average.state_dict(), "adam": self.adam.state()}
+        return {
+            "model": self.model.state_dict(),
+            "average": self.average.state_dict(),
+            "adam": self.adam.state(),
+        }
 
     def load(self, state: dict[str, Any]) -> None:
         """Continue from a checkpoint's state."""
@@ -93,7 +104,7 @@ def clip_(gradients: list[Tensor], largest: float | None) -> Tensor:
     """Shrink the whole gradient to a norm of at most `largest`; returns the norm it had."""
     norm = torch.nn.utils.get_total_norm(gradients)
     if largest is not None:
-        torch._foreach_mul_(gradients, (largest / (norm + 1e-6)).clamp(max=1))
+        torch._foreach_mul_(gradients, (largest / (norm + 1e-6)).clamp(max=1))  # pyright: ignore
     return norm
 
 

@@ -67,7 +67,11 @@ class _Bar:
             from rich.console import Console
             from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-            columns = (BarColumn(24), TextColumn("{task.percentage:>3.0f}%"), TextColumn("{task.description}"))
+            columns = (
+                BarColumn(24),
+                TextColumn("{task.percentage:>3.0f}%"),
+                TextColumn("{task.description}"),
+            )
             self.progress = Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True), transient=True)
             self.progress.start()
             self.task = self.progress.add_task("starting", total=steps, completed=done)

@@ -1,7 +1,7 @@
 """Who we are among the processes of this run, and the few things processes do together."""
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -55,7 +55,7 @@ class World:
             for tensor in tensors:
                 dist.broadcast(tensor, 0)
 
-    def sum(self, values: dict[str, float]) -> dict[str, float]:
+    def sum(self, values: Mapping[str, float]) -> dict[str, float]:
         """Sums of scalars over the processes."""
         if self.size == 1:
             return dict(values)
@@ -63,7 +63,7 @@ class World:
         dist.all_reduce(flat)
         return dict(zip(values, flat.tolist(), strict=True))
 
-    def mean(self, values: dict[str, float]) -> dict[str, float]:
+    def mean(self, values: Mapping[str, float]) -> dict[str, float]:
         """Means of scalars over the processes."""
         return {k: v / self.size for k, v in self.sum(values).items()}
 

@@ -1,0 +1,5 @@
+"""`python -m vaelab`, which torchrun needs."""
+
+from vaelab.cli import main
+
+main()

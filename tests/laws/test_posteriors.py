@@ -1,0 +1,136 @@
+"""Laws of every posterior: draws are scored by the density they came from, and carry its gradient."""
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from vaelab.distributions import detached, draw
+from vaelab.registry import build
+
+SHAPE, LATENT_DIM, IMAGES = (1, 3, 4), 2, 3
+
+
+@pytest.fixture
+def module(posterior) -> nn.Module:
+    """The posterior with an encoder, away from its initial weights."""
+    encoder = nn.Sequential(nn.Flatten(-3), nn.Linear(12, 6), nn.Tanh())
+    built = build("posterior", posterior, encoder=encoder, x_shape=SHAPE, latent_dim=LATENT_DIM)
+    with torch.no_grad():
+        for parameter in built.parameters():
+            parameter += 0.3 * torch.randn_like(parameter)
+    return built
+
+
+@pytest.fixture
+def x() -> Tensor:
+    return torch.rand(IMAGES, *SHAPE)
+
+
+def test_shapes(module, x):
+    q = module(x)
+    z, log_qz = draw(q, 5)
+    assert (tuple(q.batch_shape), tuple(q.event_shape)) == ((IMAGES,), (LATENT_DIM,))
+    assert (z.shape, log_qz.shape) == ((5, IMAGES, LATENT_DIM), (5, IMAGES))
+
+
+def test_draws_are_scored_by_their_density(module, x):
+    q = module(x)
+    z, log_qz = draw(q, 1000)
+    torch.testing.assert_close(log_qz, q.log_prob(z))
+
+
+@torch.no_grad()
+def test_density_integrates_to_one_and_has_the_entropy_of_its_samples(module, x, agrees):
+    q = module(x)
+    points, weights = plane(q.sample((2000,)))
+    log_q = q.log_prob(points).double()
+    mass = log_q.exp() * weights
+    torch.testing.assert_close(mass.sum(0), torch.ones(IMAGES).double(), atol=1e-5, rtol=0)
+    z, log_qz = draw(q, 20_000)
+    agrees(-log_qz, -(mass * log_q.clamp(min=-1e9)).sum(0), precision=1e-5)
+    agrees(z, (mass[..., None] * points.double()).sum(0), precision=1e-5)
+    torch.testing.assert_close(q.mean.double(), (mass[..., None] * points.double()).sum(0), atol=1e-5, rtol=0)
+
+
+def plane(drawn: Tensor, half: int = 200) -> tuple[Tensor, Tensor]:
+    """Points [M, B, 2] and weights [M, B] of an integral over the plane, dense where samples [N, B, 2] fell."""
+    t = torch.linspace(-8, 8, 2 * half + 1, dtype=torch.float64)
+    centre, scale = drawn.double().mean(0), drawn.double().std(0)
+    first, second = torch.cartesian_prod(t, t).unbind(-1)
+    offsets = torch.stack([first.sinh(), second.sinh()], -1)[:, None, :]
+    weights = (t[1] - t[0]) ** 2 * first.cosh() * second.cosh()
+    return centre + scale * offsets, weights[:, None] * scale.prod(-1)
+
+
+def test_score_has_expectation_zero(module, x, agrees):
+    """E ∇ log q(z) = 0 at fixed z: the density stays normalised in every direction of its parameters."""
+
+    def score() -> Tensor:
+        z, _ = draw(module(x), 200)
+        return module(x).log_prob(z.detach()).mean()
+
+    agrees(gradients(module, score), 0.0)
+
+
+def test_gradient_through_the_draws_is_the_gradient_of_the_expectation(module, x, agrees):
+    """Reparameterised ∇f(z) and the score estimate f(z)·∇ log q(z) agree in expectation, with f = ‖z‖²."""
+
+    def path() -> Tensor:
+        z, _ = draw(module(x), 200)
+        return z.square().sum(-1).mean()
+
+    def score() -> Tensor:
+        z = draw(module(x), 200)[0].detach()
+        return (z.square().sum(-1) * module(x).log_prob(z)).mean()
+
+    agrees(gradients(module, path) - gradients(module, score), 0.0)
+
+
+def gradients(module: nn.Module, value, times: int = 300) -> Tensor:
+    """The gradient of a random value in all parameters, drawn `times` times: [times, P]."""
+    parameters = list(module.parameters())
+    drawn = [torch.autograd.grad(value(), parameters) for _ in range(times)]
+    return torch.stack([torch.cat([g.flatten() for g in one]) for one in drawn])
+
+
+def test_detached_is_the_same_density_as_a_constant(module, x):
+    q = module(x)
+    z = draw(q, 7)[0]
+    constant = detached(q).log_prob(z.detach())
+    torch.testing.assert_close(constant, q.log_prob(z))
+    assert not constant.requires_grad
+    assert q.log_prob(z.detach()).requires_grad
+
+
+def test_every_parameter_learns(module, x):
+    z, log_qz = draw(module(x), 4)
+    (z.square().sum() + log_qz.sum()).backward()
+    assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in module.parameters())
+
+
+def test_wild_features_leave_everything_finite(module, x):
+    q = module(1e6 * (x - 0.5))
+    z, log_qz = draw(q, 4)
+    (z.mean() + log_qz.mean()).backward()
+    assert z.isfinite().all()
+    assert log_qz.isfinite().all()
+    assert all(p.grad.isfinite().all() for p in module.parameters())
+
+
+def test_bf16_features_give_float32_densities(module, x):
+    with torch.autocast("cpu", torch.bfloat16):
+        z, log_qz = draw(module(x), 3)
+    assert z.dtype == log_qz.dtype == torch.float32
+
+
+def test_gaussian_keeps_its_log_variance_within_bounds():
+    given = {"kind": "gaussian", "log_variance": [-4.0, 2.0]}
+    posterior = build("posterior", given, encoder=nn.Flatten(-3), x_shape=SHAPE, latent_dim=LATENT_DIM)
+    variance = posterior(1e4 * torch.randn(500, *SHAPE)).variance
+    torch.testing.assert_close(variance.aminmax(), torch.tensor([-4.0, 2.0]).exp().unbind())
+
+
+def test_gaussian_refuses_bounds_in_the_wrong_order():
+    given = {"kind": "gaussian", "log_variance": [2, -4]}
+    with pytest.raises(Exception, match=r"log_variance must be \[low, high\]"):
+        build("posterior", given, encoder=nn.Flatten(-3), x_shape=SHAPE, latent_dim=LATENT_DIM)
