@@ -10,12 +10,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from vaelab.evaluation import evaluate
     from vaelab.model import VAE
     from vaelab.recipe import Recipe
-    from vaelab.run import draw, evaluate, load, train
+    from vaelab.run import draw, load, train
 
 # Found when first used, so that importing vaelab costs nothing.
-_HOMES = {"train": "run", "load": "run", "evaluate": "run", "draw": "run", "Recipe": "recipe", "VAE": "model"}
+_HOMES = {"train": "run", "load": "run", "evaluate": "evaluation", "draw": "run", "Recipe": "recipe", "VAE": "model"}
 __all__ = ["VAE", "Recipe", "draw", "evaluate", "load", "train"]
 
 

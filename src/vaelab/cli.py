@@ -105,8 +105,8 @@ def evaluate(
     plugin: Plugin = None,
 ) -> None:
     """Measure a trained model: RUN/metrics.json, and a table."""
+    from vaelab.evaluation import METRICS, evaluate
     from vaelab.listing import show_metrics
-    from vaelab.run import METRICS, evaluate
 
     chosen = [name.strip() for name in metrics.split(",")] if metrics else METRICS
     options = {"likelihood": {"samples": samples}} if "likelihood" in chosen else {}

@@ -12,7 +12,8 @@ from rich.table import Table
 from vaelab.errors import UsageError
 from vaelab.figures.generated_samples import generated_samples
 from vaelab.figures.style import save
-from vaelab.recipe import Recipe, merged, parse_override, shipped_names
+from vaelab.recipe import Recipe
+from vaelab.recipe_text import shipped_names, with_overrides
 from vaelab.registry import build, hint, names, options, part, role_of, roles
 
 UNITS = {"elbo": "nats", "log_px": "nats", "kl": "nats", "iwae": "nats", "bits_per_dim": "bits", "psnr": "dB"}
@@ -47,10 +48,7 @@ def show_parts(role: str | None, markdown: bool) -> None:
 
 def show_data(name: str, overrides: Sequence[str], directory: Path | None, out: Path | None) -> None:
     """Load a set and tell what is in it."""
-    chosen: dict[str, Any] = {"kind": name}
-    for text in overrides:
-        chosen = merged(chosen, parse_override(text))
-    data = build("data", chosen, "data").load(directory)
+    data = build("data", with_overrides({"kind": name}, overrides), "data").load(directory)
     splits = {split: getattr(data, split) for split in ("train", "valid", "test")}
     rows = [
         [split, f"{len(s):,}", " × ".join(map(str, s.images.shape[1:])), _classes(s)] for split, s in splits.items()

@@ -1,28 +1,28 @@
 """A recipe is a page of data; this file turns it into objects, and nothing else builds."""
 
 import json
-import re
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from importlib import util
+from importlib import import_module, util
 from pathlib import Path
 from typing import Annotated, Any
 
 import torch
-import yaml
 
 from vaelab.data.source import Dataset
 from vaelab.errors import UsageError, listed
 from vaelab.model import VAE
+from vaelab.recipe_text import read_recipe, with_overrides
 from vaelab.registry import Part, Size, build, check, check_part, defaults, hint, resolve
 from vaelab.train.engine import steps_per_epoch
 from vaelab.train.options import TrainOptions
 from vaelab.train.randomness import seed_of
 
-SECTIONS = ("extends", "paper", "expect", "data", "model", "objective", "train")
-_PACKAGE = Path(__file__).parent
-SHIPPED = next((p for p in (_PACKAGE / "recipes", _PACKAGE.parents[1] / "recipes") if p.is_dir()), _PACKAGE / "recipes")
+SECTIONS = ("paper", "expect", "data", "model", "objective", "train")
+
+for _package in ("backbones", "data", "likelihoods", "metrics", "objectives", "posteriors", "priors"):
+    import_module(f"vaelab.{_package}")  # registers its parts
 
 
 def model_options(
@@ -46,18 +46,12 @@ class Recipe:
     @classmethod
     def read(cls, name: str, overrides: Iterable[str] = ()) -> "Recipe":
         """A shipped recipe or a file, with `dotted.key=value` overrides; UsageError lists all that is wrong."""
-        path = find(name)
-        options = _extended(read_yaml(path), path)
-        made = options.pop("made", {})
-        stem = made.get("name", path.stem) if isinstance(made, Mapping) else path.stem
-        return cls(str(stem), options).overridden(overrides)
+        stem, options = read_recipe(name)
+        return cls(stem, options).overridden(overrides)
 
     def overridden(self, overrides: Iterable[str]) -> "Recipe":
         """This recipe with `dotted.key=value` overrides."""
-        options = self.options
-        for text in _kinds_first(overrides):
-            options = merged(options, parse_override(text))
-        return Recipe(self.name, options).checked()
+        return Recipe(self.name, with_overrides(self.options, overrides)).checked()
 
     @classmethod
     def from_json(cls, text: str) -> "Recipe":
@@ -111,93 +105,6 @@ class Recipe:
         return objective, train
 
 
-def find(name: str) -> Path:
-    """The file of a recipe: a path, a run folder, or a shipped name."""
-    path = Path(name)
-    if _there(path / "recipe.yaml"):
-        return path / "recipe.yaml"
-    if _there(path):
-        return path
-    shipped = SHIPPED / f"{name}.yaml"
-    if path.suffix not in (".yaml", ".yml") and path.name == name and _there(shipped):
-        return shipped
-    raise UsageError(
-        f"no recipe {name!r}: no such file, and no shipped recipe of that name; {hint(name, shipped_names())}"
-    )
-
-
-def shipped_names() -> list[str]:
-    """The recipes that come with vaelab."""
-    return sorted(path.stem for path in SHIPPED.glob("*.yaml"))
-
-
-class _Loader(yaml.SafeLoader):
-    """YAML in which 1e-3 is a number, a date is text, and a key stands once."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
-        keys = [key.value for key, _ in node.value]
-        if twice := sorted({str(key) for key in keys if keys.count(key) > 1}):
-            raise yaml.constructor.ConstructorError(
-                problem=f"key {twice[0]!r} stands twice", problem_mark=node.start_mark
-            )
-        return super().construct_mapping(node, deep)
-
-
-_Loader.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in rules if not tag.endswith((":timestamp", ":float"))]
-    for first, rules in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}
-_FLOAT = re.compile(r"^[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?$|^[-+]?\.(inf|Inf|INF)$|^\.(nan|NaN|NAN)$")
-_Loader.add_implicit_resolver("tag:yaml.org,2002:float", _FLOAT, list("-+0123456789."))
-
-
-def parse_yaml(text: str, what: str) -> Any:
-    """Text as data; `what` names it in the error."""
-    try:
-        loaded = yaml.load(text, _Loader)  # a SafeLoader
-        json.dumps(loaded)  # refuses what holds itself, and what is no plain data
-        return loaded
-    except (yaml.YAMLError, ValueError, RecursionError, TypeError) as error:
-        place = getattr(error, "problem_mark", None)
-        line = f", line {place.line + 1}" if place else ""
-        problem = getattr(error, "problem", None) or str(error).splitlines()[0]
-        raise UsageError(f"{what}{line} is not readable as YAML: {problem}; mend it there") from error
-
-
-def read_yaml(path: Path) -> dict[str, Any]:
-    """The sections of a recipe file."""
-    try:
-        options = parse_yaml(path.read_text(encoding="utf-8"), str(path))
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"cannot read {path} ({error}); name a recipe in YAML") from error
-    if not isinstance(options, dict):
-        raise UsageError(f"{path} holds no recipe; it needs the sections data, model, objective and train")
-    return options
-
-
-def parse_override(text: str) -> dict[str, Any]:
-    """`train.lr=1e-4` as nested data."""
-    key, equals, value = text.partition("=")
-    if not equals or not all(key.split(".")):
-        raise UsageError(f"override {text!r} is not of the form key.key=value, for example train.epochs=5")
-    nested = parse_yaml(value, f"override {text!r}")
-    for name in reversed(key.split(".")):
-        nested = {name: nested}
-    return nested
-
-
-def merged(base: Any, over: Any) -> Any:
-    """`over` laid on `base`: sections merge, another kind drops the old one's options, epochs replace steps."""
-    base = {"kind": base} if isinstance(base, str) else base  # as `normalise` does
-    if not isinstance(base, dict) or not isinstance(over, dict):
-        return over
-    if "kind" in over and over["kind"] != base.get("kind"):
-        return over
-    twins = {_twin(key) for key in over if isinstance(key, str)} - set(over)
-    kept = {key: value for key, value in base.items() if key not in twins}
-    return kept | {key: merged(kept[key], value) if key in kept else value for key, value in over.items()}
-
-
 def load_plugin(path: str) -> None:
     """Run a Python file, so that the parts in it are registered."""
     spec = util.spec_from_file_location(f"vaelab_plugin_{Path(path).stem}", path)
@@ -212,42 +119,8 @@ def load_plugin(path: str) -> None:
         raise UsageError(f"plugin {path} fails when imported: {type(error).__name__}: {error}; mend it") from error
 
 
-def _there(path: Path) -> bool:
-    try:
-        return path.is_file()
-    except OSError:  # a name that no file can have
-        return False
-
-
-def _twin(key: str) -> str:
-    """The other way to give the same duration."""
-    if key.endswith("steps"):
-        return f"{key.removesuffix('steps')}epochs"
-    return f"{key.removesuffix('epochs')}steps" if key.endswith("epochs") else ""
-
-
-def _kinds_first(overrides: Iterable[str]) -> list[str]:
-    """A new kind drops options, so it must come before the options that it is given."""
-    return sorted(overrides, key=lambda text: not text.partition("=")[0].endswith("kind"))
-
-
-def _extended(options: dict[str, Any], path: Path) -> dict[str, Any]:
-    """The recipe laid on the one that it extends."""
-    name = options.pop("extends", None)
-    if name is None:
-        return options
-    if not isinstance(name, str):
-        raise UsageError(f"extends: expected the name of a recipe, got {name!r}")
-    beside = path.parent / f"{name}.yaml"
-    base = read_yaml(beside if _there(beside) else find(name))
-    if "extends" in base:
-        raise UsageError(f"extends: {name!r} extends {base['extends']!r} itself; extend that one, one level is allowed")
-    return merged({k: v for k, v in base.items() if k not in ("paper", "expect")}, options)
-
-
 def _problems(options: Mapping[str, Any]) -> list[str]:
-    known = [s for s in SECTIONS if s != "extends"]
-    problems = [f"{key}: unknown section; {hint(str(key), known)}" for key in options if key not in known]
+    problems = [f"{key}: unknown section; {hint(str(key), list(SECTIONS))}" for key in options if key not in SECTIONS]
     problems += [
         f"{key}: expected a mapping, got {options[key]!r}" for key in ("paper", "expect") if not _maps(options, key)
     ]

@@ -2,11 +2,10 @@
 
 import hashlib
 import json
-import math
 import shlex
 import sys
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -14,21 +13,23 @@ from typing import Any
 import yaml
 
 from vaelab import gallery
-from vaelab.data.source import Dataset, Split
-from vaelab.errors import UsageError, listed
+from vaelab.data.source import Dataset
+from vaelab.errors import UsageError
 from vaelab.figures.style import save
-from vaelab.metrics.likelihood import is_mass
 from vaelab.model import VAE
-from vaelab.recipe import Recipe, find, read_yaml
-from vaelab.registry import build, check_part, defaults, hint, part
+from vaelab.recipe import Recipe
+from vaelab.recipe_text import find, read_yaml
 from vaelab.train import engine
 from vaelab.train.checkpoint import read_model, write_whole
 from vaelab.train.log import read_rows
 from vaelab.train.world import World, pick_device
 
 LENGTHS = ("steps", "epochs", "patience", "log_steps", "log_epochs", "save_every", "draw_every")
-METRICS = ("likelihood", "active_units", "reconstruction")
-SPLITS = ("train", "valid", "test")
+
+
+def versions() -> dict[str, str]:
+    """What made the numbers."""
+    return {name: version(name) for name in ("vaelab", "torch", "numpy")}
 
 
 def train(
@@ -77,51 +78,6 @@ def load(run: str | Path, device: str = "cpu") -> VAE:
     return restore(run, device)[0]
 
 
-def evaluate(
-    run: str | Path,
-    *,
-    metrics: Iterable[str] = METRICS,
-    split: str = "test",
-    data_dir: str | Path | None = None,
-    device: str = "auto",
-    **options: dict[str, Any],
-) -> dict[str, Any]:
-    """Measure a trained model and write the numbers, each with its protocol, to the folder's `metrics.json`.
-
-    Metrics have options, given by name: `likelihood={"samples": 1000}`.
-    """
-    chosen = {name: {"kind": name, **options.get(name, {})} for name in metrics}
-    problems = [p for name, value in chosen.items() for p in check_part("metric", value, name)]
-    if split not in SPLITS:
-        problems.append(f"unknown split {split!r}; {hint(split, list(SPLITS))}")
-    if problems:
-        raise UsageError(listed(problems, "this evaluation has these problems"))
-    model, recipe, data = open_run(run, data_dir, device)
-    images: Split = getattr(data, split)
-    results = {}
-    for name, value in chosen.items():
-        began = time.perf_counter()
-        values = build("metric", value, model=model, split=images)
-        seconds = round(time.perf_counter() - began, 2)
-        results[name] = {
-            "values": values,
-            "protocol": defaults(part("metric", name)) | value,
-            "seconds": seconds,
-        }
-    report = {
-        "run": folder_of(run).resolve().name,
-        "split": split,
-        "images": len(images),
-        "metrics": results,
-        "expected": verdicts(recipe, folder_of(run), results),
-        "notes": notes(model, data),
-        "versions": versions(),
-    }
-    text = json.dumps(finite(report), indent=2)
-    write_whole(folder_of(run) / "metrics.json", lambda file: file.write_text(text + "\n") and None)
-    return report
-
-
 def draw(run: str | Path, *only: str, data_dir: str | Path | None = None, device: str = "auto") -> Iterator[Path]:
     """Draw the figures that a run allows, or those named, into its folder; yields their paths."""
     model, _, data = open_run(run, data_dir, device)
@@ -153,51 +109,6 @@ def restore(run: str | Path, device: str = "cpu") -> tuple[VAE, Recipe, tuple[in
             f"the weights in {path} do not fit the recipe in it; restore the file or train again"
         ) from error
     return model.to(pick_device(device)).eval().requires_grad_(False), recipe, x_shape
-
-
-def notes(model: VAE, data: Dataset) -> list[str]:
-    """What a reader of the numbers must know."""
-    if getattr(model.likelihood, "binary", False) and not data.binary:
-        return [
-            "Bernoulli on grey images: log_px is a cross-entropy; elbo, iwae and bits_per_dim are no log-likelihoods; "
-            "set data.binarise or model.likelihood=continuous_bernoulli for ones"
-        ]
-    if not is_mass(model):
-        return ["log_px is a density of images in [0, 1]; bits_per_dim counts it times a step of 1/256 per pixel"]
-    return []
-
-
-def verdicts(recipe: Recipe, folder: Path, results: dict[str, Any]) -> list[dict[str, Any]]:
-    """What the recipe expects, beside what was reached: of the metrics and of the last epoch, as `train_loss`."""
-    reached = {k: v for result in results.values() for k, v in result["values"].items()}
-    for row in read_rows(folder / "log.jsonl"):
-        if row["kind"] == "epoch":
-            reached |= {f"{row['split']}_{k}": row[k] for k in ("loss", "reconstruction", "kl")}
-    wanted = recipe.options.get("expect", {})
-    return [
-        {"name": name, **bar, "reached": reached[name], "met": _met(reached[name], bar)}
-        for name, bar in wanted.items()
-        if reached.get(name) is not None
-    ]
-
-
-def finite(value: Any) -> Any:
-    """The same data with None for numbers that JSON does not have."""
-    if isinstance(value, dict):
-        return {k: finite(v) for k, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [finite(v) for v in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def versions() -> dict[str, str]:
-    """What made the numbers."""
-    return {name: version(name) for name in ("vaelab", "torch", "numpy")}
-
-
-def _met(reached: float, bar: Mapping[str, Any]) -> bool:
-    near = "value" not in bar or abs(reached - bar["value"]) <= bar.get("tolerance", 0.0)
-    return bar.get("at_least", -math.inf) <= reached <= bar.get("at_most", math.inf) and near
 
 
 def folder_of(run: str | Path) -> Path:

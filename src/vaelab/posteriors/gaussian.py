@@ -28,12 +28,12 @@ class GaussianPosterior(nn.Module):
             raise ValueError(f"log_variance must be [low, high] with low < high, got {list(log_variance)}")
         self.encoder = encoder
         self.head = nn.Linear(_features(encoder, x_shape), 2 * latent_dim)
-        self.low, self.high = (bound / 2 for bound in log_variance)
+        self.low, self.high = log_variance
 
     def forward(self, x: Tensor, y: Tensor | None = None) -> Independent:
         """Images [B, C, H, W] in [0, 1] -> distribution over z [B, D]."""
-        mean, log_std = self.head(self.encoder(x)).float().chunk(2, -1)
-        return diagonal_normal(mean, log_std.clamp(self.low, self.high))
+        mean, log_variance = self.head(self.encoder(x)).float().chunk(2, -1)
+        return diagonal_normal(mean, log_variance.clamp(self.low, self.high) / 2)
 
 
 @torch.no_grad()

@@ -23,13 +23,14 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> None:
         write(temporary)
         temporary.replace(path)
     except (OSError, RuntimeError, SafetensorError) as error:
-        raise _disk_error(path, error) from error
+        raise disk_error(path, error) from error
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink()
 
 
-def _disk_error(path: Path, error: Exception) -> VaelabError:
+def disk_error(path: Path, error: Exception) -> VaelabError:
+    """What to say when a file cannot be written."""
     full = getattr(error, "errno", None) == errno.ENOSPC or "No space left" in str(error)
     reason = "the disk is full" if full else str(error).splitlines()[0]
     kept = "the one before is intact" if path.exists() else "nothing was there before"

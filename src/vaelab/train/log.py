@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from vaelab.train.checkpoint import write_whole
+from vaelab.train.checkpoint import disk_error, write_whole
 
 Row = dict[str, Any]
 
@@ -32,8 +32,11 @@ class Log:
         if self.silent:
             return
         clean = {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in row.items()}
-        with self.path.open("a") as file:
-            file.write(json.dumps(clean) + "\n")
+        try:
+            with self.path.open("a") as file:
+                file.write(json.dumps(clean) + "\n")
+        except OSError as error:
+            raise disk_error(self.path, error) from error
         if self.bar:
             self.bar.show(row)
 

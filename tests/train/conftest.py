@@ -1,0 +1,116 @@
+"""A model and a set so small that an epoch takes milliseconds, and what it means for two runs to be equal."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from safetensors import safe_open
+
+import vaelab
+from vaelab.recipe import Recipe
+from vaelab.train.log import read_rows
+
+TINY = """
+data: {kind: digits, train_size: 96, valid_size: 32, test_size: 32}
+model: {latent_dim: 3, backbone: {kind: mlp, width: 16}}
+objective: {kind: elbo, beta: {kind: linear, steps: 10}}
+train: {epochs: 4, batch_size: 16, lr: 1e-2, clip_norm: 20, ema: 0.9, weight_decay: 0.01, log_steps: 2, draw_every: 0}
+"""  # 6 steps per epoch
+
+
+@pytest.fixture
+def recipe(tmp_path) -> str:
+    """The file of the tiny recipe."""
+    path = tmp_path / "tiny.yaml"
+    path.write_text(TINY)
+    return str(path)
+
+
+@pytest.fixture
+def train(recipe, tmp_path) -> Callable[..., Path]:
+    """`train("a", "train.lr=1", …)` into the folder a."""
+
+    def run(name: str, *overrides: str, **options: Any) -> Path:
+        return vaelab.train(recipe, *overrides, run=tmp_path / name, device="cpu", quiet=True, **options)
+
+    return run
+
+
+@pytest.fixture
+def parts(recipe) -> Callable[..., SimpleNamespace]:
+    """What the engine takes: model, objective, data, options."""
+
+    def build(*overrides: str) -> SimpleNamespace:
+        chosen = Recipe.read(recipe, overrides)
+        data = chosen.load_data()
+        objective, options = chosen.build_training(data)
+        return SimpleNamespace(
+            model=chosen.build_model(data.x_shape), objective=objective, data=data, options=options
+        )
+
+    return build
+
+
+@pytest.fixture
+def child() -> Callable[..., subprocess.Popen]:
+    """A Python process on one thread, with its output in pipes."""
+    running = []
+
+    def start(*arguments: object) -> subprocess.Popen:
+        environment = os.environ | {"OMP_NUM_THREADS": "1", "COLUMNS": "200"}
+        command = [sys.executable, *map(str, arguments)]
+        pipe = subprocess.PIPE
+        running.append(subprocess.Popen(command, env=environment, stdout=pipe, stderr=pipe, text=True))
+        return running[-1]
+
+    yield start
+    for process in running:
+        process.kill()
+        process.communicate()
+
+
+@pytest.fixture
+def largest_gap() -> Callable[[Path, Path], float]:
+    """`largest_gap(run, run)`: of all numbers in two runs' checkpoints and models; 0.0 means equal to the bit."""
+
+    def gap(one: Path, two: Path) -> float:
+        ours, theirs = _numbers(one), _numbers(two)
+        assert ours.keys() == theirs.keys()
+        assert any("adam" in key for key in ours) and any("average" in key for key in ours)
+        return max((ours[k] - theirs[k]).abs().max().item() for k in ours)
+
+    return gap
+
+
+@pytest.fixture
+def rows() -> Callable[..., list[dict]]:
+    """`rows(run, kind="epoch")`: the log's rows that have these values, without the pace."""
+
+    def select(run: Path, **wanted: Any) -> list[dict]:
+        found = [row for row in read_rows(run / "log.jsonl") if wanted.items() <= row.items()]
+        return [{k: v for k, v in row.items() if k != "images_per_second"} for row in found]
+
+    return select
+
+
+def _numbers(run: Path) -> dict[str, torch.Tensor]:
+    """Every number in last.pt and in model.safetensors, by a dotted name."""
+    found = _flat("last", torch.load(run / "last.pt", weights_only=True))
+    with safe_open(run / "model.safetensors", "pt") as file:
+        assert json.loads(file.metadata()["recipe"])["name"] == "tiny"
+        return found | {f"best.{k}": file.get_tensor(k) for k in file.keys()}  # noqa: SIM118
+
+
+def _flat(name: str, value: Any) -> dict[str, torch.Tensor]:
+    if isinstance(value, dict):
+        return {k: v for key, part in value.items() for k, v in _flat(f"{name}.{key}", part).items()}
+    if isinstance(value, list):
+        return {k: v for i, part in enumerate(value) for k, v in _flat(f"{name}.{i}", part).items()}
+    return {} if isinstance(value, str) else {name: torch.as_tensor(value).double()}

@@ -1,0 +1,242 @@
+"""A run that was stopped, in whatever way, and carried on equals one that was not: bit for bit."""
+
+import json
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from vaelab import run as runs
+from vaelab.errors import UsageError
+from vaelab.train.learner import Learner
+
+SLOW = """
+import sys, time
+from vaelab.cli import main
+from vaelab.train.learner import Learner
+
+step = Learner.step
+
+def slow(self, batch, number):
+    time.sleep({pause!r} if number < {hang!r} else 60)
+    return step(self, batch, number)
+
+Learner.step = slow
+main()
+"""
+ADAMW, ADAM = "train.optimizer=adamw", "train.optimizer=adam"
+LONG = ("data.train_size=384", "objective.beta.steps=30", "train.log_steps=1", "train.epochs=2")  # 24 steps per epoch
+
+
+class Stop(Exception):
+    pass
+
+
+def state(run: Path) -> dict:
+    return torch.load(run / "last.pt", weights_only=True)
+
+
+def wait_for_step(run: Path, step: int, process) -> None:
+    end = time.monotonic() + 60
+    while time.monotonic() < end and process.poll() is None:
+        lines = (run / "log.jsonl").read_text().splitlines() if (run / "log.jsonl").exists() else []
+        if any(line.endswith("}") and json.loads(line)["step"] >= step for line in lines):
+            return
+        time.sleep(0.01)
+    pytest.fail(f"no row of step {step} came: {process.communicate(timeout=5)}")
+
+
+@pytest.mark.parametrize("optimizer", [ADAMW, ADAM])
+def test_two_epochs_and_two_more_are_four(train, largest_gap, rows, optimizer):
+    whole = train("whole", optimizer)
+    train("half", optimizer, "train.epochs=2")
+    assert state(whole)["progress"]["step"] == 24
+    half = train("half", "train.epochs=4", resume=True)
+    assert largest_gap(whole, half) == 0.0
+    assert rows(whole) == rows(half)
+    assert len(rows(half, kind="step")) == 12 and len(rows(half, kind="epoch")) == 8
+
+
+@pytest.mark.parametrize("optimizer", [ADAMW, ADAM])
+def test_a_falling_learning_rate_of_the_same_length_goes_on_where_it_was(
+    train, largest_gap, rows, optimizer, monkeypatch
+):
+    options = (optimizer, "train.lr_schedule=cosine", "train.lr_warmup_steps=3", "train.draw_every=2")
+
+    def crash(epoch, *_):
+        raise Stop
+
+    monkeypatch.setattr(runs, "_draw_progress", lambda *_: None)
+    whole = train("whole", *options)
+    monkeypatch.setattr(runs, "_draw_progress", crash)
+    with pytest.raises(Stop):
+        train("half", *options)
+    assert state(whole.parent / "half")["progress"]["step"] == 12
+    monkeypatch.setattr(runs, "_draw_progress", lambda *_: None)
+    half = train("half", resume=True)
+    assert largest_gap(whole, half) == 0.0
+    assert rows(whole) == rows(half)
+
+
+def test_the_gap_is_seen_where_there_is_one(train, largest_gap):
+    assert largest_gap(train("a"), train("b", "train.seed=1")) > 0.01
+
+
+@pytest.mark.parametrize("stops", [[8], [0, 9, 10], [5, 17], [23]])
+def test_an_interrupt_at_any_step_loses_nothing(train, largest_gap, rows, monkeypatch, stops):
+    """One as the last step of an epoch begins is honoured in the next epoch, and one in the last step not at all."""
+    whole = train("whole")
+    step, pending = Learner.step, set(stops)
+
+    def interrupted(self, batch, number):
+        if number in pending:
+            pending.discard(number)
+            os.kill(os.getpid(), signal.SIGINT)
+        return step(self, batch, number)
+
+    monkeypatch.setattr(Learner, "step", interrupted)
+    half, resume = whole.parent / "half", False
+    for stop in stops:
+        if stop == 23:
+            continue
+        with pytest.raises(UsageError, match=rf"stopped at step \d+, in epoch \d; carry on with --run {half} --resume"):
+            train("half", resume=resume)
+        done = state(half)["progress"]["step"]
+        assert done == (stop + 1 if (stop + 1) % 6 else stop + 2)
+        resume = True
+    train("half", resume=resume)
+    assert not pending
+    ours, theirs = state(whole), state(half)
+    assert ours["progress"] == pytest.approx(theirs["progress"])
+    assert ours["fingerprint"] == theirs["fingerprint"]
+    assert largest_gap(whole, half) < 1e-12  # the best bound is among the numbers; the weights are these:
+    for key in ("model", "average"):
+        assert all(torch.equal(a, theirs["learner"][key][k]) for k, a in ours["learner"][key].items())
+    for key in ("m", "v"):
+        pairs = zip(ours["learner"]["adam"][key], theirs["learner"]["adam"][key], strict=True)
+        assert all(torch.equal(a, b) for a, b in pairs)
+    for one, two in zip(rows(whole, kind="epoch"), rows(half, kind="epoch"), strict=True):
+        assert one == pytest.approx(two, rel=1e-12)
+
+
+def test_kill_9_in_mid_epoch_loses_only_the_steps_since_the_checkpoint(
+    train, largest_gap, rows, recipe, tmp_path, child
+):
+    options = ("train.epochs=3", "train.lr_schedule=cosine", "train.log_steps=1")
+    whole, killed = train("whole", *options), tmp_path / "killed"
+    script = SLOW.format(pause=0, hang=9)
+    process = child("-c", script, "train", recipe, *options, "--run", killed, "--device", "cpu")
+    wait_for_step(killed, 9, process)
+    process.kill()
+    process.wait()
+    assert state(killed)["progress"]["step"] == 6
+    assert rows(killed, kind="step")[-1]["step"] == 9
+    with (killed / "log.jsonl").open("a") as log:
+        log.write('{"kind": "step", "st')  # as a kill within a write leaves it
+    train("killed", resume=True)
+    assert largest_gap(whole, killed) == 0.0
+    assert rows(whole) == rows(killed)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_leaves_in_one_sentence_and_with_a_checkpoint(
+    train, largest_gap, rows, recipe, tmp_path, child, number
+):
+    whole, stopped = train("whole", *LONG), tmp_path / "stopped"
+    script = SLOW.format(pause=0.03, hang=1000)
+    process = child("-c", script, "train", recipe, *LONG, "--run", stopped, "--device", "cpu")
+    wait_for_step(stopped, 4, process)
+    process.send_signal(number)
+    out, errors = process.communicate(timeout=60)
+    done = state(stopped)["progress"]["step"]
+    assert process.returncode == 2
+    assert 4 <= done < 24
+    assert errors == f"error: stopped at step {done}, in epoch 1; carry on with --run {stopped} --resume\n"
+    assert not out
+    train("stopped", resume=True)
+    assert largest_gap(whole, stopped) == 0.0
+    assert [r for r in rows(whole, kind="step")] == rows(stopped, kind="step")
+
+
+def test_a_finished_run_is_left_as_it_is(train):
+    run = train("a")
+    before = {path.name: path.read_bytes() for path in run.iterdir() if path.name != "recipe.yaml"}
+    train("a", resume=True)
+    assert before == {path.name: path.read_bytes() for path in run.iterdir() if path.name != "recipe.yaml"}
+
+
+def test_a_run_that_was_killed_before_its_first_checkpoint_starts_again(train, largest_gap):
+    whole, early = train("whole"), train("early", "train.epochs=1")
+    for name in ("last.pt", "model.safetensors"):
+        (early / name).unlink()
+    train("early", "train.epochs=4", resume=True)
+    assert largest_gap(whole, early) == 0.0
+
+
+def test_a_checkpoint_of_another_recipe_is_refused_and_kept(train):
+    a, b = train("a", "train.epochs=1"), train("b", "train.epochs=1", "model.latent_dim=4")
+    (b / "last.pt").replace(a / "last.pt")
+    before = (a / "last.pt").read_bytes()
+    with pytest.raises(UsageError, match=r"last.pt belongs to another recipe; move it away or choose another --run"):
+        train("a", resume=True)
+    assert (a / "last.pt").read_bytes() == before
+
+
+@pytest.mark.parametrize("content", [b"", b"garbage", b"PK\x03\x04 cut short"])
+def test_a_broken_checkpoint_is_named_with_the_fix(train, content):
+    run = train("a", "train.epochs=1")
+    (run / "last.pt").write_bytes(content)
+    with pytest.raises(UsageError, match=r"last.pt is not a readable checkpoint; delete it to start this run again"):
+        train("a", resume=True)
+
+
+def test_a_checkpoint_executes_nothing(train):
+    run = train("a", "train.epochs=1")
+    torch.save({"learner": pytest.approx}, run / "last.pt")  # a function would have to be imported
+    with pytest.raises(UsageError, match="not a readable checkpoint"):
+        train("a", resume=True)
+
+
+def test_only_lengths_may_change(train):
+    train("a", "train.epochs=1")
+    for change in ("train.lr=1", "model.latent_dim=4", "train.seed=1", "data.flip=true", "objective.beta=2"):
+        with pytest.raises(UsageError, match="trained with another recipe; a resumed run may change only train.steps"):
+            train("a", change, resume=True)
+    train("a", "train.epochs=2", "train.log_steps=3", "train.save_every=2", "train.patience=9", resume=True)
+    assert state(train("a", "train.steps=15", resume=True))["progress"]["step"] == 15
+
+
+def test_the_data_directory_is_remembered(train, tmp_path, monkeypatch):
+    (tmp_path / "data").mkdir()
+    train("a", "train.epochs=1", data_dir=tmp_path / "data")
+    seen = []
+    load = runs.Recipe.load_data
+    monkeypatch.setattr(runs.Recipe, "load_data", lambda self, directory: seen.append(directory) or load(self, directory))
+    train("a", "train.epochs=2", resume=True)
+    train("a", "train.epochs=3", resume=True)
+    assert seen == [str(tmp_path / "data")] * 2
+
+
+def test_an_early_stop_is_an_end(train, rows, monkeypatch):
+    monkeypatch.setattr("vaelab.train.engine.validate", lambda *_: {"loss": 1.0, "reconstruction": 1.0, "kl": 0.0})
+    run = train("a", "train.patience=1", "objective.beta=1")
+    assert state(run)["progress"]["step"] == 12
+    train("a", resume=True)
+    assert state(run)["progress"]["step"] == 12
+    train("a", "train.patience=2", resume=True)
+    assert state(run)["progress"]["step"] == 18
+
+
+def test_the_newest_run_of_the_recipe_is_found_and_no_other(recipe, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    other = Path(recipe).with_name("tiny-400.yaml")
+    other.write_text(Path(recipe).read_text())
+    import vaelab
+
+    mine = vaelab.train(recipe, "train.epochs=1", device="cpu", quiet=True)
+    vaelab.train(str(other), "train.epochs=1", device="cpu", quiet=True)
+    assert vaelab.train(recipe, "train.epochs=2", device="cpu", quiet=True, resume=True) == mine
+    assert state(mine)["progress"]["step"] == 12
