@@ -30,9 +30,14 @@ class PerImage(torch.utils.data.Dataset):
 
     @staticmethod
     def to_tensor(picture: Image.Image) -> Tensor:
-        pixels = torch.from_numpy(np.array(picture, np.uint8, copy=True))
-        pixels = pixels.view(picture.size[1], picture.size[0], 1).permute(2, 0, 1).contiguous()
-        return pixels.to(torch.get_default_dtype()).div(255)
+        """Step by step what ToTensor does, its checks included."""
+        if not isinstance(picture, Image.Image | np.ndarray):
+            raise TypeError("expected a picture")
+        kind = {"I": np.int32, "I;16": np.int16, "F": np.float32}.get(picture.mode, np.uint8)
+        pixels = torch.from_numpy(np.array(picture, kind, copy=True))
+        pixels = pixels.view(picture.size[1], picture.size[0], len(picture.getbands()))
+        pixels = pixels.permute((2, 0, 1)).contiguous()
+        return pixels.to(torch.get_default_dtype()).div(255) if isinstance(pixels, torch.ByteTensor) else pixels
 
 
 class ExampleVAE(nn.Module):

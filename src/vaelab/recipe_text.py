@@ -24,7 +24,7 @@ def read_recipe(name: str) -> tuple[str, dict[str, Any]]:
 
 
 def with_overrides(options: dict[str, Any], overrides: Iterable[str]) -> dict[str, Any]:
-    """The sections with `dotted.key=value` overrides; a new kind drops options, so those that set kinds come first, outer before inner."""
+    """The sections with `dotted.key=value` overrides; a new kind drops options, so they come first."""
     for text in sorted(overrides, key=_rank):
         options = merged(options, parse_override(text))
     return options

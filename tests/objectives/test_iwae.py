@@ -79,9 +79,7 @@ def both(linear_gaussian):
     def draw(samples: int, times: int) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         model = linear_gaussian(off=0.3)
         x = model.images(6)
-        return tuple(
-            gradients(model, IWAE(samples=samples, doubly_reparameterised=d), x, times) for d in (False, True)
-        )
+        return tuple(gradients(model, IWAE(samples=samples, doubly_reparameterised=d), x, times) for d in (False, True))
 
     return draw
 
@@ -112,7 +110,9 @@ def test_doubly_reparameterised_gradient_vanishes_at_the_exact_posterior(linear_
     """Every weight is the evidence there, so log w does not depend on z: no noise at all, where IWAE's stays."""
     model = linear_gaussian()
     x = model.images(6)
-    doubly, plain = (gradients(model, IWAE(samples=5, doubly_reparameterised=d), x, 3)["encoder"] for d in (True, False))
+    doubly, plain = (
+        gradients(model, IWAE(samples=5, doubly_reparameterised=d), x, 3)["encoder"] for d in (True, False)
+    )
     torch.testing.assert_close(doubly, torch.zeros_like(doubly), atol=1e-10, rtol=0)
     assert plain.abs().max() > 1e-3
 

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -15,12 +16,14 @@ from safetensors import safe_open
 
 import vaelab
 from vaelab.recipe import Recipe
+from vaelab.train import engine
 from vaelab.train.log import read_rows
+from vaelab.train.randomness import seed_of
 
 TINY = """
 data: {kind: digits, train_size: 96, valid_size: 32, test_size: 32}
 model: {latent_dim: 3, backbone: {kind: mlp, width: 16}}
-objective: {kind: elbo, beta: {kind: linear, steps: 10}}
+objective: {kind: elbo, beta: {kind: linear, steps: 6}}
 train: {epochs: 4, batch_size: 16, lr: 1e-2, clip_norm: 20, ema: 0.9, weight_decay: 0.01, log_steps: 2, draw_every: 0}
 """  # 6 steps per epoch
 
@@ -98,6 +101,33 @@ def rows() -> Callable[..., list[dict]]:
         return [{k: v for k, v in row.items() if k != "images_per_second"} for row in found]
 
     return select
+
+
+@pytest.fixture
+def within_the_noise(train, rows, monkeypatch) -> Callable[[Path, tuple[str, ...]], None]:
+    """`within_the_noise(run, overrides)`: the run's epochs are like those of eager single-process runs of the recipe.
+
+    Twelve such runs, the same in all but the noise that z is drawn with, tell how far each number scatters. Six of their
+    standard deviations are allowed: with 11 degrees of freedom a fair run is refused once in 10,000 numbers.
+    """
+
+    def compare(run: Path, overrides: tuple[str, ...]) -> None:
+        others = []
+        for other in range(1, 13):
+            salted = partial(_salted, other)
+            monkeypatch.setattr(engine, "seed_of", salted)
+            others.append(rows(train(f"noise-{other}", *overrides), kind="epoch"))
+        for i, row in enumerate(rows(run, kind="epoch")):
+            for key in ("loss", "reconstruction", "kl", "grad_norm") if row["split"] == "train" else ("loss",):
+                column = torch.tensor([rows[i][key] for rows in others], dtype=torch.float64)
+                assert column.std() > 0
+                assert abs(row[key] - column.mean()) < 6 * column.std(), (key, row[key], column)
+
+    return compare
+
+
+def _salted(salt: int, stream: str, seed: int, rank: int, step: int) -> int:
+    return seed_of(stream, seed, rank + 1000 * salt if stream == "noise" else rank, step)
 
 
 def _numbers(run: Path) -> dict[str, torch.Tensor]:

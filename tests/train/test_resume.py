@@ -9,8 +9,10 @@ from pathlib import Path
 import pytest
 import torch
 
+import vaelab
 from vaelab import run as runs
 from vaelab.errors import UsageError
+from vaelab.train import engine
 from vaelab.train.learner import Learner
 
 SLOW = """
@@ -37,6 +39,10 @@ class Stop(Exception):
 
 def state(run: Path) -> dict:
     return torch.load(run / "last.pt", weights_only=True)
+
+
+def numbers(row: dict) -> dict:
+    return {k: v for k, v in row.items() if not isinstance(v, str)}
 
 
 def wait_for_step(run: Path, step: int, process) -> None:
@@ -87,7 +93,7 @@ def test_the_gap_is_seen_where_there_is_one(train, largest_gap):
 
 @pytest.mark.parametrize("stops", [[8], [0, 9, 10], [5, 17], [23]])
 def test_an_interrupt_at_any_step_loses_nothing(train, largest_gap, rows, monkeypatch, stops):
-    """One as the last step of an epoch begins is honoured in the next epoch, and one in the last step not at all."""
+    """In the last step of an epoch it is honoured after the next step; in the last step of all, not at all."""
     whole = train("whole")
     step, pending = Learner.step, set(stops)
 
@@ -99,9 +105,7 @@ def test_an_interrupt_at_any_step_loses_nothing(train, largest_gap, rows, monkey
 
     monkeypatch.setattr(Learner, "step", interrupted)
     half, resume = whole.parent / "half", False
-    for stop in stops:
-        if stop == 23:
-            continue
+    for stop in [s for s in stops if s < 23]:
         with pytest.raises(UsageError, match=rf"stopped at step \d+, in epoch \d; carry on with --run {half} --resume"):
             train("half", resume=resume)
         done = state(half)["progress"]["step"]
@@ -109,17 +113,9 @@ def test_an_interrupt_at_any_step_loses_nothing(train, largest_gap, rows, monkey
         resume = True
     train("half", resume=resume)
     assert not pending
-    ours, theirs = state(whole), state(half)
-    assert ours["progress"] == pytest.approx(theirs["progress"])
-    assert ours["fingerprint"] == theirs["fingerprint"]
-    assert largest_gap(whole, half) < 1e-12  # the best bound is among the numbers; the weights are these:
-    for key in ("model", "average"):
-        assert all(torch.equal(a, theirs["learner"][key][k]) for k, a in ours["learner"][key].items())
-    for key in ("m", "v"):
-        pairs = zip(ours["learner"]["adam"][key], theirs["learner"]["adam"][key], strict=True)
-        assert all(torch.equal(a, b) for a, b in pairs)
+    assert largest_gap(whole, half) == 0.0
     for one, two in zip(rows(whole, kind="epoch"), rows(half, kind="epoch"), strict=True):
-        assert one == pytest.approx(two, rel=1e-12)
+        assert numbers(one) == pytest.approx(numbers(two), rel=1e-12)
 
 
 def test_kill_9_in_mid_epoch_loses_only_the_steps_since_the_checkpoint(
@@ -158,7 +154,7 @@ def test_ctrl_c_leaves_in_one_sentence_and_with_a_checkpoint(
     assert not out
     train("stopped", resume=True)
     assert largest_gap(whole, stopped) == 0.0
-    assert [r for r in rows(whole, kind="step")] == rows(stopped, kind="step")
+    assert rows(whole, kind="step") == rows(stopped, kind="step")
 
 
 def test_a_finished_run_is_left_as_it_is(train):
@@ -203,7 +199,7 @@ def test_a_checkpoint_executes_nothing(train):
 def test_only_lengths_may_change(train):
     train("a", "train.epochs=1")
     for change in ("train.lr=1", "model.latent_dim=4", "train.seed=1", "data.flip=true", "objective.beta=2"):
-        with pytest.raises(UsageError, match="trained with another recipe; a resumed run may change only train.steps"):
+        with pytest.raises(UsageError, match="trained with another recipe; a resumed run may change only train.*steps"):
             train("a", change, resume=True)
     train("a", "train.epochs=2", "train.log_steps=3", "train.save_every=2", "train.patience=9", resume=True)
     assert state(train("a", "train.steps=15", resume=True))["progress"]["step"] == 15
@@ -221,7 +217,7 @@ def test_the_data_directory_is_remembered(train, tmp_path, monkeypatch):
 
 
 def test_an_early_stop_is_an_end(train, rows, monkeypatch):
-    monkeypatch.setattr("vaelab.train.engine.validate", lambda *_: {"loss": 1.0, "reconstruction": 1.0, "kl": 0.0})
+    monkeypatch.setattr(engine, "validate", lambda *_: {"loss": 1.0, "reconstruction": 1.0, "kl": 0.0})
     run = train("a", "train.patience=1", "objective.beta=1")
     assert state(run)["progress"]["step"] == 12
     train("a", resume=True)
@@ -234,8 +230,6 @@ def test_the_newest_run_of_the_recipe_is_found_and_no_other(recipe, tmp_path, mo
     monkeypatch.chdir(tmp_path)
     other = Path(recipe).with_name("tiny-400.yaml")
     other.write_text(Path(recipe).read_text())
-    import vaelab
-
     mine = vaelab.train(recipe, "train.epochs=1", device="cpu", quiet=True)
     vaelab.train(str(other), "train.epochs=1", device="cpu", quiet=True)
     assert vaelab.train(recipe, "train.epochs=2", device="cpu", quiet=True, resume=True) == mine

@@ -43,15 +43,16 @@ class Progress:
         return self.step >= options.steps or 0 < options.patience <= self.stale
 
     def add(self, row: Row, steps: int) -> None:
-        """Count the means of some steps towards the epoch's."""
+        """Count the means of some steps towards the epoch's; of a pace, its inverse."""
+        row = row | {"images_per_second": 1 / row["images_per_second"]}
         self.sums = {k: self.sums.get(k, 0.0) + steps * v for k, v in row.items()}
         self.steps += steps
 
     def close(self) -> Row:
-        """The epoch's means; of a pace, the harmonic one."""
+        """The epoch's means."""
         means = {k: v / self.steps for k, v in self.sums.items()}
         self.sums, self.steps = {}, 0
-        return means
+        return means | {"images_per_second": round(1 / means["images_per_second"], 1)}
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,148 @@
+"""Several processes: the same weights in all, the curve of one process, and batches that divide."""
+
+import json
+
+import pytest
+import torch
+
+from vaelab.errors import UsageError
+from vaelab.train.engine import steps_per_epoch
+from vaelab.train.world import World, pick_device
+
+SCRIPT = '''
+import os, signal, sys
+from pathlib import Path
+
+import torch
+
+import vaelab
+from vaelab.errors import UsageError
+from vaelab.train import engine
+from vaelab.train.learner import Learner
+
+recipe, out = sys.argv[1], Path(sys.argv[2])
+rank, step = int(os.environ["RANK"]), Learner.step
+
+
+class Seen(Learner):
+    """The learner, kept to look at."""
+
+    def __init__(self, *arguments):
+        super().__init__(*arguments)
+        Seen.last = self
+
+
+def train(name, *overrides, **options):
+    vaelab.train(recipe, *overrides, run=out / name, device="cpu", quiet=True, **options)
+    torch.save(Seen.last.state(), out / f"{name}-{rank}.pt")
+
+
+def refused(*arguments, **options):
+    try:
+        train(*arguments, **options)
+    except UsageError as error:
+        (out / f"refused-{rank}.txt").open("a").write(f"{error}\\n")
+
+
+def interrupted(self, batch, number):
+    if number == 8 and rank == 1:  # a Ctrl-C that reaches one process only
+        os.kill(os.getpid(), signal.SIGINT)
+    return step(self, batch, number)
+
+
+engine.Learner = Seen
+refused("odd", "train.batch_size=15")
+train("whole")
+Learner.step = interrupted
+refused("half")
+Learner.step = step
+train("half", resume=True)
+'''
+
+
+@pytest.fixture
+def pair(child, recipe, tmp_path):
+    """Two gloo processes have run the script; their files are in the folder."""
+    script, out = tmp_path / "script.py", tmp_path / "out"
+    script.write_text(SCRIPT)
+    out.mkdir()
+    launch = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2")
+    process = child(*launch, script, recipe, out)
+    _, errors = process.communicate(timeout=180)
+    assert process.returncode == 0, errors[-3000:]
+    return out
+
+
+def state(path) -> dict:
+    learner = torch.load(path, weights_only=True)
+    learner = learner.get("learner", learner)
+    moments = {f"{k}.{i}": t for k, many in learner["adam"].items() for i, t in enumerate(many)}
+    return learner["model"] | {f"average.{k}": v for k, v in learner["average"].items()} | moments
+
+
+def assert_equal(one: dict, two: dict) -> None:
+    assert one.keys() == two.keys()
+    assert max((one[k] - two[k]).abs().max().item() for k in one) == 0.0
+
+
+@pytest.mark.slow
+def test_two_processes_are_one(pair, train, rows, within_the_noise):
+    first = state(pair / "whole-0.pt")
+    assert_equal(first, state(pair / "whole-1.pt"))
+    assert_equal(first, state(pair / "whole" / "last.pt"))
+    start = state(train("single", "train.lr=1e-12", "train.steps=6") / "last.pt")
+    assert max((first[k] - start[k]).abs().max().item() for k in first) > 0.01  # they did learn
+    assert len(rows(pair / "whole", kind="epoch")) == 8  # one process writes
+    within_the_noise(pair / "whole", ())
+
+    # Stopped in one of them, both stop at the same step, and go on as if nothing had been.
+    for rank in (0, 1):
+        odd, stopped = (pair / f"refused-{rank}.txt").read_text().splitlines()
+        assert odd == "batch_size 15 does not divide by 2 processes; try 14 or 16"
+        assert stopped == f"stopped at step 10, in epoch 2; carry on with --run {pair / 'half'} --resume"
+        assert_equal(first, state(pair / f"half-{rank}.pt"))
+    assert rows(pair / "half") == rows(pair / "whole")
+    assert not (pair / "odd").exists()
+    recipe = json.dumps((pair / "half" / "recipe.yaml").read_text())
+    assert "script.py" not in recipe or "made" in recipe
+
+
+@pytest.mark.parametrize(
+    ("batch_size", "processes", "sizes"), [(100, 3, "99 or 102"), (2, 3, "3"), (7, 2, "6 or 8"), (1, 8, "8")]
+)
+def test_a_batch_that_does_not_divide_is_refused_with_the_nearest_that_do(batch_size, processes, sizes):
+    with pytest.raises(UsageError) as error:
+        steps_per_epoch(1000, batch_size, processes)
+    assert str(error.value) == f"batch_size {batch_size} does not divide by {processes} processes; try {sizes}"
+    for size in sizes.split(" or "):
+        assert steps_per_epoch(1000, int(size), processes) == 1000 // int(size)
+
+
+def test_a_batch_larger_than_the_set_is_refused():
+    with pytest.raises(UsageError, match="batch_size 65 exceeds the 64 training images; try 64 or fewer"):
+        steps_per_epoch(64, 65)
+    assert steps_per_epoch(64, 64) == 1
+
+
+@pytest.mark.parametrize("name", ["tpu", "", "gpu", "cpu:x", ":", "CPU", "cuda:x", "cpu:-1"])
+def test_a_device_that_is_none_is_refused(name):
+    with pytest.raises(UsageError, match=r"choose auto"):
+        pick_device(name)
+
+
+def test_a_device_that_is_absent_is_refused_with_those_that_are_there(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    for name in ("cuda", "cuda:1", "mps"):
+        with pytest.raises(UsageError, match=f"device '{name}' is not available here; choose auto or one of: cpu"):
+            pick_device(name)
+    assert pick_device("auto") == pick_device("cpu") == torch.device("cpu")
+
+
+def test_alone_nothing_is_exchanged():
+    world = World(0, 1, torch.device("cpu"))
+    tensors = [torch.ones(2)]
+    assert world.mean_(tensors) is tensors
+    assert world.sum({"a": 0.1}) == {"a": 0.1} and world.mean({"a": 0.1}) == {"a": 0.1}
+    assert world.share("text") == "text" and world.one_by_one(lambda: 3) == 3
+    assert world.any(True) and not world.any(False)
