@@ -31,7 +31,7 @@ class PerImage(torch.utils.data.Dataset):
     @staticmethod
     def to_tensor(picture: Image.Image) -> Tensor:
         """Step by step what ToTensor does, its checks included."""
-        if not isinstance(picture, Image.Image | np.ndarray):
+        if not isinstance(picture, (Image.Image, np.ndarray)):
             raise TypeError("expected a picture")
         kind = {"I": np.int32, "I;16": np.int16, "F": np.float32}.get(picture.mode, np.uint8)
         pixels = torch.from_numpy(np.array(picture, kind, copy=True))
@@ -41,7 +41,7 @@ class PerImage(torch.utils.data.Dataset):
 
 
 class ExampleVAE(nn.Module):
-    """The MLP VAE of Kingma & Welling (2014) as textbooks write it: two heads, a sigmoid, cross-entropy of probabilities."""
+    """The MLP VAE of Kingma & Welling (2014) as textbooks write it: two heads, and a sigmoid before the loss."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -81,7 +81,7 @@ def examples(images: Tensor, width: int, folder: Path, epochs: int) -> Iterator[
 
 
 def pythae(images: Tensor, width: int, folder: Path, epochs: int) -> Iterator[float]:
-    """pythae's own VAE, dataset and `BaseTrainer.train_step`, without its progress bar, checkpoints and model copies."""
+    """pythae's own VAE, dataset and `BaseTrainer.train_step`; no progress bar, no checkpoints, no model copies."""
     from pythae.data.datasets import BaseDataset
     from pythae.models import VAE, VAEConfig
     from pythae.models.base.base_utils import ModelOutput
@@ -107,7 +107,6 @@ def pythae(images: Tensor, width: int, folder: Path, epochs: int) -> Iterator[fl
         def forward(self, z: Tensor) -> ModelOutput:
             return ModelOutput(reconstruction=self.layers(z).reshape(-1, 1, 28, 28))
 
-    logging.getLogger("pythae").setLevel(logging.ERROR)
     for name in list(logging.root.manager.loggerDict):
         if name.startswith("pythae"):
             logging.getLogger(name).setLevel(logging.ERROR)
@@ -161,7 +160,7 @@ def vaelab(images: Tensor, width: int, folder: Path, epochs: int, *, precision: 
         save_every=1_000_000,
     )
     for epoch in train(model, ELBO(PIXELS), data, options, folder, device="cpu", quiet=True):
-        signal.signal(signal.SIGINT, signal.default_int_handler)  # several runs at once would pass it on to each other
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # Ctrl-C stops the benchmark, not one run in it
         yield epoch.train["loss"]
 
 

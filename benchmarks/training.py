@@ -12,10 +12,11 @@ from typing import Any
 
 os.environ["OMP_WAIT_POLICY"] = "PASSIVE"  # before torch; spinning barriers would measure the neighbours
 
-import torch  # noqa: E402
-from contenders import ALL, BARS, BATCH, LATENT, TITLES  # noqa: E402
-from measure import Lap, Ratio, interleaved, lap, load_average, plain, verdict  # noqa: E402
-from torch import Tensor  # noqa: E402
+import torch
+from torch import Tensor
+
+from contenders import ALL, BARS, BATCH, LATENT, TITLES
+from measure import Lap, Ratio, interleaved, lap, load_average, plain, verdict
 
 
 def main() -> None:
@@ -44,7 +45,7 @@ def main() -> None:
 def parsed() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=9, help="timed epochs of each contender (default 9)")
-    parser.add_argument("--images", type=int, default=12_800, help="images per epoch (default 12800)")
+    parser.add_argument("--images", type=int, default=25_600, help="images per epoch (default 25600)")
     parser.add_argument(
         "--only", nargs="+", choices=ALL, default=list(ALL), metavar="NAME", help=f"of {', '.join(ALL)}"
     )
@@ -79,6 +80,7 @@ def compare(width: int, names: list[str], images: Tensor, rounds: int) -> dict[s
         for epoch in epochs.values():
             epoch.close()  # pyright: ignore[reportAttributeAccessIssue]
     print(f"{rounds} rounds took {seconds:.0f} s; load average after: {load_average()}")
+    print("warm-up: what the first, untimed epoch took longer, such as compiling (from the disk cache, if met before)")
     table(names, warm, laps, len(images), losses)
     return {
         "load_average": os.getloadavg(),
@@ -92,13 +94,14 @@ def compare(width: int, names: list[str], images: Tensor, rounds: int) -> dict[s
 def table(
     names: list[str], warm: dict[str, Lap], laps: list[dict[str, Lap]], images: int, losses: dict[str, float]
 ) -> None:
-    print(f"{'':28}{'img/s median':>13}{'best':>9}{'CPU µs/img':>12}{'first epoch':>13}{'loss':>8}")
+    print(f"{'':28}{'img/s median':>13}{'best':>9}{'CPU µs/img':>12}{'cores':>7}{'warm-up':>9}{'loss':>8}")
     for name in names:
         wall = [round_[name].wall for round_ in laps]
         cpu = statistics.median(round_[name].cpu for round_ in laps) / images * 1e6
         median, best = images / statistics.median(wall), images / min(wall)
-        first = f"{warm[name].wall:.1f} s"
-        print(f"{TITLES[name]:28}{median:13,.0f}{best:9,.0f}{cpu:12.1f}{first:>13}{losses[name]:8.1f}")
+        cores = statistics.median(round_[name].cpu / round_[name].wall for round_ in laps)
+        extra = f"{max(0, warm[name].wall - statistics.median(wall)):.1f} s"
+        print(f"{TITLES[name]:28}{median:13,.0f}{best:9,.0f}{cpu:12.1f}{cores:7.2f}{extra:>9}{losses[name]:8.1f}")
 
 
 def pairs(names: list[str]) -> dict[tuple[str, str], float]:

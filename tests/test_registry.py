@@ -149,17 +149,26 @@ def test_wrong_types_are_refused_with_the_path_and_the_value(lamp, key, value):
         build("lamp", {"kind": "bright", key: value})
 
 
+@pytest.mark.parametrize("value", [object(), {1, 2}, b"3", 1j, Lamp(), Lamp, lambda: 3], ids=lambda v: type(v).__name__)
+def test_values_that_no_recipe_could_hold_are_refused_alike(lamp, value):
+    (text,) = problems(size=value)
+    assert text.startswith("house.lamp.size: expected a valid integer; got")
+
+
 def test_a_list_that_is_too_short_says_what_is_missing(lamp):
     assert problems(limits=[1]) == ["house.lamp.limits.1 is missing; give it a value"]
 
 
 def test_a_misspelt_option_is_guessed(lamp):
     assert problems(colr="red") == ["house.lamp.colr: unknown option; did you mean 'colour'?"]
+    assert problems(fade_epoch=3) == ["house.lamp.fade_epoch: unknown option; did you mean 'fade_epochs'?"]
 
 
 def test_an_option_without_resemblance_lists_all(lamp):
     (text,) = problems(zzz=1)
-    assert text.startswith("house.lamp.zzz: unknown option; known: colour, count, fade_steps, layers,")
+    heading, _, known = text.partition("unknown option; known: ")
+    assert heading == "house.lamp.zzz: "
+    assert {*registry.options(Lamp), "epochs", "fade_epochs"} == set(known.split(", "))
 
 
 def test_what_the_program_supplies_is_no_option(lamp):
@@ -197,7 +206,7 @@ def test_a_name_stands_for_a_part_and_a_number_for_a_constant():
     assert build("schedule", 0.5) == build("schedule", {"kind": "constant", "value": 0.5})
     assert build("schedule", "constant").value == 1
     assert type(build("prior", "normal", latent_dim=3)).__name__ == "NormalPrior"
-    assert check_part("prior", 3, "prior")[0].startswith("prior.kind: unknown prior 'constant'")
+    assert check_part("prior", 3, "prior")[0].startswith("prior: expected {kind: NAME, …}")  # priors have no constant
 
 
 class TestDurations:

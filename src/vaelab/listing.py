@@ -96,7 +96,7 @@ def _print(
         return
     table = Table(
         *columns,
-        title=title,
+        title=escape(title),
         title_justify="left",
         title_style="bold",
         box=None,

@@ -76,10 +76,10 @@ def parse_yaml(text: str, what: str) -> Any:
         loaded = yaml.load(text, _Loader)  # a SafeLoader
         json.dumps(loaded)  # refuses what holds itself, and what is no plain data
         return loaded
-    except (yaml.YAMLError, ValueError, RecursionError, TypeError) as error:
+    except Exception as error:  # the parser's own, and whatever a tag like !!timestamp makes of odd text
         place = getattr(error, "problem_mark", None)
         line = f", line {place.line + 1}" if place else ""
-        problem = getattr(error, "problem", None) or str(error).splitlines()[0]
+        problem = getattr(error, "problem", None) or str(error).partition("\n")[0] or type(error).__name__
         raise UsageError(f"{what}{line} is not readable as YAML: {problem}; mend it there") from error
 
 

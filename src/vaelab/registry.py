@@ -104,7 +104,8 @@ def normalise(value: Any) -> Any:
 
 def check_part(role: str, value: Any, where: str) -> list[str]:
     """Every problem of one part in a recipe, each as a sentence that begins with its dotted path."""
-    value = normalise(value)
+    if isinstance(value, str) or "constant" in names(role):
+        value = normalise(value)
     if not isinstance(value, Mapping) or not isinstance(value.get("kind"), str):
         return [f"{where}: expected {{kind: NAME, …}} with NAME one of {', '.join(names(role))}; got {value!r}"]
     if value["kind"] not in names(role):
@@ -203,7 +204,8 @@ def _validate(thing: Callable, given: Mapping[str, Any]) -> Any:
 def _sentence(error: Any, where: str, known: Mapping) -> str:
     path = ".".join(str(p) for p in error["loc"])
     if error["type"] == "extra_forbidden":
-        return f"{where}.{path}: unknown option; {hint(path, list(known))}"
+        epochs = [f"{k.removesuffix('steps')}epochs" for k in known if k.endswith("steps")]
+        return f"{where}.{path}: unknown option; {hint(path, [*known, *epochs])}"
     if error["type"] == "missing":
         return f"{where}.{path} is missing; give it a value"
     message = error["msg"].removeprefix("Input should be ")

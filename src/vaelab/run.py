@@ -10,6 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import torch
 import yaml
 
 from vaelab import gallery
@@ -60,6 +61,7 @@ def train(
     data = world.one_by_one(lambda: wanted.load_data(data_dir))
     objective, options = wanted.build_training(data, world.size)
     model = wanted.build_model(data.x_shape)
+    _rehearse(model, objective, data)
     if world.is_main:
         _write_recipe(folder / "recipe.yaml", wanted, data_dir)
     metadata = {
@@ -102,7 +104,8 @@ def restore(run: str | Path, device: str = "cpu") -> tuple[VAE, Recipe, tuple[in
         raise UsageError(f"{path} was not written by vaelab: it has no recipe in its metadata; name a vaelab run")
     try:
         recipe, x_shape = Recipe.from_json(metadata["recipe"]), tuple(json.loads(metadata["x_shape"]))
-        model = recipe.build_model(x_shape)
+        with torch.random.fork_rng(devices=[]):  # loading a model changes no random number of the caller's
+            model = recipe.build_model(x_shape)
         model.load_state_dict(tensors)
     except (RuntimeError, ValueError, TypeError, KeyError) as error:
         raise UsageError(
@@ -156,6 +159,16 @@ def _fingerprint(recipe: Recipe) -> str:
     kept = {k: v for k, v in recipe.options.items() if k in ("data", "model", "objective")}
     kept["train"] = {k: v for k, v in recipe.options["train"].items() if k not in LENGTHS}
     return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()
+
+
+@torch.no_grad()
+def _rehearse(model: VAE, objective: Any, data: Dataset) -> None:
+    """Let parts that do not go together say so before anything is written."""
+    try:
+        x = data.as_float(data.train.images[:2])
+        objective(model.eval()(x, samples=objective.samples), 0)
+    except ValueError as error:
+        raise UsageError(f"these parts do not go together: {error}") from error
 
 
 def _write_recipe(path: Path, recipe: Recipe, data_dir: str | Path | None) -> None:

@@ -141,6 +141,8 @@ def test_kl_ratio_shows_share_and_applied_beta():
     assert above.get_yticklabels()[1].get_text() == "10%"
 
 
-def test_kl_ratio_refuses_the_share_of_a_negative_reconstruction():
-    above = kl_ratio([row | {"reconstruction": -500.0} for row in rows(3)]).axes[0]
-    assert "negative" in above.texts[0].get_text()
+def test_kl_ratio_shows_nats_where_a_negative_reconstruction_leaves_no_share():
+    above = kl_ratio([row | {"reconstruction": -500.0} for row in rows(20, steps=False)]).axes[0]
+    assert "no share" in above.get_title(loc="left")
+    np.testing.assert_allclose(above.lines[1].get_ydata()[-1], terms(20, 1)["kl"])
+    assert "%" not in above.get_yticklabels()[1].get_text()

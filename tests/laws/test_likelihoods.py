@@ -109,11 +109,12 @@ def test_gradients_are_finite_everywhere_and_alive_where_float32_can_tell(likeli
 
 
 def test_every_output_of_the_decoder_is_used(likelihood):
+    """Each channel and position teaches in some of the images; in one, a sure pixel may have nothing to teach."""
     module = build("likelihood", likelihood).eval()
-    outputs = torch.randn(2, module.params_per_channel * 3, 4, 5, requires_grad=True)
+    outputs = torch.randn(50, module.params_per_channel * 3, 4, 5, requires_grad=True)
     p = module(outputs)
     p.log_prob(p.sample()).sum().backward()
-    assert (outputs.grad != 0).all()
+    assert (outputs.grad != 0).any(0).all()
 
 
 def test_probabilities_stay_float32_under_bf16(likelihood):

@@ -16,7 +16,7 @@ from safetensors import safe_open
 
 import vaelab
 from vaelab.recipe import Recipe
-from vaelab.train import engine
+from vaelab.train import engine, validation
 from vaelab.train.log import read_rows
 from vaelab.train.randomness import seed_of
 
@@ -54,9 +54,7 @@ def parts(recipe) -> Callable[..., SimpleNamespace]:
         chosen = Recipe.read(recipe, overrides)
         data = chosen.load_data()
         objective, options = chosen.build_training(data)
-        return SimpleNamespace(
-            model=chosen.build_model(data.x_shape), objective=objective, data=data, options=options
-        )
+        return SimpleNamespace(model=chosen.build_model(data.x_shape), objective=objective, data=data, options=options)
 
     return build
 
@@ -107,15 +105,15 @@ def rows() -> Callable[..., list[dict]]:
 def within_the_noise(train, rows, monkeypatch) -> Callable[[Path, tuple[str, ...]], None]:
     """`within_the_noise(run, overrides)`: the run's epochs are like those of eager single-process runs of the recipe.
 
-    Twelve such runs, the same in all but the noise that z is drawn with, tell how far each number scatters. Six of their
-    standard deviations are allowed: with 11 degrees of freedom a fair run is refused once in 10,000 numbers.
+    Twelve such runs, the same in all but the noise that z is drawn with, tell how far each number scatters. Six of
+    their standard deviations are allowed: with 11 degrees of freedom a fair run is refused once in 10,000 numbers.
     """
 
     def compare(run: Path, overrides: tuple[str, ...]) -> None:
         others = []
         for other in range(1, 13):
-            salted = partial(_salted, other)
-            monkeypatch.setattr(engine, "seed_of", salted)
+            for module in (engine, validation):
+                monkeypatch.setattr(module, "seed_of", partial(_salted, other))
             others.append(rows(train(f"noise-{other}", *overrides), kind="epoch"))
         for i, row in enumerate(rows(run, kind="epoch")):
             for key in ("loss", "reconstruction", "kl", "grad_norm") if row["split"] == "train" else ("loss",):
@@ -127,7 +125,7 @@ def within_the_noise(train, rows, monkeypatch) -> Callable[[Path, tuple[str, ...
 
 
 def _salted(salt: int, stream: str, seed: int, rank: int, step: int) -> int:
-    return seed_of(stream, seed, rank + 1000 * salt if stream == "noise" else rank, step)
+    return seed_of(stream, seed, rank + 1000 * salt if stream in ("noise", "valid") else rank, step)
 
 
 def _numbers(run: Path) -> dict[str, torch.Tensor]:

@@ -138,9 +138,7 @@ def test_kill_9_in_mid_epoch_loses_only_the_steps_since_the_checkpoint(
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_ctrl_c_leaves_in_one_sentence_and_with_a_checkpoint(
-    train, largest_gap, rows, recipe, tmp_path, child, number
-):
+def test_ctrl_c_leaves_in_one_sentence_and_with_a_checkpoint(train, largest_gap, rows, recipe, tmp_path, child, number):
     whole, stopped = train("whole", *LONG), tmp_path / "stopped"
     script = SLOW.format(pause=0.03, hang=1000)
     process = child("-c", script, "train", recipe, *LONG, "--run", stopped, "--device", "cpu")
@@ -199,7 +197,9 @@ def test_a_checkpoint_executes_nothing(train):
 def test_only_lengths_may_change(train):
     train("a", "train.epochs=1")
     for change in ("train.lr=1", "model.latent_dim=4", "train.seed=1", "data.flip=true", "objective.beta=2"):
-        with pytest.raises(UsageError, match="trained with another recipe; a resumed run may change only train.*steps"):
+        with pytest.raises(
+            UsageError, match=r"trained with another recipe; a resumed run may change only train.*steps"
+        ):
             train("a", change, resume=True)
     train("a", "train.epochs=2", "train.log_steps=3", "train.save_every=2", "train.patience=9", resume=True)
     assert state(train("a", "train.steps=15", resume=True))["progress"]["step"] == 15
@@ -210,7 +210,9 @@ def test_the_data_directory_is_remembered(train, tmp_path, monkeypatch):
     train("a", "train.epochs=1", data_dir=tmp_path / "data")
     seen = []
     load = runs.Recipe.load_data
-    monkeypatch.setattr(runs.Recipe, "load_data", lambda self, directory: seen.append(directory) or load(self, directory))
+    monkeypatch.setattr(
+        runs.Recipe, "load_data", lambda self, directory: seen.append(directory) or load(self, directory)
+    )
     train("a", "train.epochs=2", resume=True)
     train("a", "train.epochs=3", resume=True)
     assert seen == [str(tmp_path / "data")] * 2

@@ -23,14 +23,21 @@ def kl_ratio(rows: Sequence[Row], *, title: str = "KL share and β") -> Figure:
     log = Log(rows)
     figure = blank(7, 4.8, layout="constrained")
     above, below = figure.subplots(2, 1, height_ratios=(2, 1))
-    shares, beta = panel(above, log, share, "KL / (KL + reconstruction)"), applied(log)
+    beta = applied(log)
+    density = any(number(row, "reconstruction") <= 0 for row in log.rows.values())
+    if density:  # log-densities have either sign, so the KL is no share of the sum
+        shares = panel(
+            above, log, lambda row: number(row, "kl"), "KL, nats per image (no share: the rest is a density)"
+        )
+    else:
+        shares = panel(above, log, share, "KL / (KL + reconstruction)")
     if shares:
-        top = min(1.0, 1.12 * max(curve.y.max() for curve in shares)) or 1.0
+        highest = 1.12 * max(curve.y.max() for curve in shares)
+        top = (highest if density else min(1.0, highest)) or 1.0
         above.set_ylim(0, top)
         above.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
-        above.yaxis.set_major_formatter(PercentFormatter(1, decimals=0 if top > 0.05 else 1))
-    elif any(number(row, "reconstruction") <= 0 for row in log.rows.values()):
-        above.texts[0].set_text("not defined: the reconstruction term of this density is negative")
+        if not density:
+            above.yaxis.set_major_formatter(PercentFormatter(1, decimals=0 if top > 0.05 else 1))
     below.set_title("Applied β")
     quiet(below)
     below.plot(*beta, color=ACCENT, **pen(beta))

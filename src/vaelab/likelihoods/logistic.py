@@ -18,14 +18,8 @@ class LogisticLikelihood(nn.Module):
     params_per_channel = 2
     discrete = True  # log_prob is a log-probability of the 8-bit image, not a density
 
-    def __init__(self, *, levels: int = 256) -> None:
-        super().__init__()
-        if levels < 2:
-            raise ValueError(f"levels must be 2 or more, got {levels}; 8-bit images have 256")
-        self.levels = levels
-
     def forward(self, output: Tensor) -> Independent:
         """Decoder output [..., 2C, H, W] -> distribution over x."""
         location, log_scale = output.float().chunk(2, -3)
-        base = DiscretisedLogistic(location.sigmoid(), -7 * (-log_scale).sigmoid(), self.levels)
+        base = DiscretisedLogistic(location.sigmoid(), -7 * (-log_scale).sigmoid())
         return Independent(base, 3, validate_args=False)

@@ -1,0 +1,304 @@
+"""The commands, as one types them: what they write, print and leave."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from typer.testing import CliRunner
+
+import vaelab
+from vaelab import listing, registry
+from vaelab.cli import app
+
+TINY = """
+paper: {title: Tiny, url: https://example.org, differs: [everything]}
+expect:
+  elbo: {at_least: -1e9}
+  train_loss: {at_most: -1e9}
+  ssim: {value: 0, tolerance: 1, samples: 3}
+  nobody: {value: 1}
+data: {kind: digits, train_size: 96, valid_size: 32, test_size: 40}
+model: {latent_dim: 2, backbone: {kind: mlp, width: 16}}
+objective: elbo
+train: {epochs: 2, batch_size: 16, draw_every: 1, log_steps: 2}
+"""
+PLUGIN = """
+import torch
+from torch import nn
+from vaelab.distributions import diagonal_normal
+from vaelab.registry import register
+
+@register("prior", "wide_normal")
+class WideNormal(nn.Module):
+    '''A normal of a learned scale.'''
+
+    def __init__(self, latent_dim: int, *, log_scale: float = 0.5) -> None:
+        super().__init__()
+        self.zeros = nn.Buffer(torch.zeros(latent_dim), persistent=False)
+        self.log_scale = nn.Parameter(torch.full((latent_dim,), log_scale))
+
+    def forward(self, posterior):
+        return diagonal_normal(self.zeros, self.log_scale)
+"""
+COMMANDS = ["train", "evaluate", "sample", "reconstruct", "figures", "list", "data"]
+
+
+def typed(*words: object, code: int = 0):
+    """Run a command in this process; without a traceback, whatever the exit code."""
+    result = CliRunner().invoke(app, [str(word) for word in words], env={"COLUMNS": "300"})
+    said = f"{result.output}\n{result.exception!r}"
+    assert result.exception is None or isinstance(result.exception, SystemExit), said
+    assert result.exit_code == code, said
+    return result
+
+
+def shell(*words: object, cwd: Path, module: str = "vaelab") -> subprocess.CompletedProcess:
+    """Run a command as a process of its own."""
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "COLUMNS": "200"}
+    command = [sys.executable, "-m", module, *map(str, words)]
+    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=120, check=False)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    """Where the recipe and the run are."""
+    folder = tmp_path_factory.mktemp("cli")
+    (folder / "tiny.yaml").write_text(TINY)
+    vaelab.train(str(folder / "tiny.yaml"), run=folder / "run", device="cpu", quiet=True)
+    return folder
+
+
+@pytest.fixture
+def run(folder) -> Path:
+    return folder / "run"
+
+
+def pngs(folder: Path) -> list[np.ndarray]:
+    files = sorted(folder.iterdir())
+    assert [file.name for file in files] == [f"{i:05d}.png" for i in range(len(files))]
+    return [np.asarray(Image.open(file)) for file in files]
+
+
+def test_a_run_is_complete(run):
+    assert {p.name for p in run.iterdir()} >= {"recipe.yaml", "log.jsonl", "model.safetensors", "last.pt", "figures"}
+    assert {p.name for p in (run / "figures").iterdir()} >= {
+        f"epoch_000{n}_{what}.png" for n in (1, 2) for what in ("samples", "reconstructions")
+    }
+
+
+def test_train_and_carry_on_in_a_shell(tmp_path):
+    (tmp_path / "tiny.yaml").write_text(TINY)
+    done = shell("train", "tiny.yaml", "train.epochs=1", "train.draw_every=0", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    trained = next((tmp_path / "runs").iterdir())
+    assert trained.name.startswith("tiny-2") and not list(tmp_path.glob("*.pt"))
+    assert done.stdout.startswith(f"trained: runs/{trained.name}\nnext: vaelab evaluate runs/{trained.name}")
+    assert "Traceback" not in done.stderr and len(done.stderr.splitlines()) == 1
+    more = shell("train", "tiny.yaml", "train.epochs=2", "--resume", cwd=tmp_path)
+    assert more.returncode == 0 and more.stdout.startswith(f"trained: runs/{trained.name}\n")
+    made = (trained / "recipe.yaml").read_text()
+    assert "command: vaelab train tiny.yaml train.epochs=2 --resume" in made and "torch: " in made
+
+
+def test_a_run_is_resumed_by_its_own_folder(folder, tmp_path):
+    run = vaelab.train(str(folder / "tiny.yaml"), "train.epochs=1", run=tmp_path / "run", device="cpu", quiet=True)
+    typed("train", run, "train.epochs=2", "--resume", "--device", "cpu")
+    assert torch.load(run / "last.pt", weights_only=True)["progress"]["step"] == 12
+    typed("train", run, "train.epochs=1", "--run", tmp_path / "again", "--device", "cpu")  # a new run of its recipe
+    assert (tmp_path / "again" / "model.safetensors").is_file()
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_helps(command):
+    said = typed(command, "--help").stdout
+    assert "Usage" in said and len(said) > 200
+
+
+def test_help_names_all_commands_and_comes_at_once(tmp_path):
+    began = time.perf_counter()
+    done = shell("--help", cwd=tmp_path)
+    assert time.perf_counter() - began < 5  # 0.5 s where nothing else runs; importing torch alone takes longer
+    assert done.returncode == 0 and all(command in done.stdout for command in COMMANDS)
+    modules = (
+        "import sys, vaelab.cli; print([m for m in sys.modules if m.split('.')[0] in ('torch', 'numpy', 'matplotlib')])"
+    )
+    loaded = subprocess.run([sys.executable, "-c", modules], capture_output=True, text=True, check=True)
+    assert loaded.stdout.strip() == "[]"
+
+
+def test_without_words_there_is_help():
+    assert "Usage" in typed(code=2).output
+
+
+def test_evaluate_writes_and_shows_the_same_numbers_twice(run):
+    reports = []
+    for _ in range(2):
+        said = typed("evaluate", run, "--samples", 5, "--device", "cpu").stdout
+        report = json.loads((run / "metrics.json").read_text(), parse_constant=lambda name: pytest.fail(name))
+        assert all(metric.pop("seconds") >= 0 for metric in report["metrics"].values())
+        reports.append(report)
+    assert reports[0] == reports[1]
+    report = reports[0]
+    assert report["run"] == "run" and report["split"] == "test" and report["images"] == 40
+    values = {k: v for metric in report["metrics"].values() for k, v in metric["values"].items()}
+    assert report["metrics"]["likelihood"]["protocol"] == {"kind": "likelihood", "samples": 5, "seed": 0}
+    for name in (
+        "elbo",
+        "log_px",
+        "kl",
+        "iwae",
+        "bits_per_dim",
+        "active_units",
+        "active_units_kl",
+        "active_units_ratio",
+    ):
+        assert name in values and name in said
+    assert {"mse", "psnr", "ssim"} <= set(values) and values["elbo"] == pytest.approx(values["log_px"] - values["kl"])
+    assert [(v["name"], v["met"]) for v in report["expected"]] == [
+        ("elbo", True),
+        ("train_loss", False),
+        ("ssim", True),
+    ]
+    assert "reached: elbo" in said and "MISSED: train_loss" in said
+    assert "note: Bernoulli on grey images" in said
+
+
+def test_evaluate_takes_metrics_and_splits(run, tmp_path):
+    copied = tmp_path / "NaN [bold]run"
+    copied.mkdir()
+    for name in ("model.safetensors", "recipe.yaml"):
+        (copied / name).write_bytes((run / name).read_bytes())
+    said = typed(
+        "evaluate", copied, "--metrics", "reconstruction, active_units", "--split", "valid", "--device", "cpu"
+    ).stdout
+    report = json.loads((copied / "metrics.json").read_text())
+    assert list(report["metrics"]) == ["reconstruction", "active_units"]
+    assert (report["run"], report["split"], report["images"]) == (copied.name, "valid", 32)
+    assert copied.name in said
+
+
+def test_evaluate_without_an_argument_for_the_folder_it_is_in(run, monkeypatch):
+    monkeypatch.chdir(run)
+    assert typed("evaluate", ".", "--metrics", "reconstruction").stdout.startswith("run: 40 test images")
+
+
+def test_sample_writes_numbered_images(run, tmp_path):
+    said = typed("sample", run, "-n", 7, "--images", tmp_path / "out", "--seed", 3, "--device", "cpu").stdout
+    assert said == f"7 images in {tmp_path / 'out'}\n"
+    images = pngs(tmp_path / "out")
+    assert len(images) == 7 and all(image.shape == (8, 8) and image.dtype == np.uint8 for image in images)
+    model = vaelab.load(run)
+    torch.manual_seed(3)
+    expected = (model.generate(7) * 255).round().byte().squeeze(1).numpy()
+    assert np.array_equal(np.stack(images), expected)
+    typed("sample", run, "-n", 7, "--images", tmp_path / "other", "--seed", 4, "--device", "cpu")
+    assert not np.array_equal(np.stack(pngs(tmp_path / "other")), expected)
+
+
+def test_sample_writes_a_grid(run, tmp_path):
+    assert typed("sample", run, "-n", 5).stdout == f"{run / 'samples.png'}\n"
+    typed("sample", run / "model.safetensors", "-n", 1, "--out", tmp_path / "deep" / "one.png")
+    for picture in (run / "samples.png", tmp_path / "deep" / "one.png"):
+        assert min(Image.open(picture).size) > 50
+
+
+def test_reconstruct_test_images_or_those_given(run, tmp_path):
+    assert typed("reconstruct", run).stdout == f"{run / 'reconstructions.png'}\n"
+    files = []
+    for i, size in enumerate([(8, 8), (8, 8), (20, 11)]):
+        files.append(tmp_path / f"{i}.png")
+        Image.fromarray(np.arange(size[0] * size[1] * 3, dtype=np.uint8).reshape(size[1], size[0], 3)).save(files[-1])
+    assert "2 images" in typed("reconstruct", run, *files[:2], "--images", tmp_path / "back").stdout
+    assert all(image.shape == (8, 8) for image in pngs(tmp_path / "back"))
+    said = typed("reconstruct", run, *files, "--images", tmp_path / "no", code=2).stderr
+    assert said == f"error: {files[2]} is 20×11, the model takes 8×8; add --fit to crop and resize it\n"
+    assert not (tmp_path / "no").exists()
+    assert "3 images" in typed("reconstruct", run, *files, "--fit", "--images", tmp_path / "fit").stdout
+    typed("reconstruct", run, *files, "--fit", "--out", tmp_path / "pairs.png")
+    assert (tmp_path / "pairs.png").is_file()
+
+
+def test_figures_draws_what_the_run_allows(run, tmp_path):
+    drawn = {Path(line).stem for line in typed("figures", run).stdout.splitlines()}
+    assert drawn == {
+        "training_losses", "kl_ratio", "reconstructions", "generated_samples", "latent_space", "manifold", "traversals",
+        "interpolations",
+    }  # fmt: skip
+    assert all((run / "figures" / f"{name}.png").stat().st_size > 5000 for name in drawn)
+    alone = tmp_path / "model.safetensors"
+    alone.write_bytes((run / "model.safetensors").read_bytes())
+    drawn = {Path(line).stem for line in typed("figures", alone).stdout.splitlines()}
+    assert "manifold" in drawn and not {"training_losses", "kl_ratio"} & drawn
+    assert typed("figures", run, "manifold").stdout == f"{run / 'figures' / 'manifold.png'}\n"
+
+
+def test_list_shows_parts_and_recipes():
+    everything = typed("list").stdout
+    for name in (
+        "digits",
+        "mnist-mlp",
+        "gated_mlp",
+        "continuous_bernoulli",
+        "iwae",
+        "cyclic",
+        "freyfaces",
+        "active_units",
+    ):
+        assert name in everything
+    assert typed("list", "prior").stdout.startswith("prior") and "mnist" not in typed("list", "prior").stdout
+    assert typed("list", "recipe").stdout == typed("list", "recipes").stdout
+    table = typed("list", "likelihood", "--markdown").stdout.splitlines()
+    rows = [line for line in table if line.startswith("|")]
+    assert rows[1].replace(" ", "") == "|---|---|---|" and any("`" in row or "logistic" in row for row in rows)
+    assert {line.replace("\\|", "").count("|") for line in rows} == {4}
+    assert typed("list", "schedule", "--markdown").stdout.count("\n") > 5
+
+
+def test_data_shows_sets_and_what_is_in_one(tmp_path):
+    assert "static_mnist" in typed("data").stdout
+    said = typed("data", "digits", "resize=16", "--out", tmp_path / "d.png").stdout
+    assert "1,297" in said and "1 × 16 × 16" in said and "10" in said and (tmp_path / "d.png").is_file()
+    assert "3 × 9 × 9" in typed("data", "shapes", "count=50", "size=9", "channels=3").stdout
+
+
+def test_a_plugin_trains_and_comes_back_only_with_its_file(folder, tmp_path, monkeypatch):
+    shipped = dict(registry._TABLE["prior"])
+    monkeypatch.setitem(registry._TABLE, "prior", shipped.copy())
+    (tmp_path / "wide.py").write_text(PLUGIN)
+    run = tmp_path / "run"
+    words = (
+        "train",
+        folder / "tiny.yaml",
+        "model.prior.kind=wide_normal",
+        "model.prior.log_scale=0.25",
+        "train.epochs=1",
+    )
+    plugin = ("--plugin", tmp_path / "wide.py")
+    typed(*words, "--run", run, "--device", "cpu", *plugin)
+    monkeypatch.setitem(registry._TABLE, "prior", shipped)  # as in a process that has not seen the file
+    sample = ("sample", run, "-n", 2, "--device", "cpu")
+    said = typed(*sample, "--images", tmp_path / "no", code=2).stderr
+    assert said.startswith("error: model.prior.kind: unknown prior 'wide_normal'; ")
+    assert "--plugin" in said and len(said.splitlines()) == 1
+    assert "--plugin" in typed("train", run, "--resume", code=2).stderr
+    typed(*sample, "--images", tmp_path / "out", *plugin)
+    assert len(pngs(tmp_path / "out")) == 2
+    assert "wide_normal" in typed("list", "prior").stdout
+
+
+def test_a_table_of_recipes_is_for_the_readme():
+    rows = typed("list", "recipes", "--markdown").stdout
+    assert all(f"| {name} " in rows or f"`{name}`" in rows for name in listing.shipped_names())
+
+
+def test_a_reader_who_has_had_enough_is_no_error(tmp_path):
+    command = f"{sys.executable} -m vaelab list | head -1; exit ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", command], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert "Traceback" not in done.stderr and done.returncode in (0, 1)

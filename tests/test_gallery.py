@@ -1,0 +1,103 @@
+"""The figures that a model and its data allow, from models without a closed form too."""
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+from matplotlib.figure import Figure
+
+from vaelab import data, gallery
+from vaelab.errors import UsageError
+from vaelab.recipe import Recipe
+
+ROWS = [
+    {
+        "kind": "step",
+        "step": 1,
+        "epoch": 0.5,
+        "split": "train",
+        "loss": 3.0,
+        "reconstruction": 2.0,
+        "kl": 1.0,
+        "beta": 1.0,
+    },
+    {
+        "kind": "epoch",
+        "step": 2,
+        "epoch": 1,
+        "split": "train",
+        "loss": 3.0,
+        "reconstruction": 2.0,
+        "kl": 1.0,
+        "beta": 1.0,
+    },
+    {
+        "kind": "epoch",
+        "step": 2,
+        "epoch": 1,
+        "split": "valid",
+        "loss": None,
+        "reconstruction": 2.0,
+        "kl": 1.0,
+        "beta": 1.0,
+    },
+]
+ALWAYS = {"generated_samples", "reconstructions", "latent_space", "traversals"}
+
+
+def model_of(x_shape: tuple[int, int, int], latent_dim: int):
+    sections = {"data": "digits", "objective": "elbo", "train": {"epochs": 1}}
+    model = {"latent_dim": latent_dim, "backbone": {"kind": "mlp", "width": 8}}
+    return Recipe("r", sections | {"model": model}).checked().build_model(x_shape).eval().requires_grad_(False)
+
+
+@pytest.fixture(scope="module")
+def digits():
+    return data.load("digits", train_size=40, valid_size=10, test_size=30)
+
+
+def test_what_is_allowed_depends_on_model_data_and_log(digits):
+    assert set(gallery.figures(model_of((1, 8, 8), 3), digits, [])) == ALWAYS | {"interpolations"}
+    full = gallery.figures(model_of((1, 8, 8), 2), digits, ROWS)
+    assert set(full) == ALWAYS | {"interpolations", "manifold", "training_losses", "kl_ratio"}
+    one = data.load("digits", train_size=40, valid_size=1, test_size=1)
+    assert set(gallery.figures(model_of((1, 8, 8), 3), one, [])) == ALWAYS
+
+
+@pytest.mark.parametrize("latent_dim", [1, 2, 12])
+@pytest.mark.parametrize("kind", ["digits", "rgb", "one"])
+def test_every_figure_that_is_allowed_can_be_drawn(latent_dim, kind, digits, monkeypatch):
+    monkeypatch.setitem(gallery.SHOWN, "side", 3)
+    monkeypatch.setitem(gallery.SHOWN, "dimensions", 2)
+    monkeypatch.setitem(gallery.SHOWN, "samples", 5)
+    chosen = {
+        "digits": lambda: digits,
+        "rgb": lambda: data.load("shapes", count=30, size=6, channels=3),
+        "one": lambda: data.load("digits", train_size=9, valid_size=1, test_size=1),
+    }[kind]()
+    for name, draw in gallery.figures(model_of(chosen.x_shape, latent_dim), chosen, ROWS).items():
+        assert isinstance(draw(), Figure), name
+
+
+def test_drawing_is_repeatable_and_needs_no_closed_form(digits, monkeypatch):
+    model = model_of((1, 8, 8), 3)
+    seen = []
+    monkeypatch.setattr(gallery, "generated_samples", lambda images, title: seen.append(images))
+    gallery.samples(model)
+    torch.rand(3)
+    gallery.samples(model)
+    assert torch.equal(*seen)
+    monkeypatch.setattr(gallery, "kl_per_dimension", lambda q, p: None)
+    assert isinstance(gallery.walks(model, digits.test.images), Figure)
+
+
+def test_files_are_drawn_one_by_one_and_only_those_asked_for(tmp_path):
+    drawn = []
+    blank = SimpleNamespace(savefig=lambda path, **_: path.write_text(""), dpi=100)
+    allowed = {name: lambda name=name: drawn.append(name) or blank for name in ("a", "b")}
+    assert list(gallery.draw(allowed, tmp_path)) == [tmp_path / "a.png", tmp_path / "b.png"]
+    assert list(gallery.draw(allowed, tmp_path, ["b"])) == [tmp_path / "b.png"]
+    assert drawn == ["a", "b", "b"]
+    with pytest.raises(UsageError, match="figure 'c' cannot be drawn of this run; known: a, b"):
+        list(gallery.draw(allowed, tmp_path, ["a", "c"]))
+    assert drawn == ["a", "b", "b"]  # nothing is drawn before all names are known

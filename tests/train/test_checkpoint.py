@@ -1,0 +1,212 @@
+"""Files are whole or as they were before, on a full disk too; a log loses at most the row that was being written."""
+
+import errno
+import json
+import resource
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors import SafetensorError
+
+from vaelab.errors import UsageError, VaelabError
+from vaelab.train.checkpoint import read_model, read_state, save_model, save_state, write_whole
+from vaelab.train.log import Log, read_rows
+
+CPU = torch.device("cpu")
+
+
+@contextmanager
+def files_end_at(size: int):
+    """The kernel refuses to make a file larger, as it does on a full disk."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def partial(error: Exception):
+    def write(path: Path) -> None:
+        path.write_text("half")
+        raise error
+
+    return write
+
+
+@pytest.mark.parametrize("before", [None, "the last good one"])
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device"), "the disk is full"),
+        (
+            SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)"),
+            "the disk is full",
+        ),
+        (RuntimeError("[enforce fail at inline_container.cc:743] unexpected pos 128"), "unexpected pos 128"),
+    ],
+    ids=["os", "safetensors", "torch"],
+)
+def test_what_is_cut_short_is_not_there(tmp_path, before, error, reason):
+    path = tmp_path / "last.pt"
+    if before:
+        path.write_text(before)
+    with pytest.raises(VaelabError) as raised:
+        write_whole(path, partial(error))
+    assert raised.value.exit_code == 1
+    kept = "the one before is intact" if before else "nothing was there before"
+    assert f"could not write {path}: " in str(raised.value)
+    assert reason in str(raised.value) and kept in str(raised.value) and "--resume" in str(raised.value)
+    assert [p.read_text() for p in tmp_path.iterdir()] == ([before] if before else [])
+
+
+def test_dev_full_is_a_full_disk(tmp_path):
+    with pytest.raises(VaelabError, match="the disk is full; nothing was there before; free some space"):
+        write_whole(tmp_path / "a", lambda _: Path("/dev/full").write_text("x"))
+    with pytest.raises(VaelabError, match="could not write /dev/full: the disk is full"):
+        Log(Path("/dev/full"), silent=False, quiet=True).write({"step": 1})
+
+
+@pytest.mark.parametrize("save", ["state", "model"])
+def test_a_file_that_the_kernel_cuts_short_leaves_the_one_before(tmp_path, save):
+    path, model = tmp_path / "file", torch.nn.Linear(100, 100)
+
+    def write():
+        return save_state(path, model.state_dict()) if save == "state" else save_model(path, model, {"a": "b"})
+
+    write()
+    before = path.read_bytes()
+    with files_end_at(10_000), pytest.raises(VaelabError, match="the one before is intact") as raised:
+        write()
+    assert raised.value.exit_code == 1
+    assert path.read_bytes() == before and list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("other", [KeyboardInterrupt, ZeroDivisionError])
+def test_whatever_breaks_the_writing_no_temporary_file_stays(tmp_path, other):
+    with pytest.raises(other):
+        write_whole(tmp_path / "a", partial(other()))
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("place", ["file/a", "folder"])
+def test_a_place_that_cannot_be_a_file_is_the_users_mistake(tmp_path, place):
+    (tmp_path / "file").write_text("")
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(UsageError, match=r"could not write .*; .* choose another place"):
+        write_whole(tmp_path / place, lambda file: file.write_text("x"))
+
+
+@pytest.mark.parametrize("name", ["last.pt", "model.safetensors", "log.jsonl"])
+def test_a_disk_that_fills_while_training_leaves_the_epoch_before(train, largest_gap, tmp_path, monkeypatch, name):
+    whole, run = train("whole"), tmp_path / "a"
+    replace = Path.replace
+    seen = []
+
+    def full(self, target):
+        seen.append(Path(target).name)
+        if Path(target).name == name and seen.count(name) == 2:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return replace(self, target)
+
+    resume = False
+    if name == "log.jsonl":  # its second writing as a whole is at the beginning of a resumed run
+        train("a", "train.epochs=1")
+        seen.append(name)
+        resume = True
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", full)
+        with pytest.raises(
+            VaelabError, match=f"could not write {run / name}: the disk is full; the one before is intact"
+        ):
+            train("a", "train.epochs=4", resume=resume)
+    assert read_state(run / "last.pt", CPU)["progress"]["step"] == 6
+    assert read_model(run / "model.safetensors")[0]
+    assert not list(run.glob(".*"))
+    train("a", "train.epochs=4", resume=True)
+    assert largest_gap(whole, run) == 0.0
+
+
+def test_a_state_comes_back_as_it_went(tmp_path):
+    state = {"a": torch.randn(3), "b": {"c": [1, 2.5, None, "x"]}}
+    save_state(tmp_path / "deep" / "s.pt", state)
+    back = read_state(tmp_path / "deep" / "s.pt", CPU)
+    assert torch.equal(back["a"], state["a"]) and back["b"] == state["b"]
+
+
+def test_a_model_comes_back_as_it_went(tmp_path):
+    model = torch.nn.BatchNorm1d(3)
+    save_model(tmp_path / "m.safetensors", model, {"recipe": "β"})
+    tensors, metadata = read_model(tmp_path / "m.safetensors")
+    assert metadata == {"recipe": "β"}
+    assert tensors.keys() == model.state_dict().keys()
+    assert all(torch.equal(t, model.state_dict()[k]) for k, t in tensors.items())
+
+
+@pytest.mark.parametrize("content", [b"", b"\x00" * 8, b"x" * 100, b"\xff" * 100])
+def test_a_broken_model_is_named_with_the_fix(tmp_path, content):
+    (tmp_path / "m.safetensors").write_bytes(content)
+    with pytest.raises(UsageError, match=r"m.safetensors is not a readable model file .*; restore it or train again"):
+        read_model(tmp_path / "m.safetensors")
+
+
+def test_a_missing_model_says_why(tmp_path):
+    with pytest.raises(
+        UsageError, match=r"no model.safetensors in .*: training has not finished an epoch there; train"
+    ):
+        read_model(tmp_path / "model.safetensors")
+    with pytest.raises(UsageError, match="the folder does not exist"):
+        read_model(tmp_path / "nowhere" / "model.safetensors")
+
+
+def test_the_log_forgets_what_came_after_the_checkpoint(tmp_path):
+    path = tmp_path / "log.jsonl"
+    kept = [{"step": 1, "kind": "step"}, {"step": 2, "kind": "epoch"}]
+    lost = [{"step": 3, "kind": "step"}]
+    path.write_text("".join(f"{json.dumps(row)}\n" for row in kept + lost) + '{"step": 4, "ki')
+    assert read_rows(path) == kept + lost
+    Log(path, silent=False, quiet=True).begin(2, 10, 5)
+    assert [json.loads(line) for line in path.read_text().splitlines()] == kept
+
+
+def test_the_log_is_json_whatever_the_numbers_are(tmp_path):
+    log = Log(tmp_path / "log.jsonl", silent=False, quiet=True)
+    log.begin(0, 1, 1)
+    log.write({"kind": "step", "step": 1, "loss": float("nan"), "kl": float("-inf"), "lr": 0.5})
+    strict = json.loads((tmp_path / "log.jsonl").read_text(), parse_constant=lambda name: pytest.fail(name))
+    assert strict == {"kind": "step", "step": 1, "loss": None, "kl": None, "lr": 0.5}
+
+
+def test_all_but_one_process_are_silent(tmp_path, capsys):
+    log = Log(tmp_path / "log.jsonl", silent=True)
+    log.begin(0, 1, 1)
+    log.write({"kind": "step", "step": 1})
+    log.close()
+    assert not list(tmp_path.iterdir()) and capsys.readouterr() == ("", "")
+
+
+def test_off_a_terminal_there_is_a_line_per_epoch(train, capsys):
+    import vaelab
+
+    folder = train("a", "train.epochs=2")
+    vaelab.train(str(folder), "train.epochs=3", run=folder, device="cpu", resume=True)
+    out, errors = capsys.readouterr()
+    assert not out
+    assert len(errors.splitlines()) == 1 and errors.startswith("epoch 3/3  loss ") and "valid" in errors
+
+
+def test_the_first_signal_is_noted_and_the_second_acts():
+    import signal
+
+    from vaelab.train.interrupt import Interrupt
+
+    before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
+    with Interrupt() as interrupt:
+        assert not interrupt.asked
+        signal.raise_signal(signal.SIGINT)
+        assert interrupt.asked
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+    assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before
