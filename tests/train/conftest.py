@@ -17,6 +17,7 @@ from safetensors import safe_open
 import vaelab
 from vaelab.recipe import Recipe
 from vaelab.train import engine, validation
+from vaelab.train.learner import Learner
 from vaelab.train.log import read_rows
 from vaelab.train.randomness import seed_of
 
@@ -99,6 +100,20 @@ def rows() -> Callable[..., list[dict]]:
         return [{k: v for k, v in row.items() if k != "images_per_second"} for row in found]
 
     return select
+
+
+@pytest.fixture
+def batches_of(monkeypatch) -> Callable[[Callable[[], Any]], list[torch.Tensor]]:
+    """`batches_of(act)`: what the learner is given, step by step, while `act` trains."""
+
+    def collect(act: Callable[[], Any]) -> list[torch.Tensor]:
+        step, seen = Learner.step, []
+        with monkeypatch.context() as patch:
+            patch.setattr(Learner, "step", lambda self, x, number: seen.append(x) or step(self, x, number))
+            act()
+        return seen
+
+    return collect
 
 
 @pytest.fixture

@@ -145,6 +145,22 @@ def test_two_runs_of_a_seed_are_equal_and_of_two_seeds_are_not(train, largest_ga
     assert largest_gap(a, c) > 0
 
 
+def test_every_epoch_has_each_image_once_in_an_order_of_its_own(train, parts, batches_of):
+    batches = batches_of(lambda: train("a"))
+    assert [len(batch) for batch in batches] == [16] * 24
+    epochs = [torch.cat(batches[i : i + 6]).flatten(1) for i in range(0, 24, 6)]
+    images = parts().data.train.images.flatten(1)
+    for i, epoch in enumerate(epochs):
+        assert sorted(epoch.tolist()) == sorted(images.tolist())
+        assert not any(torch.equal(epoch, other) for other in [images, *epochs[:i]])
+
+
+def test_what_is_left_over_in_an_epoch_changes_from_epoch_to_epoch(train, parts, batches_of):
+    seen = torch.cat(batches_of(lambda: train("a", "train.batch_size=40", "objective.beta=1")))
+    assert len(seen) == 4 * 2 * 40
+    assert len(seen.flatten(1).unique(dim=0)) == len(parts().data.train.images.flatten(1).unique(dim=0))
+
+
 @pytest.mark.parametrize(
     "overrides",
     [

@@ -27,12 +27,17 @@ class Seen(Learner):
 
     def __init__(self, *arguments):
         super().__init__(*arguments)
-        Seen.last = self
+        Seen.last, self.batches = self, []
+
+    def step(self, batch, number):
+        self.batches.append(batch)
+        return super().step(batch, number)
 
 
 def train(name, *overrides, **options):
     vaelab.train(recipe, *overrides, run=out / name, device="cpu", quiet=True, **options)
     torch.save(Seen.last.state(), out / f"{name}-{rank}.pt")
+    torch.save(Seen.last.batches, out / f"{name}-{rank}-batches.pt")
 
 
 def refused(*arguments, **options):
@@ -84,13 +89,16 @@ def assert_equal(one: dict, two: dict) -> None:
 
 
 @pytest.mark.slow
-def test_two_processes_are_one(pair, train, rows, within_the_noise):
+def test_two_processes_are_one(pair, train, rows, within_the_noise, batches_of):
     first = state(pair / "whole-0.pt")
     assert_equal(first, state(pair / "whole-1.pt"))
     assert_equal(first, state(pair / "whole" / "last.pt"))
     start = state(train("single", "train.lr=1e-12", "train.steps=6") / "last.pt")
     assert max((first[k] - start[k]).abs().max().item() for k in first) > 0.01  # they did learn
     assert len(rows(pair / "whole", kind="epoch")) == 8  # one process writes
+    shares = [torch.load(pair / f"whole-{rank}-batches.pt") for rank in (0, 1)]
+    for whole, *parts in zip(batches_of(lambda: train("alone")), *shares, strict=True):
+        assert torch.equal(torch.stack(parts, 1).flatten(0, 1), whole)  # dealt out in turn, none twice
     within_the_noise(pair / "whole", ())
 
     # Stopped in one of them, both stop at the same step, and go on as if nothing had been.

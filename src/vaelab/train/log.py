@@ -70,12 +70,8 @@ class _Bar:
             from rich.console import Console
             from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-            columns = (
-                BarColumn(24),
-                TextColumn("{task.percentage:>3.0f}%"),
-                TextColumn("{task.description}"),
-            )
-            self.progress = Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True), transient=True)
+            columns = (BarColumn(12), TextColumn("{task.percentage:>3.0f}%  {task.description}"), TimeRemainingColumn())
+            self.progress = Progress(*columns, console=Console(stderr=True), transient=True)
             self.progress.start()
             self.task = self.progress.add_task("starting", total=steps, completed=done)
 
@@ -88,19 +84,22 @@ class _Bar:
             self._line(row)
 
     def _line(self, valid: Row) -> None:
-        star = " *" if valid.get("best") else ""
+        held_out = f"  valid {valid['loss']:.2f}{'*' if valid.get('best') else ' '}"
         of = f"epoch {valid['epoch']:>{len(str(self.epochs))}g}/{self.epochs}"
-        line = f"{of}  {_short(self.train)}  valid {valid['loss']:.2f}{star}"
-        (self.progress.console.print if self.progress else lambda text: print(text, file=sys.stderr, flush=True))(line)
+        line = f"{of}  {_short(self.train, held_out)}"
+        if self.progress:
+            self.progress.console.print(line, highlight=False, soft_wrap=True)
+        else:
+            print(line, file=sys.stderr, flush=True)
 
     def end(self) -> None:
         if self.progress:
             self.progress.stop()
 
 
-def _short(row: Row) -> str:
-    """`loss 103.5  rec 77.2  kl 26.9  β 0.98  21,034 img/s`."""
-    if not row:
-        return ""
+def _short(row: Row, more: str = "") -> str:
+    """`loss 103.52  rec 77.24  kl 26.85  β 0.98  21,034/s`, short enough for 80 columns; images per second last."""
+    if not row:  # resumed after the last step of an epoch
+        return more
     numbers = f"loss {row['loss']:.2f}  rec {row['reconstruction']:.2f}  kl {row['kl']:.2f}  β {row['beta']:.2g}"
-    return f"{numbers}  {row['images_per_second']:,.0f} img/s"
+    return f"{numbers}{more}  {row['images_per_second']:,.0f}/s"
