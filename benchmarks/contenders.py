@@ -142,8 +142,8 @@ def vaelab(images: Tensor, width: int, folder: Path, epochs: int, *, precision: 
     from vaelab.objectives.elbo import ELBO
     from vaelab.posteriors.gaussian import GaussianPosterior
     from vaelab.priors.normal import NormalPrior
-    from vaelab.train.engine import train
-    from vaelab.train.options import TrainOptions
+    from vaelab.training.engine import train
+    from vaelab.training.options import TrainOptions
 
     torch.manual_seed(0)
     shape = (1, 28, 28)

@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 import vaelab
 from vaelab.cli import app
 from vaelab.data import files
-from vaelab.train.world import World
+from vaelab.training.world import World
 
 TINY = """
 data: {kind: digits, train_size: 96, valid_size: 32, test_size: 32}

@@ -15,7 +15,7 @@ FLOORS = [
     ["flows", "likelihoods", "backbones", "data", "recipe_text"],
     ["priors", "posteriors", "objectives"],
     ["model"],
-    ["train", "metrics", "figures"],
+    ["training", "metrics", "figures"],
     ["recipe", "gallery"],
     ["run", "export", "listing"],
     ["evaluation"],
@@ -75,7 +75,7 @@ def test_the_ground_floor_needs_little(name):
 
 
 @pytest.mark.parametrize(
-    "name", [n for floor in FLOORS[:6] for n in floor if n not in ("train", "figures", "data", "gallery")]
+    "name", [n for floor in FLOORS[:6] for n in floor if n not in ("training", "figures", "data", "gallery")]
 )
 def test_mathematics_knows_neither_terminal_nor_pictures(name):
     doors = {"typer", "rich", "matplotlib", "PIL"}

@@ -14,7 +14,7 @@ from vaelab.errors import UsageError, VaelabError
 from vaelab.recipe import Recipe, load_plugin
 from vaelab.recipe_text import SHIPPED, shipped_names
 from vaelab.registry import names
-from vaelab.train.options import TrainOptions
+from vaelab.training.options import TrainOptions
 
 BASE = """
 data: {kind: digits, resize: 8}

@@ -32,8 +32,8 @@ def run(tmp_path_factory) -> Path:
 
 
 def test_the_package_trains_however_it_was_imported(run):
-    import vaelab.train.engine  # the folder of that name must not hide the function
-    from vaelab.train import engine
+    import vaelab.training.engine
+    from vaelab.training import engine
 
     assert callable(vaelab.train) and vaelab.train is vaelab.run.train
     assert engine.train is not vaelab.train

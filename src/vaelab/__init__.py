@@ -6,9 +6,7 @@ vae = vaelab.load(run)              # a torch module
 vae.generate(64)                    # images in [0, 1]
 """
 
-import sys
 from importlib import import_module
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -26,12 +24,3 @@ def __getattr__(name: str) -> Any:
     if name in _HOMES:
         return getattr(import_module(f"vaelab.{_HOMES[name]}"), name)
     raise AttributeError(f"module 'vaelab' has no attribute {name!r}")
-
-
-class _Package(ModuleType):
-    def __setattr__(self, name: str, value: Any) -> None:
-        if not (name == "train" and isinstance(value, ModuleType)):  # the folder must not hide the function
-            super().__setattr__(name, value)
-
-
-sys.modules[__name__].__class__ = _Package

@@ -14,8 +14,8 @@ from vaelab.model import VAE
 from vaelab.recipe import Recipe
 from vaelab.registry import build, check_part, defaults, hint, part
 from vaelab.run import folder_of, open_run, versions
-from vaelab.train.checkpoint import write_whole
-from vaelab.train.log import read_rows
+from vaelab.training.checkpoint import write_whole
+from vaelab.training.log import read_rows
 
 METRICS = ("likelihood", "active_units", "reconstruction")
 SPLITS = ("train", "valid", "test")

@@ -15,9 +15,9 @@ from vaelab.errors import UsageError, listed
 from vaelab.model import VAE
 from vaelab.recipe_text import read_recipe, with_overrides
 from vaelab.registry import Part, Size, build, check, check_part, defaults, hint, resolve
-from vaelab.train.engine import steps_per_epoch
-from vaelab.train.options import TrainOptions
-from vaelab.train.randomness import seed_of
+from vaelab.training.engine import steps_per_epoch
+from vaelab.training.options import TrainOptions
+from vaelab.training.randomness import seed_of
 
 SECTIONS = ("paper", "expect", "data", "model", "objective", "train")
 

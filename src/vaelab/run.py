@@ -20,10 +20,10 @@ from vaelab.figures.style import save
 from vaelab.model import VAE
 from vaelab.recipe import Recipe
 from vaelab.recipe_text import find, read_yaml
-from vaelab.train import engine
-from vaelab.train.checkpoint import read_model, write_whole
-from vaelab.train.log import read_rows
-from vaelab.train.world import World, pick_device
+from vaelab.training import engine
+from vaelab.training.checkpoint import read_model, write_whole
+from vaelab.training.log import read_rows
+from vaelab.training.world import World, pick_device
 
 LENGTHS = ("steps", "epochs", "patience", "log_steps", "log_epochs", "save_every", "draw_every")
 

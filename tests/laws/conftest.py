@@ -12,7 +12,6 @@ REQUIRED = {"steps": 20}  # what a part without a default is given
 MORE = {  # further settings worth a law
     ("likelihood", "normal"): [{"sigma": 0.01}],
     ("likelihood", "laplace"): [{"scale": 0.01}],
-    ("likelihood", "logistic"): [{"levels": 2}, {"levels": 32}],
     ("posterior", "gaussian"): [{"log_variance": [-4.0, 2.0]}],
     ("backbone", "conv"): [{"channels": [8], "width": 16}],
 }

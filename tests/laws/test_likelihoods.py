@@ -46,7 +46,7 @@ def masses(module: nn.Module) -> bool:
 
 def levels(module: nn.Module) -> Tensor:
     """The values that a pixel can take, in the type of images."""
-    count = 2 if getattr(module, "binary", False) else getattr(module, "levels", 256)
+    count = 2 if getattr(module, "binary", False) else 256
     return torch.arange(count) / (count - 1)
 
 

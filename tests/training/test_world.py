@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from vaelab.errors import UsageError
-from vaelab.train.engine import steps_per_epoch
-from vaelab.train.world import World, pick_device
+from vaelab.training.engine import steps_per_epoch
+from vaelab.training.world import World, pick_device
 
 SCRIPT = '''
 import os, signal, sys
@@ -15,8 +15,8 @@ import torch
 
 import vaelab
 from vaelab.errors import UsageError
-from vaelab.train import engine
-from vaelab.train.learner import Learner
+from vaelab.training import engine
+from vaelab.training.learner import Learner
 
 recipe, out = sys.argv[1], Path(sys.argv[2])
 rank, step = int(os.environ["RANK"]), Learner.step

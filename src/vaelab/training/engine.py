@@ -18,14 +18,14 @@ from torch import Tensor
 from vaelab.data.source import Dataset
 from vaelab.errors import UsageError, VaelabError
 from vaelab.model import VAE
-from vaelab.train.checkpoint import read_state, save_model, save_state
-from vaelab.train.interrupt import Interrupt
-from vaelab.train.learner import Learner
-from vaelab.train.log import Log, Row
-from vaelab.train.options import TrainOptions
-from vaelab.train.randomness import seed_of, shuffled
-from vaelab.train.validation import validate
-from vaelab.train.world import World
+from vaelab.training.checkpoint import read_state, save_model, save_state
+from vaelab.training.interrupt import Interrupt
+from vaelab.training.learner import Learner
+from vaelab.training.log import Log, Row
+from vaelab.training.options import TrainOptions
+from vaelab.training.randomness import seed_of, shuffled
+from vaelab.training.validation import validate
+from vaelab.training.world import World
 
 
 @dataclass

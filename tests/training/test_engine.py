@@ -9,7 +9,7 @@ from safetensors.torch import load_file
 from vaelab.errors import UsageError, VaelabError
 from vaelab.model import VAE
 from vaelab.run import load
-from vaelab.train import engine
+from vaelab.training import engine
 
 
 def scripted(monkeypatch, losses: list[float]) -> None:

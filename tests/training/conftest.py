@@ -16,10 +16,10 @@ from safetensors import safe_open
 
 import vaelab
 from vaelab.recipe import Recipe
-from vaelab.train import engine, validation
-from vaelab.train.learner import Learner
-from vaelab.train.log import read_rows
-from vaelab.train.randomness import seed_of
+from vaelab.training import engine, validation
+from vaelab.training.learner import Learner
+from vaelab.training.log import read_rows
+from vaelab.training.randomness import seed_of
 
 TINY = """
 data: {kind: digits, train_size: 96, valid_size: 32, test_size: 32}

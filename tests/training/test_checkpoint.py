@@ -11,8 +11,8 @@ import torch
 from safetensors import SafetensorError
 
 from vaelab.errors import UsageError, VaelabError
-from vaelab.train.checkpoint import read_model, read_state, save_model, save_state, write_whole
-from vaelab.train.log import Log, read_rows
+from vaelab.training.checkpoint import read_model, read_state, save_model, save_state, write_whole
+from vaelab.training.log import Log, read_rows
 
 CPU = torch.device("cpu")
 
@@ -200,7 +200,7 @@ def test_off_a_terminal_there_is_a_line_per_epoch(train, capsys):
 def test_the_first_signal_is_noted_and_the_second_acts():
     import signal
 
-    from vaelab.train.interrupt import Interrupt
+    from vaelab.training.interrupt import Interrupt
 
     before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
     with Interrupt() as interrupt:

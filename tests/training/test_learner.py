@@ -5,9 +5,9 @@ import math
 import pytest
 import torch
 
-from vaelab.train.learner import Learner, clip_, lr_schedules
-from vaelab.train.options import TrainOptions
-from vaelab.train.world import World
+from vaelab.training.learner import Learner, clip_, lr_schedules
+from vaelab.training.options import TrainOptions
+from vaelab.training.world import World
 
 HERE = World(0, 1, torch.device("cpu"))
 

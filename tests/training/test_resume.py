@@ -12,13 +12,13 @@ import torch
 import vaelab
 from vaelab import run as runs
 from vaelab.errors import UsageError
-from vaelab.train import engine
-from vaelab.train.learner import Learner
+from vaelab.training import engine
+from vaelab.training.learner import Learner
 
 SLOW = """
 import sys, time
 from vaelab.cli import main
-from vaelab.train.learner import Learner
+from vaelab.training.learner import Learner
 
 step = Learner.step
 

@@ -10,9 +10,9 @@ from torch import Tensor
 
 from vaelab.model import VAE
 from vaelab.schedules import Constant, Cosine, Linear, Schedule
-from vaelab.train.adam import Adam
-from vaelab.train.options import TrainOptions
-from vaelab.train.world import World
+from vaelab.training.adam import Adam
+from vaelab.training.options import TrainOptions
+from vaelab.training.world import World
 
 
 class Learner:

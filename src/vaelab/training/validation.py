@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from vaelab.model import VAE
-from vaelab.train.randomness import seed_of
-from vaelab.train.world import World
+from vaelab.training.randomness import seed_of
+from vaelab.training.world import World
 
 ROWS = 16_384  # images × samples decoded at once
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from vaelab.train.adam import Adam
+from vaelab.training.adam import Adam
 
 LR, STEPS = 2.0**-6, 12  # a rate that float32, in which the fused kernel takes it, holds exactly
 TORCH = {True: torch.optim.AdamW, False: torch.optim.Adam}
