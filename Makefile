@@ -2,7 +2,6 @@
 VENV ?= .venv
 PY := $(VENV)/bin/python
 PIP := $(PY) -m pip install --quiet --disable-pip-version-check -c constraints.txt
-export OMP_WAIT_POLICY ?= PASSIVE
 
 .PHONY: demo test check bench readme clean
 .DEFAULT_GOAL := demo
@@ -31,7 +30,7 @@ check: $(VENV)/.installed  ## lint, format, types
 	$(VENV)/bin/pyright
 
 bench: $(VENV)/.installed  ## speed beside the peers', as ratios
-	$(PY) -m pip show --quiet pythae 2>/dev/null || $(PIP) --no-deps pythae==0.1.2
+	$(PY) -c 'import pythae' 2>/dev/null || $(PIP) -e '.[bench]'
 	$(PY) benchmarks/training.py
 	$(PY) benchmarks/startup.py
 

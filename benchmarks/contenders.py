@@ -170,6 +170,7 @@ ALL: dict[str, Callable[[Tensor, int, Path, int], Iterator[float]]] = {
     "eager": partial(vaelab, precision="float32", compile=False),
     "compiled": partial(vaelab, precision="bfloat16", compile=True),
 }
+OURS = ("eager", "compiled")
 TITLES = {
     "examples": "pytorch/examples' loop",
     "pythae": "pythae 0.1.2 BaseTrainer",

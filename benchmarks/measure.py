@@ -1,5 +1,6 @@
 """Interleaved rounds: each contender once per round, so that a ratio within a round meets the same neighbours."""
 
+import multiprocessing
 import os
 import statistics
 import time
@@ -41,17 +42,52 @@ class Ratio:
         return f"{self.median:.2f}× ({self.low:.2f}..{self.high:.2f})"
 
 
-def lap(run: Callable[[], Any]) -> Lap:
-    """Time one call."""
-    wall, cpu = time.perf_counter(), time.process_time()
-    run()
-    return Lap(time.perf_counter() - wall, time.process_time() - cpu)
+class Runner:
+    """A contender in a process of its own, which works only while it is asked for a lap.
+
+    Apart, because threads and the CPU's floating-point mode belong to a process: one contender must not inherit them
+    from another.
+    """
+
+    def __init__(self, serve: Callable[..., None], *arguments: Any) -> None:
+        context = multiprocessing.get_context("spawn")
+        self.pipe, theirs = context.Pipe()
+        self.process = context.Process(target=serve, args=(theirs, *arguments))
+        self.process.start()
+        theirs.close()  # so that a contender that dies is noticed
+
+    def lap(self) -> tuple[Lap, float]:
+        """Run one epoch: what it took, and its loss."""
+        self.pipe.send("lap")
+        seconds, cpu, loss = self.pipe.recv()
+        return Lap(seconds, cpu), loss
+
+    def stop(self) -> None:
+        """End the process."""
+        self.pipe.close()
+        self.process.join()
 
 
-def interleaved(contenders: Mapping[str, Callable[[], Any]], rounds: int) -> Iterator[dict[str, Lap]]:
+def serve_laps(pipe: Any, epochs: Iterator[float]) -> None:
+    """In the contender's process: one epoch, timed, for each message."""
+    while asked(pipe):
+        wall, cpu = time.perf_counter(), time.process_time()
+        loss = next(epochs)
+        pipe.send((time.perf_counter() - wall, time.process_time() - cpu, loss))
+
+
+def asked(pipe: Any) -> bool:
+    """Wait for the next message; none comes when the benchmark is over."""
+    try:
+        return pipe.recv() == "lap"
+    except EOFError:
+        return False
+
+
+def interleaved(runners: Mapping[str, Runner], rounds: int) -> Iterator[dict[str, Lap]]:
     """A B C … A B C …: yields the laps of each round."""
     for _ in range(rounds):
-        yield {name: lap(run) for name, run in contenders.items()}
+        yield {name: runner.lap()[0] for name, runner in runners.items()}
 
 
 def verdict(bar: float, ratio: Ratio) -> str:

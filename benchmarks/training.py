@@ -1,4 +1,4 @@
-"""Images per second of MLP VAEs: vaelab beside pythae and pytorch/examples' loop, interleaved in one process."""
+"""Images per second of MLP VAEs: vaelab beside pythae and pytorch/examples' loop, interleaved in one run."""
 
 import argparse
 import importlib.util
@@ -10,25 +10,25 @@ import time
 from pathlib import Path
 from typing import Any
 
-os.environ["OMP_WAIT_POLICY"] = "PASSIVE"  # before torch; spinning barriers would measure the neighbours
-
 import torch
 from torch import Tensor
 
-from contenders import ALL, BARS, BATCH, LATENT, TITLES
-from measure import Lap, Ratio, interleaved, lap, load_average, plain, verdict
+from contenders import ALL, BARS, BATCH, LATENT, OURS, TITLES
+from measure import Lap, Ratio, Runner, interleaved, load_average, plain, serve_laps, verdict
+from vaelab.training.world import World
 
 
 def main() -> None:
     options = parsed()
-    torch.set_num_threads(options.threads)
-    images, source = read_images(options.images // BATCH * BATCH)
+    torch.set_num_threads(options.threads)  # here only to be passed on
+    images = options.images // BATCH * BATCH
+    source = read_images(images)[1]
     names = [name for name in ALL if name in options.only]
     if "pythae" in names and importlib.util.find_spec("pythae") is None:
         names.remove("pythae")
         print("pythae is not installed, so it is left out; pip install -e .[bench]")
     print(
-        f"whole epochs of {len(images):,} images ({source}) at batch {BATCH}, torch {torch.__version__}, "
+        f"whole epochs of {images:,} images ({source}) at batch {BATCH}, torch {torch.__version__}, "
         f"{options.threads} threads, {options.rounds} interleaved rounds"
     )
     results = {f"784-{width}-{LATENT}": compare(width, names, images, options.rounds) for width in options.widths}
@@ -36,7 +36,7 @@ def main() -> None:
         facts = {
             "torch": torch.__version__,
             "threads": options.threads,
-            "images": len(images),
+            "images": images,
             "source": source,
         }
         options.json.write_text(json.dumps(facts | {"results": results}, indent=2, default=plain) + "\n")
@@ -45,7 +45,9 @@ def main() -> None:
 def parsed() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=9, help="timed epochs of each contender (default 9)")
-    parser.add_argument("--images", type=int, default=25_600, help="images per epoch (default 25600)")
+    parser.add_argument(
+        "--images", type=int, default=59_904, help="images per epoch (default 59904: MNIST in whole batches)"
+    )
     parser.add_argument(
         "--only", nargs="+", choices=ALL, default=list(ALL), metavar="NAME", help=f"of {', '.join(ALL)}"
     )
@@ -61,27 +63,34 @@ def read_images(count: int) -> tuple[Tensor, str]:
     from vaelab.data.files import locate
 
     if locate("mnist/train-images-idx3-ubyte.gz"):
-        return vaelab.data.load("mnist", train_size=count).train.images, "MNIST"
+        return vaelab.data.load("mnist", train_size=count, valid_size=96).train.images, "MNIST"
     return torch.randint(256, (count, 1, 28, 28), dtype=torch.uint8), "random; MNIST was not found"
 
 
-def compare(width: int, names: list[str], images: Tensor, rounds: int) -> dict[str, Any]:
+def serve(pipe: Any, name: str, folder: str, width: int, images: int, epochs: int, threads: int) -> None:
+    """One contender, in its own process."""
+    torch.set_num_threads(threads)
+    if name in OURS:
+        World.join("cpu")  # as vaelab.train does first of all: before threads start, so that they flush denormals
+    serve_laps(pipe, ALL[name](read_images(images)[0], width, Path(folder), epochs))
+
+
+def compare(width: int, names: list[str], images: int, rounds: int) -> dict[str, Any]:
     """Run and print one architecture."""
-    torch.compiler.reset()
     print(f"\nMLP 784-{width}-{LATENT}; load average before: {load_average()}", flush=True)
     with tempfile.TemporaryDirectory() as folder:
-        epochs = {name: ALL[name](images, width, Path(folder) / name, rounds + 2) for name in names}
-        runs = {name: epochs[name].__next__ for name in names}
-        warm = {name: lap(run) for name, run in runs.items()}
+        arguments = (width, images, rounds + 2, torch.get_num_threads())
+        runners = {name: Runner(serve, name, str(Path(folder) / name), *arguments) for name in names}
+        warm = {name: runner.lap()[0] for name, runner in runners.items()}
         began = time.perf_counter()
-        laps = list(interleaved(runs, rounds))
+        laps = list(interleaved(runners, rounds))
         seconds = time.perf_counter() - began
-        losses = {name: next(epochs[name]) for name in names}  # the last epoch writes checkpoints: untimed
-        for epoch in epochs.values():
-            epoch.close()  # pyright: ignore[reportAttributeAccessIssue]
+        losses = {name: runner.lap()[1] for name, runner in runners.items()}  # the last writes checkpoints: untimed
+        for runner in runners.values():
+            runner.stop()
     print(f"{rounds} rounds took {seconds:.0f} s; load average after: {load_average()}")
     print("warm-up: what the first, untimed epoch took longer, such as compiling (from the disk cache, if met before)")
-    table(names, warm, laps, len(images), losses)
+    table(names, warm, laps, images, losses)
     return {
         "load_average": os.getloadavg(),
         "warm_up": warm,

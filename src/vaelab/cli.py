@@ -211,5 +211,6 @@ def data(
 
 def main() -> None:
     """The entry point."""
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # spinning threads ruin a shared machine
+    if "OMP_WAIT_POLICY" not in os.environ:  # threads that spin for long ruin a shared machine, none a quiet one
+        os.environ.setdefault("GOMP_SPINCOUNT", "20000")
     app()

@@ -40,10 +40,11 @@ def kl_per_dimension(q: Distribution, p: Distribution) -> Tensor | None:
 
     Of two diagonal normals: ½ (r² + ((μ_q − μ_p) / σ_p)² − 1) − log r, with r = σ_q / σ_p.
     """
-    if not all(isinstance(d, Independent) and isinstance(d.base_dist, Normal) for d in (q, p)):
+    of_q, of_p = (d.base_dist if isinstance(d, Independent) else None for d in (q, p))
+    if not (isinstance(of_q, Normal) and isinstance(of_p, Normal)):
         return None
-    ratio = q.stddev / p.stddev
-    return ((ratio**2 + ((q.mean - p.mean) / p.stddev) ** 2 - 1) / 2) - ratio.log()
+    ratio = of_q.scale / of_p.scale
+    return (ratio.square() + ((of_q.loc - of_p.loc) / of_p.scale).square() - 1) / 2 - ratio.log()
 
 
 class ContinuousBernoulli(Distribution):

@@ -32,7 +32,7 @@ def step(formulas, monkeypatch):
     def take(adam: Adam, gradients: list[torch.Tensor], t: int) -> None:
         with monkeypatch.context() as patch:
             patch.setattr(torch.compiler, "is_compiling", lambda: formulas)
-            adam.step(gradients, *torch.tensor([LR, t + 1], dtype=torch.float64))
+            adam.step(gradients, torch.tensor(adam.rates(LR, t + 1), dtype=torch.float64).unbind())
 
     return take
 

@@ -1,5 +1,6 @@
 """Adam and AdamW, once as torch's fused kernel and once as formulas that a compiled step can swallow whole."""
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -26,27 +27,34 @@ class Adam:
         self.m = [torch.zeros_like(p) for p in self.parameters]
         self.v = [torch.zeros_like(p) for p in self.parameters]
 
+    def rates(self, lr: float, t: int) -> list[float]:
+        """The numbers of the `t`-th update, counted from 1: t, lr, and what corrects m and √v for their start at 0.
+
+        Computed here and not in the step, where a compiled loop would repeat the powers for every weight.
+        """
+        return [t, lr, lr / (1 - self.betas[0] ** t), 1 / math.sqrt(1 - self.betas[1] ** t)]
+
     @torch.no_grad()
-    def step(self, gradients: Sequence[Tensor], lr: Tensor, t: Tensor) -> None:
-        """One update with learning rate `lr`, the `t`-th, counted from 1; both 0-d tensors."""
+    def step(self, gradients: Sequence[Tensor], rates: Sequence[Tensor]) -> None:
+        """One update with the `rates` as 0-d float32 tensors."""
         if torch.compiler.is_compiling():
             for i, gradient in enumerate(gradients):
-                self._update(i, gradient, lr, t)
+                self._update(i, gradient, *rates)
         else:
             for decay in sorted(set(self.decay)):
-                self._fused([i for i, d in enumerate(self.decay) if d == decay], gradients, lr, t, decay)
+                self._fused([i for i, d in enumerate(self.decay) if d == decay], gradients, rates[0], rates[1], decay)
 
-    def _update(self, i: int, gradient: Tensor, lr: Tensor, t: Tensor) -> None:
-        (b1, b2), p, m, v = self.betas, self.parameters[i], self.m[i], self.v[i]
-        if self.decoupled:
-            p.mul_(1 - lr * self.decay[i])
-        else:
-            gradient = gradient + self.decay[i] * p
+    def _update(self, i: int, gradient: Tensor, t: Tensor, lr: Tensor, size: Tensor, root: Tensor) -> None:
+        (b1, b2), p, m, v, decay = self.betas, self.parameters[i], self.m[i], self.v[i], self.decay[i]
+        if decay and self.decoupled:
+            p.mul_(1 - lr * decay)
+        elif decay:
+            gradient = gradient + decay * p
         m.lerp_(gradient, 1 - b1)
         v.lerp_(gradient * gradient, 1 - b2)
-        p.sub_(lr * (m / (1 - b1**t)) / ((v / (1 - b2**t)).sqrt() + self.eps))
+        p.sub_(size * m / (v.sqrt() * root + self.eps))
 
-    def _fused(self, which: list[int], gradients: Sequence[Tensor], lr: Tensor, t: Tensor, decay: float) -> None:
+    def _fused(self, which: list[int], gradients: Sequence[Tensor], t: Tensor, lr: Tensor, decay: float) -> None:
         kernel = torch._fused_adamw_ if self.decoupled else torch._fused_adam_  # pyright: ignore
         parameters, m, v = ([many[i] for i in which] for many in (self.parameters, self.m, self.v))
         kernel(

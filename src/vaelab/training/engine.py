@@ -23,7 +23,7 @@ from vaelab.training.interrupt import Interrupt
 from vaelab.training.learner import Learner
 from vaelab.training.log import Log, Row
 from vaelab.training.options import TrainOptions
-from vaelab.training.randomness import seed_of, shuffled
+from vaelab.training.randomness import seed_device, seed_of, shuffled
 from vaelab.training.validation import validate
 from vaelab.training.world import World
 
@@ -100,8 +100,8 @@ def train(
         while progress.step < until and not stop:
             first = progress.step % per_epoch * options.batch_size
             rows = order[first : first + options.batch_size][world.rank :: world.size]
-            torch.manual_seed(seed_of("noise", options.seed, world.rank, progress.step))
-            window.append(learner.step(images[rows.to(images.device)], progress.step))
+            seed_device(world.device, seed_of("noise", options.seed, world.rank, progress.step))
+            window.append(learner.step(images.index_select(0, rows.to(images.device)), progress.step))
             progress.step += 1
             logged = progress.step % options.log_steps == 0 or progress.step == until
             stop = interrupt.asked if world.size == 1 else logged and world.any(interrupt.asked)
@@ -186,13 +186,14 @@ def resident(images: Tensor, device: torch.device) -> Tensor:
     return images.to(device)
 
 
-def mean_of(window: list[dict[str, Tensor]], step: int, folder: Path, world: World) -> Row:
+def mean_of(window: list[dict[str, Tensor | float]], step: int, folder: Path, world: World) -> Row:
     """Means of the scalars of some steps, read from the device at once; refuses what is not finite."""
-    table = {k: torch.stack([scalars[k] for scalars in window]).double().cpu() for k in window[0]}
+    columns = [torch.stack([torch.as_tensor(scalars[k]) for scalars in window]).double() for k in window[0]]
+    table = dict(zip(window[0], torch.stack(columns).tolist(), strict=True))
     for i in range(len(window)):
-        if broken := [k for k, column in table.items() if not column[i].isfinite()]:
+        if broken := [k for k, column in table.items() if not math.isfinite(column[i])]:
             raise VaelabError(_diverged(step - len(window) + i, broken, folder))
-    return world.mean({k: column.mean().item() for k, column in table.items()})
+    return world.mean({k: math.fsum(column) / len(column) for k, column in table.items()})
 
 
 def _diverged(step: int, broken: list[str], folder: Path) -> str:

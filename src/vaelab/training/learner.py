@@ -14,11 +14,13 @@ from vaelab.training.adam import Adam
 from vaelab.training.options import TrainOptions
 from vaelab.training.world import World
 
+STRIDE = 8  # steps between two additions to the average: as good as every step, at an eighth of its cost
+
 
 class Learner:
     """`step(batch, number)` is one function of weights, batch, noise and the step's number as a tensor.
 
-    It therefore compiles into a single graph: augmentation, forward, backward, clipping, Adam and averaging together.
+    It therefore compiles into a single graph: augmentation, forward, backward, clipping and Adam together.
     """
 
     def __init__(
@@ -45,17 +47,21 @@ class Learner:
             decoupled=options.optimizer == "adamw",
         )
         self.schedules = lr_schedules(options)
-        self._step = _compiled(self._update) if options.compile else self._update
-        # Scheduled numbers travel as tensors, float64 where the device has it.
+        self._step = _compiled(self._update, world.device) if options.compile else self._update
+        # Schedules are computed in float64 where the device has it.
         self._real = torch.float32 if world.device.type == "mps" else torch.float64
 
-    def step(self, batch: Tensor, number: int) -> dict[str, Tensor]:
+    def step(self, batch: Tensor, number: int) -> dict[str, Tensor | float]:
         """Learn from uint8 images [B, C, H, W]; returns scalars to log, still on the device."""
-        lr = self.options.lr * math.prod(schedule(number) for schedule in self.schedules)
-        numbers = torch.tensor([number, lr], dtype=self._real).to(self.world.device, non_blocking=True)
-        return self._step(batch.to(self.world.device, non_blocking=True), *numbers)
+        device, lr = self.world.device, self.options.lr * math.prod(schedule(number) for schedule in self.schedules)
+        rates = torch.tensor(self.adam.rates(lr, number + 1)).to(device, non_blocking=True)
+        batch = batch.to(device, non_blocking=True)
+        scalars = self._step(batch, torch.tensor(number, dtype=self._real, device=device), rates)
+        if (number + 1) % STRIDE == 0:
+            self._average((number + 1) // STRIDE)
+        return {**scalars, "lr": lr}
 
-    def _update(self, batch: Tensor, number: Tensor, lr: Tensor) -> dict[str, Tensor]:
+    def _update(self, batch: Tensor, number: Tensor, rates: Tensor) -> dict[str, Tensor]:
         x = self.augment(batch)
         with torch.autocast(x.device.type, torch.bfloat16, enabled=self.options.precision == "bfloat16"):
             terms = self.model(x, samples=self.objective.samples, path=self.objective.path)
@@ -64,19 +70,17 @@ class Learner:
         gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in self.parameters]
         self.world.mean_(gradients)
         norm = clip_(gradients, self.options.clip_norm)
-        self.adam.step(gradients, lr, number + 1)
-        self._average(number)
+        self.adam.step(gradients, rates.unbind())
         for parameter in self.parameters:
             parameter.grad = None
-        log = {**scalars, "lr": lr, "grad_norm": norm}
+        log = {**scalars, "grad_norm": norm}
         return {k: v.detach() if isinstance(v, Tensor) else number.new_tensor(v) for k, v in log.items()}
 
     @torch.no_grad()
-    def _average(self, number: Tensor) -> None:
+    def _average(self, times: int) -> None:
         """average ← d · average + (1 − d) · weights, with a short memory at the start."""
-        decay = ((1 + number) / (10 + number)).clamp(max=self.options.ema).float()
-        for mine, theirs in zip(self.averaged, self.parameters, strict=True):
-            mine.lerp_(theirs, 1 - decay)
+        decay = min(times / (9 + times), self.options.ema**STRIDE)
+        torch._foreach_lerp_(self.averaged, self.parameters, 1 - decay)
 
     def agree(self) -> None:
         """Bring buffers (running statistics) together over the processes, and into the average."""
@@ -102,7 +106,10 @@ class Learner:
 
 def clip_(gradients: list[Tensor], largest: float | None) -> Tensor:
     """Shrink the whole gradient to a norm of at most `largest`; returns the norm it had."""
-    norm = torch.nn.utils.get_total_norm(gradients)
+    if torch.compiler.is_compiling():  # sums that fuse into what reads the gradients anyway
+        norm = torch.stack([g.square().sum() for g in gradients]).sum().sqrt()
+    else:
+        norm = torch.nn.utils.get_total_norm(gradients)
     if largest is not None:
         torch._foreach_mul_(gradients, (largest / (norm + 1e-6)).clamp(max=1))  # pyright: ignore
     return norm
@@ -115,9 +122,9 @@ def lr_schedules(options: TrainOptions) -> list[Schedule]:
     return [decay, Linear(start=1 / (warmup + 1), steps=warmup)] if warmup else [decay]
 
 
-def _compiled(step: Callable) -> Callable:
+def _compiled(step: Callable, device: torch.device) -> Callable:
     import torch._dynamo.config as dynamo  # seconds to import, so only where it is asked for
 
     if hasattr(dynamo, "trace_autograd_ops"):  # without it, before torch 2.13, the graph breaks at the gradient
         dynamo.trace_autograd_ops = True  # pyright: ignore[reportAttributeAccessIssue]
-    return torch.compile(step)
+    return torch.compile(step, options={"cpp_wrapper": device.type == "cpu"})  # no Python between kernels

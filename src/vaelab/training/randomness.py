@@ -17,6 +17,14 @@ def seed_of(stream: str, seed: int, rank: int, step: int) -> int:
     return mixed >> 1
 
 
+def seed_device(device: torch.device, seed: int) -> None:
+    """`torch.manual_seed` without its look at every backend there is, a tenth of a millisecond per step."""
+    if device.type == "cpu":
+        torch.default_generator.manual_seed(seed)
+    else:
+        torch.manual_seed(seed)
+
+
 def shuffled(n: int, seed: int, epoch: int) -> Tensor:
     """The order of n images in an epoch; the same in every process."""
     generator = torch.Generator().manual_seed(seed_of("order", seed, 0, epoch))
