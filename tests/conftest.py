@@ -17,8 +17,9 @@ settings.load_profile("house")
 
 @pytest.fixture(autouse=True)
 def seeded():
-    """Every test begins with the same random numbers."""
+    """Every test begins with the same random numbers, and with denormals, which training flushes."""
     torch.manual_seed(0)
+    torch.set_flush_denormal(False)
 
 
 @pytest.fixture

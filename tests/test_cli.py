@@ -104,7 +104,7 @@ def test_train_and_carry_on_in_a_shell(tmp_path):
     more = shell("train", "tiny.yaml", "train.epochs=2", "--resume", cwd=tmp_path)
     assert more.returncode == 0 and more.stdout.startswith(f"trained: runs/{trained.name}\n")
     made = (trained / "recipe.yaml").read_text()
-    assert "command: vaelab train tiny.yaml train.epochs=2 --resume" in made and "torch: " in made
+    assert "resumed: vaelab train tiny.yaml train.epochs=2 --resume" in made and "torch: " in made
 
 
 def test_a_run_is_resumed_by_its_own_folder(folder, tmp_path):

@@ -152,8 +152,8 @@ def reconstruct(
     from vaelab.run import folder_of, open_run, restore
 
     if files:
-        model, _, shape = restore(run, device)
-        originals = read_images(files, shape, fit)
+        model, recipe, shape = restore(run, device)
+        originals = read_images(files, shape, fit, recipe.binary)
     else:
         model, _, data = open_run(run, data_dir, device)
         originals = data.test.images[:20]

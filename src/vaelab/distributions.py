@@ -138,5 +138,5 @@ class DiscretisedLogistic(Distribution):
 
 
 def log_mean_exp(log_w: Tensor) -> Tensor:
-    """log of the mean over the first dimension, in float64."""
-    return torch.logsumexp(log_w.double(), 0) - math.log(len(log_w))
+    """log of the mean over the first dimension, in float64 on the CPU, since not every device has it."""
+    return torch.logsumexp(log_w.cpu().double(), 0) - math.log(len(log_w))

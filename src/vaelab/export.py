@@ -51,8 +51,8 @@ def write_pairs(originals: Tensor, back: Tensor, path: Path) -> Path:
     return save(pairs(originals.float() / 255, back), path)
 
 
-def read_images(paths: Sequence[Path], shape: tuple[int, int, int], fit: bool) -> Tensor:
-    """Image files as uint8 [N, C, H, W] of the model's shape; with `fit`, cropped and resized to it."""
+def read_images(paths: Sequence[Path], shape: tuple[int, int, int], fit: bool, binary: bool = False) -> Tensor:
+    """Image files as uint8 [N, C, H, W] of the model's shape; with `fit`, cropped and resized; `binary`: 0 or 255."""
     channels, height, width = shape
     arrays = []
     for path in paths:
@@ -66,4 +66,5 @@ def read_images(paths: Sequence[Path], shape: tuple[int, int, int], fit: bool) -
                 raise UsageError(f"{path} is {size}, the model takes {width}×{height}; add --fit to crop and resize it")
             image = ImageOps.fit(image, (width, height), Image.Resampling.LANCZOS)
         arrays.append(np.asarray(image).reshape(height, width, channels))
-    return torch.from_numpy(np.stack(arrays)).movedim(-1, 1).contiguous()
+    images = torch.from_numpy(np.stack(arrays)).movedim(-1, 1).contiguous()
+    return (images > 127).byte() * 255 if binary else images

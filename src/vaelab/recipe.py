@@ -19,6 +19,10 @@ from vaelab.training.engine import steps_per_epoch
 from vaelab.training.options import TrainOptions
 from vaelab.training.randomness import seed_of
 
+HARMLESS = (
+    "expect",
+    *(f"train.{k}=" for k in ("seed", "compile", "precision", "log_steps", "save_every", "draw_every")),
+)
 SECTIONS = ("paper", "expect", "data", "model", "objective", "train")
 
 for _package in ("backbones", "data", "likelihoods", "metrics", "objectives", "posteriors", "priors"):
@@ -51,7 +55,11 @@ class Recipe:
 
     def overridden(self, overrides: Iterable[str]) -> "Recipe":
         """This recipe with `dotted.key=value` overrides."""
-        return Recipe(self.name, with_overrides(self.options, overrides)).checked()
+        overrides = list(overrides)
+        options = with_overrides(self.options, overrides)
+        if not all(text.startswith(HARMLESS) for text in overrides):  # what was expected was of the recipe as it is
+            options = {k: v for k, v in options.items() if k != "expect"}
+        return Recipe(self.name, options).checked()
 
     @classmethod
     def from_json(cls, text: str) -> "Recipe":
@@ -68,6 +76,12 @@ class Recipe:
         if problems := _problems(self.options):
             raise UsageError(listed(problems, f"recipe {self.name!r} has these problems"))
         return self
+
+    @property
+    def binary(self) -> bool:
+        """Whether the recipe binarises its images."""
+        data = self.options["data"]
+        return isinstance(data, Mapping) and data.get("binarise", "none") != "none"
 
     def load_data(self, directory: Path | str | None = None) -> Dataset:
         """The recipe's images."""

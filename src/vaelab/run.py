@@ -5,7 +5,6 @@ import json
 import shlex
 import sys
 import time
-from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -63,7 +62,8 @@ def train(
     model = wanted.build_model(data.x_shape)
     _rehearse(model, objective, data)
     if world.is_main:
-        _write_recipe(folder / "recipe.yaml", wanted, data_dir)
+        called = ", ".join(repr(word) for word in (recipe, *overrides))
+        _write_recipe(folder / "recipe.yaml", wanted, data_dir, f"vaelab.train({called})")
     metadata = {
         "recipe": wanted.to_json(),
         "x_shape": json.dumps(data.x_shape),
@@ -80,11 +80,12 @@ def load(run: str | Path, device: str = "cpu") -> VAE:
     return restore(run, device)[0]
 
 
-def draw(run: str | Path, *only: str, data_dir: str | Path | None = None, device: str = "auto") -> Iterator[Path]:
-    """Draw the figures that a run allows, or those named, into its folder; yields their paths."""
+def draw(run: str | Path, *only: str, data_dir: str | Path | None = None, device: str = "auto") -> list[Path]:
+    """Draw the figures that a run allows, or those named, into its folder; returns their paths."""
     model, _, data = open_run(run, data_dir, device)
     folder = folder_of(run)
-    yield from gallery.draw(gallery.figures(model, data, read_rows(folder / "log.jsonl")), folder / "figures", only)
+    allowed = gallery.figures(model, data, read_rows(folder / "log.jsonl"))
+    return list(gallery.draw(allowed, folder / "figures", only))
 
 
 def open_run(run: str | Path, data_dir: str | Path | None, device: str) -> tuple[VAE, Recipe, Dataset]:
@@ -135,7 +136,7 @@ def _resumed(recipe: str, overrides: tuple[str, ...], run: str | Path | None) ->
         raise UsageError(
             f"{folder} holds a run of {stored.name!r}, not of {asked!r}; name that recipe or another --run"
         )
-    wanted = Recipe(stored.name, stored.options | {}).overridden(overrides)
+    wanted = Recipe(stored.name, stored.options).overridden(overrides)
     if _fingerprint(wanted) != _fingerprint(stored):
         raise UsageError(
             f"{folder} was trained with another recipe; a resumed run may change only train's {', '.join(LENGTHS)}; "
@@ -171,9 +172,12 @@ def _rehearse(model: VAE, objective: Any, data: Dataset) -> None:
         raise UsageError(f"these parts do not go together: {error}") from error
 
 
-def _write_recipe(path: Path, recipe: Recipe, data_dir: str | Path | None) -> None:
-    """The resolved recipe, and how it was made."""
-    made = {"name": recipe.name, "command": shlex.join(["vaelab", *sys.argv[1:]]), "versions": versions()}
+def _write_recipe(path: Path, recipe: Recipe, data_dir: str | Path | None, called: str) -> None:
+    """The resolved recipe, and how it was made; a resumed run keeps how it began."""
+    from_shell = Path(sys.argv[0]).name in ("vaelab", "__main__.py")
+    command = shlex.join(["vaelab", *sys.argv[1:]]) if from_shell else called
+    began = _made(path.parent)
+    made = began | {"resumed": command} if began else {"name": recipe.name, "command": command, "versions": versions()}
     if data_dir:
         made["data_dir"] = str(Path(data_dir).resolve())
     text = yaml.safe_dump(recipe.options | {"made": made}, sort_keys=False, allow_unicode=True)

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from vaelab.data.mapped import ArrayWriter, map_array, write_whole
-from vaelab.errors import UsageError
+from vaelab.errors import VaelabError
 
 
 def test_a_writer_leaves_nothing_behind_when_interrupted(tmp_path):
@@ -30,7 +30,7 @@ def test_a_writer_makes_the_file_that_numpy_would(tmp_path):
 @pytest.mark.parametrize("side", [2, 2000])  # noticed when closing, noticed when writing
 def test_a_full_disk_is_an_error_with_the_fix(tmp_path, side):
     with (
-        pytest.raises(UsageError, match=r"No space left on device\); free some space"),
+        pytest.raises(VaelabError, match=r"No space left on device\); free some space"),
         ArrayWriter(tmp_path / "a.npy") as writer,
     ):
         writer._file = Path("/dev/full").open("wb")  # noqa: SIM115
@@ -43,6 +43,6 @@ def test_the_index_is_whole_or_absent(tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(Path, "replace", full)
-    with pytest.raises(UsageError, match="No space left on device"):
+    with pytest.raises(VaelabError, match="No space left on device"):
         write_whole(tmp_path / "a.json", "[1]")
     assert not list(tmp_path.iterdir())

@@ -29,11 +29,12 @@ def learn(learner: Learner, batch: torch.Tensor, steps: int) -> list[list[torch.
 @pytest.mark.parametrize("ema", [0.0, 0.3, 0.9])
 def test_the_average_forgets_as_its_formula_says(parts, ema):
     learner, batch = learner_of(parts, f"train.ema={ema}")
-    weights = learn(learner, batch, 8)
+    weights = learn(learner, batch, 19)
+    learner.settle(19)
     average = [w.double() for w in weights[0]]
-    for n, now in enumerate(weights[1:]):
-        decay = min(ema, (1 + n) / (10 + n))
-        average = [decay * a + (1 - decay) * w.double() for a, w in zip(average, now, strict=True)]
+    for done, steps in ((8, 8), (16, 8), (19, 3)):  # every eighth step, and what is left at the end of the epoch
+        decay = min(ema**steps, done / (done + 72))
+        average = [decay * a + (1 - decay) * w.double() for a, w in zip(average, weights[done], strict=True)]
     for mine, theirs in zip(average, learner.average.parameters(), strict=True):
         torch.testing.assert_close(mine.float(), theirs, rtol=8 * 2**-23, atol=8 * 2**-23)
     assert all(torch.equal(w, a) for w, a in zip(weights[-1], learner.average.parameters(), strict=True)) == (ema == 0)
@@ -44,7 +45,7 @@ def test_buffers_reach_the_average_at_the_end_of_an_epoch(parts):
     learn(learner, batch, 3)
     before, now = (m.likelihood.log_sigma.item() for m in (learner.average, learner.model))
     assert before != now
-    learner.agree()
+    learner.settle(3)
     assert learner.average.likelihood.log_sigma.item() == now
 
 
@@ -124,3 +125,23 @@ def test_the_compiled_step_learns_the_same_but_for_its_noise(train, within_the_n
     """The compiler draws its own noise, so losses agree within what other noise makes of them."""
     options = ("train.compile=true", "train.log_steps=1")
     within_the_noise(train("compiled", *options), options[1:])
+
+
+def test_a_part_with_a_schedule_of_its_own_is_told_the_step(parts):
+    class Growing(torch.nn.Module):
+        def at(self, step: int) -> None:
+            self.step = step
+
+    made = parts()
+    made.model.decoder.append(Growing())
+    made.model.decoder[-1].forward = lambda x: x
+    learner = Learner(made.model, made.objective, made.data.augment, made.options, HERE)
+    learn(learner, made.data.train.images[:16], 3)
+    assert [net.decoder[-1].step for net in (learner.model, learner.average)] == [2, 2]
+
+
+def test_the_average_of_a_run_shorter_than_its_stride_is_not_the_first_weights(parts):
+    learner, batch = learner_of(parts)
+    weights = learn(learner, batch, 3)
+    learner.settle(3)
+    assert not any(torch.equal(w, a) for w, a in zip(weights[0], learner.average.parameters(), strict=True))

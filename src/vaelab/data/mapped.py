@@ -1,5 +1,6 @@
 """Image arrays larger than memory: an .npy file written image by image, and mapped back as a tensor."""
 
+import errno
 import os
 import warnings
 from pathlib import Path
@@ -10,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vaelab.errors import UsageError
+from vaelab.errors import UsageError, VaelabError
 
 
 class ArrayWriter:
@@ -69,7 +70,7 @@ class ArrayWriter:
         finally:
             self._partial.unlink(missing_ok=True)
 
-    def _failure(self, error: OSError) -> UsageError:
+    def _failure(self, error: OSError) -> VaelabError:
         return _unwritable(self.path, error)
 
 
@@ -84,8 +85,9 @@ def write_whole(path: Path, text: str) -> None:
         raise _unwritable(path, error) from error
 
 
-def _unwritable(path: Path, error: OSError) -> UsageError:
-    return UsageError(f"cannot write {path} ({error.strerror}); free some space or change the folder's permissions")
+def _unwritable(path: Path, error: OSError) -> VaelabError:
+    kind = VaelabError if error.errno == errno.ENOSPC else UsageError  # a full disk is no mistake
+    return kind(f"cannot write {path} ({error.strerror}); free some space or change the folder's permissions")
 
 
 def map_array(path: Path) -> Tensor:

@@ -23,8 +23,8 @@ def active_units(
     means, variances, kls = [], [], []
     for x in batches(model, split.images):
         q = model.q_z(x)
-        means.append(q.mean.double())
-        variances.append(q.variance.double())
+        means.append(q.mean.cpu().double())
+        variances.append(q.variance.cpu().double())
         kls.append(kl_per_dimension(q, model.p_z()))
     spread = torch.cat(means).var(0)
     explained = spread / (spread + torch.cat(variances).mean(0))

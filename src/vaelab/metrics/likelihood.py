@@ -46,7 +46,7 @@ def is_mass(model: VAE) -> bool:
 def _bounds(model: VAE, x: Tensor, samples: int) -> Tensor:
     """Columns elbo, log_px, kl, iwae of a batch [B, 4], in float64; draws in pieces when they are many."""
     pieces = [model(x, samples=len(k)) for k in torch.arange(samples).split(max(1, ROWS // len(x)))]
-    log_px = torch.cat([p.log_px for p in pieces]).double().mean(0)
-    kl = torch.cat([p.rate.expand_as(p.log_px) for p in pieces]).double().mean(0)
+    log_px = torch.cat([p.log_px for p in pieces]).cpu().double().mean(0)
+    kl = torch.cat([p.rate.expand_as(p.log_px) for p in pieces]).cpu().double().mean(0)
     iwae = log_mean_exp(torch.cat([p.log_w for p in pieces]))
     return torch.stack([log_px - kl, log_px, kl, iwae], dim=-1).cpu()

@@ -18,7 +18,7 @@ def reconstruction(model: VAE, split: Split) -> dict[str, float]:
     """
     errors, similarities = [], []
     for x in batches(model, split.images):
-        back = model.reconstruct(x)
+        back, x = model.reconstruct(x).cpu(), x.cpu()  # float64 is not on every device
         errors.append((x.double() - back.double()).square().mean((1, 2, 3)))
         similarities.append(ssim(x, back))
     mse = torch.cat(errors)

@@ -52,7 +52,7 @@ class Progress:
         """The epoch's means."""
         means = {k: v / self.steps for k, v in self.sums.items()}
         self.sums, self.steps = {}, 0
-        return means | {"images_per_second": round(1 / means["images_per_second"], 1)}
+        return means | {"images_per_second": 1 / means["images_per_second"]}
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,7 @@ def train(
             if logged or stop:
                 row = mean_of(window, progress.step, folder, world)
                 pace = len(window) * options.batch_size / (time.perf_counter() - began)
-                yield len(window), row | {"images_per_second": round(pace, 1)}
+                yield len(window), row | {"images_per_second": pace}
                 window, began = [], time.perf_counter()
 
     def save() -> None:
@@ -117,25 +117,15 @@ def train(
             state = {"learner": learner.state(), "progress": asdict(progress), "fingerprint": fingerprint}
             save_state(folder / "last.pt", state)
 
-    with (
-        closing(Log(folder / "log.jsonl", silent=not world.is_main, quiet=quiet)) as log,
-        Interrupt() as interrupt,
-    ):
+    with closing(Log(folder / "log.jsonl", silent=not world.is_main, quiet=quiet)) as log, Interrupt() as interrupt:
         log.begin(progress.step, options.steps, math.ceil(options.steps / per_epoch))
         ended = progress.over(options)
         while not ended:
             number = progress.step // per_epoch + 1
             until = min(number * per_epoch, options.steps)
             for count, row in steps(until):
-                log.write(
-                    {
-                        "kind": "step",
-                        "step": progress.step,
-                        "epoch": progress.step / per_epoch,
-                        "split": "train",
-                    }
-                    | row
-                )
+                at = {"kind": "step", "step": progress.step, "epoch": progress.step / per_epoch}
+                log.write(at | {"split": "train"} | row)
                 progress.add(row, count)
             if progress.step < until:
                 save()
@@ -143,14 +133,11 @@ def train(
                     f"stopped at step {progress.step}, in epoch {number}; carry on with --run {folder} --resume"
                 )
 
-            learner.agree()
+            learner.settle(progress.step)
             at = {"kind": "epoch", "step": progress.step, "epoch": number}
             train_row = at | {"split": "train"} | progress.close()
-            valid_row = (
-                at
-                | {"split": "valid", "beta": 1.0}
-                | validate(learner.average, objective, held_out, options.seed, world)
-            )
+            held = validate(learner.average, objective, held_out, options.seed, world)
+            valid_row = at | {"split": "valid", "beta": 1.0} | held
             if broken := [k for k in ("reconstruction", "kl", "loss") if not math.isfinite(valid_row[k])]:
                 raise VaelabError(_diverged(progress.step, broken, folder))
             better = -valid_row["loss"] > progress.best
@@ -188,7 +175,7 @@ def resident(images: Tensor, device: torch.device) -> Tensor:
 
 def mean_of(window: list[dict[str, Tensor | float]], step: int, folder: Path, world: World) -> Row:
     """Means of the scalars of some steps, read from the device at once; refuses what is not finite."""
-    columns = [torch.stack([torch.as_tensor(scalars[k]) for scalars in window]).double() for k in window[0]]
+    columns = [torch.stack([torch.as_tensor(scalars[k]) for scalars in window]).cpu().double() for k in window[0]]
     table = dict(zip(window[0], torch.stack(columns).tolist(), strict=True))
     for i in range(len(window)):
         if broken := [k for k, column in table.items() if not math.isfinite(column[i])]:

@@ -47,18 +47,22 @@ class Learner:
             decoupled=options.optimizer == "adamw",
         )
         self.schedules = lr_schedules(options)
+        # Parts with a schedule of their own, such as a growing backbone, are told the step; in the average, too.
+        self.scheduled: list[Any] = [m for net in (model, self.average) for m in net.modules() if hasattr(m, "at")]
         self._step = _compiled(self._update, world.device) if options.compile else self._update
         # Schedules are computed in float64 where the device has it.
         self._real = torch.float32 if world.device.type == "mps" else torch.float64
 
     def step(self, batch: Tensor, number: int) -> dict[str, Tensor | float]:
         """Learn from uint8 images [B, C, H, W]; returns scalars to log, still on the device."""
+        for part in self.scheduled:
+            part.at(number)
         device, lr = self.world.device, self.options.lr * math.prod(schedule(number) for schedule in self.schedules)
         rates = torch.tensor(self.adam.rates(lr, number + 1)).to(device, non_blocking=True)
         batch = batch.to(device, non_blocking=True)
         scalars = self._step(batch, torch.tensor(number, dtype=self._real, device=device), rates)
         if (number + 1) % STRIDE == 0:
-            self._average((number + 1) // STRIDE)
+            self._average(number + 1, STRIDE)
         return {**scalars, "lr": lr}
 
     def _update(self, batch: Tensor, number: Tensor, rates: Tensor) -> dict[str, Tensor]:
@@ -77,13 +81,15 @@ class Learner:
         return {k: v.detach() if isinstance(v, Tensor) else number.new_tensor(v) for k, v in log.items()}
 
     @torch.no_grad()
-    def _average(self, times: int) -> None:
-        """average ← d · average + (1 − d) · weights, with a short memory at the start."""
-        decay = min(times / (9 + times), self.options.ema**STRIDE)
-        torch._foreach_lerp_(self.averaged, self.parameters, 1 - decay)
+    def _average(self, done: int, steps: int) -> None:
+        """average ← d · average + (1 − d) · weights, for the last `steps`; with a short memory at the start."""
+        decay = min(done / (done + 9 * STRIDE), self.options.ema**steps)
+        torch._foreach_lerp_(self.averaged, self.parameters, 1 - decay)  # pyright: ignore
 
-    def agree(self) -> None:
-        """Bring buffers (running statistics) together over the processes, and into the average."""
+    def settle(self, done: int) -> None:
+        """End an epoch: add the steps that the average has not seen, and bring buffers together over the processes."""
+        if done % STRIDE:
+            self._average(done, done % STRIDE)
         buffers = [b for b in self.model.buffers() if b.is_floating_point()]
         self.world.mean_(buffers)
         for mine, theirs in zip(self.average.buffers(), self.model.buffers(), strict=True):

@@ -20,7 +20,7 @@ class TrainOptions:
     eps: Positive = 1e-8
     weight_decay: NonNegative = 0.0
     clip_norm: Positive | None = None  # of the whole gradient
-    ema: Fraction = 0.999  # decay of the averaged weights, which are what is kept; 0: no averaging
+    ema: Fraction = 0.999  # decay per step of the averaged weights, which are what is kept; 0: the last weights
     precision: Literal["float32", "bfloat16"] = "float32"  # of the networks; probabilities stay float32
     compile: bool = False  # the whole step as one graph; worth its minute on runs longer than a few
     seed: Count = 0

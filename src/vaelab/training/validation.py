@@ -24,7 +24,7 @@ def validate(model: VAE, objective: Any, images: Tensor, seed: int, world: World
         mine = rows[world.rank :: world.size]
         torch.manual_seed(seed_of("valid", seed, world.rank, i))
         terms = model(images[mine].to(world.device).float() / 255, samples=objective.samples)
-        sums["loss"] -= objective.bound(terms).double().sum().item()
-        sums["reconstruction"] -= terms.log_px.double().mean(0).sum().item()
-        sums["kl"] += terms.rate.double().sum().item()
+        sums["loss"] -= objective.bound(terms).cpu().double().sum().item()
+        sums["reconstruction"] -= terms.log_px.cpu().double().mean(0).sum().item()
+        sums["kl"] += terms.rate.cpu().double().sum().item()
     return {name: total / len(images) for name, total in world.sum(sums).items()}
