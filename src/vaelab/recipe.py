@@ -19,7 +19,8 @@ from vaelab.training.engine import steps_per_epoch
 from vaelab.training.options import TrainOptions
 from vaelab.training.randomness import seed_of
 
-HARMLESS = (
+# Overrides after which a recipe is still expected to reach what it says.
+KEEPS_EXPECTATIONS = (
     "expect",
     *(f"train.{k}=" for k in ("seed", "compile", "precision", "log_steps", "save_every", "draw_every")),
 )
@@ -54,10 +55,10 @@ class Recipe:
         return cls(stem, options).overridden(overrides)
 
     def overridden(self, overrides: Iterable[str]) -> "Recipe":
-        """This recipe with `dotted.key=value` overrides."""
+        """This recipe with `dotted.key=value` overrides; another recipe by them loses what was expected of it."""
         overrides = list(overrides)
         options = with_overrides(self.options, overrides)
-        if not all(text.startswith(HARMLESS) for text in overrides):  # what was expected was of the recipe as it is
+        if not all(text.startswith(KEEPS_EXPECTATIONS) for text in overrides):
             options = {k: v for k, v in options.items() if k != "expect"}
         return Recipe(self.name, options).checked()
 
