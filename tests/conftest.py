@@ -1,15 +1,22 @@
-"""What tests share: fixed seeds, agreement within the Monte Carlo error, and a VAE whose likelihood is known."""
+"""What tests share: fixed seeds, no network, agreement within the Monte Carlo error, a model of known likelihood."""
 
 import math
+import os
+from pathlib import Path
 
+import pooch
 import pytest
+import requests
 import torch
 from hypothesis import settings
 from torch import Tensor, nn
 from torch.distributions import Distribution, Independent, MultivariateNormal, Normal
 
+from vaelab import files
 from vaelab.distributions import diagonal_normal
 from vaelab.model import VAE
+
+REAL = Path(os.environ.get("VAELAB_DATA") or Path(__file__).parents[1].parent / "shared" / "data")
 
 settings.register_profile("house", deadline=None, derandomize=True)
 settings.load_profile("house")
@@ -20,6 +27,32 @@ def seeded():
     """Every test begins with the same random numbers, and with denormals, which training flushes."""
     torch.manual_seed(0)
     torch.set_flush_denormal(False)
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch) -> Path:
+    """The user's cache, empty; a download attempt fails as it does offline."""
+
+    def offline(*_, **__):
+        raise requests.ConnectionError("no route to host")
+
+    monkeypatch.delenv("VAELAB_DATA", raising=False)
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    monkeypatch.setattr(files, "cache", lambda: tmp_path / "cache")
+    monkeypatch.setattr(pooch, "retrieve", offline)
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def real():
+    """The real data directory, if it holds the set that is asked for."""
+
+    def find(name: str) -> Path:
+        if not (REAL / name).is_dir():
+            pytest.skip(f"no real data at {REAL / name}")
+        return REAL
+
+    return find
 
 
 @pytest.fixture

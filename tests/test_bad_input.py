@@ -7,9 +7,7 @@ import shutil
 from pathlib import Path
 
 import numpy as np
-import pooch
 import pytest
-import requests
 import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
@@ -17,7 +15,6 @@ from typer.testing import CliRunner
 
 import vaelab
 from vaelab.cli import app
-from vaelab.data import files
 from vaelab.training.world import World
 
 TINY = """
@@ -29,15 +26,8 @@ train: {epochs: 2, batch_size: 16, draw_every: 0}
 
 
 @pytest.fixture(autouse=True)
-def offline(tmp_path, monkeypatch):
-    """An empty cache, no network, and a working directory of the test's own with a recipe in it."""
-
-    def fail(*_, **__):
-        raise requests.ConnectionError("no route to host")
-
-    monkeypatch.delenv("VAELAB_DATA", raising=False)
-    monkeypatch.setattr(files, "cache", lambda: tmp_path / "cache")
-    monkeypatch.setattr(pooch, "retrieve", fail)
+def here(tmp_path, monkeypatch):
+    """A working directory of the test's own with a recipe in it."""
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
     Path("tiny.yaml").write_text(TINY)

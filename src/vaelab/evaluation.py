@@ -9,12 +9,12 @@ from typing import Any
 
 from vaelab.data.source import Dataset, Split
 from vaelab.errors import UsageError, listed
+from vaelab.files import write_whole
 from vaelab.metrics.likelihood import is_mass
 from vaelab.model import VAE
 from vaelab.recipe import Recipe
 from vaelab.registry import build, check_part, defaults, hint, part
 from vaelab.run import folder_of, open_run, versions
-from vaelab.training.checkpoint import write_whole
 from vaelab.training.log import read_rows
 
 METRICS = ("likelihood", "active_units", "reconstruction")

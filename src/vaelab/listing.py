@@ -29,6 +29,8 @@ ORDER = (
     "objective",
     "schedule",
     "metric",
+    "extractor",
+    "sampler",
     "figure",
 )
 

@@ -26,7 +26,18 @@ KEEPS_EXPECTATIONS = (
 )
 SECTIONS = ("paper", "expect", "data", "model", "objective", "train")
 
-for _package in ("backbones", "data", "likelihoods", "metrics", "objectives", "posteriors", "priors"):
+PACKAGES = (
+    "backbones",
+    "data",
+    "extractors",
+    "likelihoods",
+    "metrics",
+    "objectives",
+    "posteriors",
+    "priors",
+    "samplers",
+)
+for _package in PACKAGES:
     import_module(f"vaelab.{_package}")  # registers its parts
 
 

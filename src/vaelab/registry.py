@@ -158,7 +158,8 @@ def build(role: str, value: Any, where: str = "", **supplied: Any) -> Any:
 
 def resolve(thing: Callable, given: Mapping[str, Any], where: str, **supplied: Any) -> dict[str, Any]:
     """The options in their final types: epochs as steps, parts as objects; assumes that `check` found nothing."""
-    known, plain = options(thing), dict(given)
+    known = options(thing)
+    plain = {k: p.default for k, p in known.items() if role_of(p) and isinstance(p.default, str)} | dict(given)
     for key, steps in _in_epochs(given, known):
         if "steps_per_epoch" not in supplied:
             raise UsageError(f"{where}.{key}: the length of an epoch is not known here; give {steps}")

@@ -16,11 +16,12 @@ from vaelab import gallery
 from vaelab.data.source import Dataset
 from vaelab.errors import UsageError
 from vaelab.figures.style import save
+from vaelab.files import write_whole
 from vaelab.model import VAE
 from vaelab.recipe import Recipe
 from vaelab.recipe_text import find, read_yaml
 from vaelab.training import engine
-from vaelab.training.checkpoint import read_model, write_whole
+from vaelab.training.checkpoint import read_model
 from vaelab.training.log import read_rows
 from vaelab.training.world import World, pick_device
 

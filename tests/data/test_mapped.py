@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from vaelab.data.mapped import ArrayWriter, map_array, write_whole
+from vaelab.data.mapped import ArrayWriter, map_array
 from vaelab.errors import VaelabError
 
 
@@ -36,13 +36,3 @@ def test_a_full_disk_is_an_error_with_the_fix(tmp_path, side):
         writer._file = Path("/dev/full").open("wb")  # noqa: SIM115
         writer.append(np.zeros((1, side, side), np.uint8))
     assert not list(tmp_path.glob("a.npy*"))
-
-
-def test_the_index_is_whole_or_absent(tmp_path, monkeypatch):
-    def full(*_, **__):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(Path, "replace", full)
-    with pytest.raises(VaelabError, match="No space left on device"):
-        write_whole(tmp_path / "a.json", "[1]")
-    assert not list(tmp_path.iterdir())

@@ -11,7 +11,8 @@ import torch
 from safetensors import SafetensorError
 
 from vaelab.errors import UsageError, VaelabError
-from vaelab.training.checkpoint import read_model, read_state, save_model, save_state, write_whole
+from vaelab.files import write_whole
+from vaelab.training.checkpoint import read_model, read_state, save_model, save_state
 from vaelab.training.log import Log, read_rows
 
 CPU = torch.device("cpu")

@@ -5,8 +5,8 @@ from typing import ClassVar
 
 import torch
 
-from vaelab.data.files import Folder
 from vaelab.data.source import Pool, Source, Split
+from vaelab.files import Folder
 from vaelab.registry import Size, register
 
 

@@ -12,12 +12,13 @@ from typing import ClassVar, Literal
 import numpy as np
 import torch
 
-from vaelab.data import files
+from vaelab import files
 from vaelab.data.decode import SUFFIXES, decode, image_names
-from vaelab.data.mapped import ArrayWriter, map_array, write_whole
-from vaelab.data.progress import Bar
+from vaelab.data.mapped import ArrayWriter, map_array
 from vaelab.data.source import Pool, Source, Split
 from vaelab.errors import UsageError
+from vaelab.files import write_whole
+from vaelab.progress import Bar
 from vaelab.registry import Size, register
 
 BATCH = 256  # images decoded ahead of the writing
@@ -50,7 +51,8 @@ class ImageFolder(Source):
         array = files.cache() / "folder" / f"{self._key(root, names)}.npy"
         index = array.with_suffix(".json")  # written last: where it is, the array is whole
         if not (index.is_file() and array.is_file()):
-            write_whole(index, json.dumps(self._write(root, names, array)))
+            text = json.dumps(self._write(root, names, array))
+            write_whole(index, lambda file: file.write_text(text))
         kept, skipped = json.loads(index.read_text()).values()
         if skipped:
             warnings.warn(_skipped(root, len(names), skipped), stacklevel=2)

@@ -74,17 +74,6 @@ class ArrayWriter:
         return _unwritable(self.path, error)
 
 
-def write_whole(path: Path, text: str) -> None:
-    """A small text file, whole or not at all."""
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    try:
-        partial.write_text(text)
-        partial.replace(path)
-    except OSError as error:
-        partial.unlink(missing_ok=True)
-        raise _unwritable(path, error) from error
-
-
 def _unwritable(path: Path, error: OSError) -> VaelabError:
     kind = VaelabError if error.errno == errno.ENOSPC else UsageError  # a full disk is no mistake
     return kind(f"cannot write {path} ({error.strerror}); free some space or change the folder's permissions")

@@ -8,8 +8,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from vaelab.data.files import File, Folder, damaged, fetch, parsing
 from vaelab.data.source import Pool, Source, Split
+from vaelab.files import File, Folder, damaged, fetch, parsing
 from vaelab.registry import Size, register
 
 

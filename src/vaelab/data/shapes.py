@@ -8,9 +8,9 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
-from vaelab.data.files import Folder
 from vaelab.data.images import stream
 from vaelab.data.source import Pool, Source, Split
+from vaelab.files import Folder
 from vaelab.registry import Size, register
 
 FACTORS = ("shape", "size", "angle", "x", "y", "colour")

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from vaelab.data import images
-from vaelab.data.files import Folder
 from vaelab.errors import UsageError
+from vaelab.files import Folder
 from vaelab.registry import Count, Size
 
 

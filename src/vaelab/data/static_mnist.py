@@ -7,8 +7,8 @@ from typing import ClassVar
 import numpy as np
 import torch
 
-from vaelab.data.files import File, Folder, damaged, fetch, locate, parsing, read_npz
 from vaelab.data.source import Pool, Source, Split
+from vaelab.files import File, Folder, damaged, fetch, locate, parsing, read_npz
 from vaelab.registry import register
 
 URL = "http://www.cs.toronto.edu/~larocheh/public/datasets/binarized_mnist/"

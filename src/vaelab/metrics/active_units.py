@@ -5,6 +5,7 @@ import torch
 from vaelab.data.source import Split
 from vaelab.distributions import kl_per_dimension
 from vaelab.metrics.batches import batches
+from vaelab.metrics.measurement import Measurement
 from vaelab.model import VAE
 from vaelab.registry import Positive, register
 
@@ -13,7 +14,7 @@ from vaelab.registry import Positive, register
 @torch.no_grad()
 def active_units(
     model: VAE, split: Split, *, variance: Positive = 0.01, nats: Positive = 0.05, ratio: Positive = 0.05
-) -> dict[str, float]:
+) -> Measurement:
     """Three counts over the latent dimensions, of the posterior means u and variances σ² of the images.
 
     - `active_units`: Var_x(u) > `variance` (Burda et al. 2016), which depends on the latent's scale;
@@ -29,9 +30,10 @@ def active_units(
     spread = torch.cat(means).var(0)
     explained = spread / (spread + torch.cat(variances).mean(0))
     by_kl = float("nan") if kls[0] is None else (torch.cat(kls).mean(0) > nats).sum().item()
-    return {
+    values = {
         "active_units": (spread > variance).sum().item(),
         "active_units_kl": by_kl,
         "active_units_ratio": (explained > ratio).sum().item(),
         "latent_dim": len(spread),
     }
+    return Measurement(values)

@@ -8,6 +8,7 @@ from torch import Tensor
 from vaelab.data.source import Split
 from vaelab.distributions import log_mean_exp
 from vaelab.metrics.batches import batches
+from vaelab.metrics.measurement import Measurement, averages
 from vaelab.model import VAE
 from vaelab.registry import Count, Size, register
 
@@ -16,7 +17,7 @@ ROWS = 25_000  # images × samples decoded at once
 
 @register("metric", "likelihood")
 @torch.no_grad()
-def likelihood(model: VAE, split: Split, *, samples: Size = 100, seed: Count = 0) -> dict[str, float]:
+def likelihood(model: VAE, split: Split, *, samples: Size = 100, seed: Count = 0) -> Measurement:
     """ELBO with its two terms and the IWAE bound with `samples` draws (Burda et al. 2016), in nats per image.
 
     `elbo` = `log_px` − `kl`, all over the same draws; `*_error` is the standard error over images. `bits_per_dim` is
@@ -24,18 +25,15 @@ def likelihood(model: VAE, split: Split, *, samples: Size = 100, seed: Count = 0
     """
     torch.manual_seed(seed)
     columns = torch.cat([_bounds(model, x, samples) for x in batches(model, split.images, ROWS // samples)])
-    elbo, log_px, kl, iwae = columns.mean(0).tolist()
-    errors = (columns.std(0, correction=0) / math.sqrt(len(columns))).tolist()
-    bits = -iwae / math.log(2) / split.images[0].numel()
-    values = {
-        "elbo": elbo,
-        "elbo_error": errors[0],
-        "log_px": log_px,
-        "kl": kl,
-        "iwae": iwae,
-        "iwae_error": errors[3],
+    names = ("elbo", "log_px", "kl", "iwae")
+    values, intervals = averages(**dict(zip(names, columns.T, strict=True)))
+    bits = -values["iwae"] / math.log(2) / split.images[0].numel()
+    values |= {
+        f"{name}_error": (column.std(correction=0) / math.sqrt(len(columns))).item()
+        for name, column in zip(names, columns.T, strict=True)
+        if name in ("elbo", "iwae")
     }
-    return values | {"bits_per_dim": bits + (0.0 if is_mass(model) else 8.0)}
+    return Measurement(values | {"bits_per_dim": bits + (0.0 if is_mass(model) else 8.0)}, intervals)
 
 
 def is_mass(model: VAE) -> bool:

@@ -4,6 +4,7 @@ import torch
 
 from vaelab.data.source import Split
 from vaelab.metrics.batches import batches
+from vaelab.metrics.measurement import Measurement, averages
 from vaelab.metrics.ssim import ssim
 from vaelab.model import VAE
 from vaelab.registry import register
@@ -11,7 +12,7 @@ from vaelab.registry import register
 
 @register("metric", "reconstruction")
 @torch.no_grad()
-def reconstruction(model: VAE, split: Split) -> dict[str, float]:
+def reconstruction(model: VAE, split: Split) -> Measurement:
     """Means over images of the squared error per pixel (`mse`), of `psnr` = −10 log₁₀ mse in dB, and of `ssim`.
 
     Images in [0, 1]; `reconstruct` decodes the posterior mean and shows the mean of the likelihood.
@@ -23,8 +24,4 @@ def reconstruction(model: VAE, split: Split) -> dict[str, float]:
         similarities.append(ssim(x, back))
     mse = torch.cat(errors)
     psnr = -10 * mse.clamp(min=1e-12).log10()  # a perfect image counts 120 dB, not infinity
-    return {
-        "mse": mse.mean().item(),
-        "psnr": psnr.mean().item(),
-        "ssim": torch.cat(similarities).mean().item(),
-    }
+    return Measurement(*averages(mse=mse, psnr=psnr, ssim=torch.cat(similarities)))

@@ -1,9 +1,5 @@
 """Files that are written whole or not at all: weights to use, and everything needed to carry on."""
 
-import contextlib
-import errno
-import os
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,32 +8,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from vaelab.errors import UsageError, VaelabError
-
-
-def write_whole(path: Path, write: Callable[[Path], object]) -> None:
-    """Call `write` on a temporary neighbour and move it over `path`, which therefore is never half written."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write(temporary)
-        temporary.replace(path)
-    except (OSError, RuntimeError, SafetensorError) as error:
-        raise disk_error(path, error) from error
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
-
-
-def disk_error(path: Path, error: Exception) -> VaelabError:
-    """What to say when a file cannot be written."""
-    full = getattr(error, "errno", None) == errno.ENOSPC or "No space left" in str(error)
-    reason = "the disk is full" if full else str(error).splitlines()[0]
-    kept = "the one before is intact" if path.exists() else "nothing was there before"
-    fix = "free some space" if full else "make the place writable"
-    misnamed = isinstance(error, FileExistsError | NotADirectoryError | IsADirectoryError)
-    kind = UsageError if misnamed else VaelabError
-    return kind(f"could not write {path}: {reason}; {kept}; {fix} and carry on with --resume, or choose another place")
+from vaelab.errors import UsageError
+from vaelab.files import write_whole
 
 
 def save_model(path: Path, model: nn.Module, metadata: dict[str, str]) -> None:

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from vaelab.training.checkpoint import disk_error, write_whole
+from vaelab.files import disk_error, write_whole
 
 Row = dict[str, Any]
 

@@ -11,10 +11,11 @@ import pooch
 import pytest
 from pooch import retrieve
 
-from vaelab.data import files, load
-from vaelab.data.files import File, fetch, locate
-from vaelab.data.files import cache as platform_cache
+from vaelab import files
+from vaelab.data import load
 from vaelab.errors import UsageError
+from vaelab.files import File, fetch, locate
+from vaelab.files import cache as platform_cache
 
 CONTENT = b"a published file"
 FILE = File("toy/file.bin", "http://example.org/file.bin", hashlib.md5(CONTENT).hexdigest())

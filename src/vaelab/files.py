@@ -1,17 +1,20 @@
-"""Where the files of a set are: a folder of the user's, the cache, or a download; checked by their hashes."""
+"""Files: where they are, a folder of the user's, the cache or a download; checked by hash; written whole or not at all."""
 
+import contextlib
+import errno
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
+from safetensors import SafetensorError
 
-from vaelab.data.progress import Bar
-from vaelab.errors import UsageError
+from vaelab.errors import UsageError, VaelabError
+from vaelab.progress import Bar
 
 Folder = str | os.PathLike | None  # what a user may give as the data directory
 
@@ -65,6 +68,31 @@ def fetch(file: File, directory: Folder = None) -> Path:
             size = path.stat().st_size
             raise damaged(path, f"its {size:,} bytes have the md5 {md5} and should have {file.md5}")
     return path
+
+
+def write_whole(path: Path, write: Callable[[Path], object]) -> None:
+    """Call `write` on a temporary neighbour and move it over `path`, which therefore is never half written."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write(temporary)
+        temporary.replace(path)
+    except (OSError, RuntimeError, SafetensorError) as error:
+        raise disk_error(path, error) from error
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+
+
+def disk_error(path: Path, error: Exception) -> VaelabError:
+    """What to say when a file cannot be written."""
+    full = getattr(error, "errno", None) == errno.ENOSPC or "No space left" in str(error)
+    reason = "the disk is full" if full else str(error).splitlines()[0]
+    kept = "the one before is intact" if path.exists() else "nothing was there before"
+    fix = "free some space" if full else "make the place writable"
+    misnamed = isinstance(error, FileExistsError | NotADirectoryError | IsADirectoryError)
+    kind = UsageError if misnamed else VaelabError
+    return kind(f"could not write {path}: {reason}; {kept}; {fix} and carry on with --resume, or choose another place")
 
 
 def damaged(path: Path, reason: str) -> UsageError:

@@ -1,0 +1,1 @@
+"""Perceptual distance: pretrained convolutional networks as plain modules, and LPIPS on them."""
