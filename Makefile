@@ -3,13 +3,14 @@ VENV ?= .venv
 PY := $(VENV)/bin/python
 PIP := $(PY) -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test check bench readme clean
+.PHONY: demo test check bench readme results clean
 .DEFAULT_GOAL := demo
 
 # A stamp that is renewed when the dependencies change.
 $(VENV)/.installed: pyproject.toml constraints.txt
 	python3 -m venv $(VENV)
 	$(PIP) -e '.[dev]'
+	$(PIP) --no-deps torch-fidelity lpips  # for tests: their torchvision does not go with the CPU's torch
 	@touch $@
 
 demo: $(VENV)/.installed  ## train on bundled digits, evaluate, draw: under two minutes
@@ -36,6 +37,9 @@ bench: $(VENV)/.installed  ## speed beside the peers', as ratios
 
 readme: $(VENV)/.installed  ## the generated part of README.md
 	$(PY) tools/readme.py
+
+results: $(VENV)/.installed  ## every MNIST recipe at a short budget, measured: the table of results in README.md
+	$(PY) tools/results.py
 
 clean:
 	rm -rf $(VENV) build dist .pytest_cache .ruff_cache .hypothesis

@@ -10,14 +10,25 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from vaelab.evaluation import evaluate
+    from vaelab.comparison import compare
+    from vaelab.evaluation import evaluate, evaluate_images
     from vaelab.model import VAE
     from vaelab.recipe import Recipe
-    from vaelab.run import draw, load, train
+    from vaelab.run import draw, load, sample, train
 
 # Found when first used, so that importing vaelab costs nothing.
-_HOMES = {"train": "run", "load": "run", "evaluate": "evaluation", "draw": "run", "Recipe": "recipe", "VAE": "model"}
-__all__ = ["VAE", "Recipe", "draw", "evaluate", "load", "train"]
+_HOMES = {
+    "train": "run",
+    "load": "run",
+    "sample": "run",
+    "draw": "run",
+    "evaluate": "evaluation",
+    "evaluate_images": "evaluation",
+    "compare": "comparison",
+    "Recipe": "recipe",
+    "VAE": "model",
+}
+__all__ = ["VAE", "Recipe", "compare", "draw", "evaluate", "evaluate_images", "load", "sample", "train"]
 
 
 def __getattr__(name: str) -> Any:

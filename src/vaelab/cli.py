@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from vaelab.errors import VaelabError
+from vaelab.errors import UsageError, VaelabError
 
 app = typer.Typer(
     name="vaelab",
@@ -96,21 +96,46 @@ def train(
 
 @command
 def evaluate(
-    run: Run,
-    metrics: Annotated[str | None, typer.Option(help="Names, with commas between [default: all].")] = None,
+    words: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[RUN] [KEY=VALUE]", help="A run; options like frechet.pca_dim=64."),
+    ] = None,
+    images: Annotated[Path | None, typer.Option(help="In place of a run, a folder of images to judge …")] = None,
+    real: Annotated[str | None, typer.Option(help="… against a folder of real ones, or a set like mnist.")] = None,
+    fit: Annotated[bool, typer.Option("--fit", help="Resize images to the size of the real ones.")] = False,
+    metrics: Annotated[str | None, typer.Option(help="Names, with commas between [default: the quick ones].")] = None,
     split: Annotated[str, typer.Option(help="train, valid or test.")] = "test",
-    samples: Annotated[int, typer.Option(help="Draws per image of the IWAE bound.")] = 100,
+    samples: Annotated[int | None, typer.Option(help="Draws per image of the likelihood [default: 100].")] = None,
+    n: Annotated[int | None, typer.Option("-n", help="Samples to judge [default: as many as real images].")] = None,
+    sampler: Annotated[str | None, typer.Option(help="prior, gmm, flow, … (vaelab list sampler).")] = None,
+    extractor: Annotated[str | None, typer.Option(help="inception, squeezenet, classifier, pixels, …")] = None,
+    pca_dim: Annotated[int | None, typer.Option(help="Project features to so many components.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Of all that is drawn.")] = None,
+    out: Annotated[Path | None, typer.Option(help="The file of --images [default: FOLDER.metrics.json].")] = None,
     data_dir: DataDir = None,
     device: Device = "auto",
     plugin: Plugin = None,
 ) -> None:
-    """Measure a trained model: RUN/metrics.json, and a table."""
-    from vaelab.evaluation import METRICS, evaluate
-    from vaelab.listing import show_metrics
+    """Measure a trained model, or images by any generator: metrics.json, and a table."""
+    from vaelab import evaluation
+    from vaelab.listing import announce, show_metrics
+    from vaelab.recipe_text import with_overrides
 
-    chosen = [name.strip() for name in metrics.split(",")] if metrics else METRICS
-    options = {"likelihood": {"samples": samples}} if "likelihood" in chosen else {}
-    show_metrics(evaluate(run, metrics=chosen, split=split, data_dir=data_dir, device=device, **options))
+    runs = [word for word in words or [] if "=" not in word]
+    if (len(runs), images is None, real is None) not in ((1, True, True), (0, False, False)):
+        raise UsageError("evaluate takes one RUN, or --images FOLDER with --real FOLDER|SET")
+    flags = {"samples": samples, "n": n, "sampler": sampler, "extractor": extractor, "pca_dim": pca_dim, "seed": seed}
+    options = {key: value for key, value in flags.items() if value is not None}
+    options = with_overrides(options, [word for word in words or [] if "=" in word])
+    chosen = [name.strip() for name in metrics.split(",")] if metrics else None
+    common = {"metrics": chosen, "split": split, "data_dir": data_dir, "device": device}
+    with announce() as say:
+        if images is None:
+            report = evaluation.evaluate(runs[0], **common, announce=say, **options)
+        else:
+            spec = {"kind": real, **options.pop("real", {})}
+            report = evaluation.evaluate_images(images, spec, fit=fit, out=out, **common, announce=say, **options)
+    show_metrics(report)
 
 
 @command
@@ -120,14 +145,20 @@ def sample(
     images: Annotated[Path | None, typer.Option(help="A folder for single PNGs, in place of one grid.")] = None,
     out: Annotated[Path | None, typer.Option(help="The grid's file [default: RUN/samples.png].")] = None,
     seed: Annotated[int, typer.Option(help="Another seed, other images.", min=0)] = 0,
+    sampler: Annotated[str, typer.Option(help="prior, gmm, flow, … (vaelab list sampler).")] = "prior",
+    options: Annotated[list[str] | None, typer.Option("--set", help="Of the sampler, like components=20.")] = None,
+    pixels: Annotated[str, typer.Option(help="mean: of p(x | z); sample: a draw from it.")] = "mean",
+    data_dir: DataDir = None,
     device: Device = "auto",
     plugin: Plugin = None,
 ) -> None:
-    """Draw images from the prior."""
-    from vaelab.export import samples, write_grid, write_images
-    from vaelab.run import folder_of, restore
+    """Draw new images: from the prior, or by a sampler fitted to the latents of training images."""
+    from vaelab.export import write_grid, write_images
+    from vaelab.recipe_text import with_overrides
+    from vaelab.run import folder_of, sample
 
-    drawn = samples(restore(run, device)[0], n, seed)
+    spec = with_overrides({"kind": sampler}, options or [])
+    drawn = sample(run, n, sampler=spec, pixels=pixels, seed=seed, data_dir=data_dir, device=device)
     if images:
         print(f"{write_images(drawn, images)} images in {images}")
     else:
@@ -141,8 +172,11 @@ def reconstruct(
         list[Path] | None, typer.Argument(metavar="IMAGE", help="Image files [default: test images].")
     ] = None,
     fit: Annotated[bool, typer.Option("--fit", help="Crop and resize images of another size.")] = False,
-    images: Annotated[Path | None, typer.Option(help="A folder for single PNGs, in place of one picture.")] = None,
+    images: Annotated[
+        Path | None, typer.Option(help="A folder for single PNGs, below real/ and recon/, in place of one picture.")
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="The picture's file [default: RUN/reconstructions.png].")] = None,
+    n: Annotated[int | None, typer.Option("-n", help="How many test images [default: 20; all with --images].")] = None,
     data_dir: DataDir = None,
     device: Device = "auto",
     plugin: Plugin = None,
@@ -156,10 +190,11 @@ def reconstruct(
         originals = read_images(files, shape, fit, recipe.binary)
     else:
         model, _, data = open_run(run, data_dir, device)
-        originals = data.test.images[:20]
+        originals = data.test.images[: n or (None if images else 20)]
     back = reconstructions(model, originals)
     if images:
-        print(f"{write_images(back, images)} images in {images}")
+        write_images(originals.float() / 255, images / "real")
+        print(f"{write_images(back, images / 'recon')} images in {images}/real and {images}/recon")
     else:
         print(write_pairs(originals, back, out or folder_of(run) / "reconstructions.png"))
 
@@ -198,6 +233,8 @@ def data(
     name: Annotated[str | None, typer.Argument(metavar="NAME", help="A set [default: all of them].")] = None,
     options: Annotated[list[str] | None, typer.Argument(metavar="KEY=VALUE", help="Like resize=32.")] = None,
     out: Annotated[Path | None, typer.Option(help="Also draw its first training images to this file.")] = None,
+    images: Annotated[Path | None, typer.Option(help="Also write a split as single PNGs into this folder.")] = None,
+    split: Annotated[str, typer.Option(help="train, valid or test, for --images.")] = "test",
     data_dir: DataDir = None,
     plugin: Plugin = None,
 ) -> None:
@@ -206,7 +243,42 @@ def data(
 
     if name is None:
         return show_parts("data", False)
-    return show_data(name, options or [], data_dir, out)
+    return show_data(name, options or [], data_dir, out, images, split)
+
+
+@command
+def quality(
+    sets: Annotated[list[Path], typer.Argument(metavar="DIR|RUN …", help="Folders of images, or runs.")],
+    out: Annotated[Path, typer.Option(help="The folder of the tables.")] = Path("quality"),
+    n: Annotated[int, typer.Option("-n", help="Samples drawn of a run.", min=1)] = 1000,
+    seed: Annotated[int, typer.Option(help="Of the samples.", min=0)] = 0,
+    device: Device = "auto",
+    plugin: Plugin = None,
+) -> None:
+    """Sharpness of single images: a CSV per set, and their mean, median and 90th percentile."""
+    from vaelab.listing import show_quality
+    from vaelab.quality import quality
+
+    show_quality(quality(sets, out, n=n, seed=seed, device=device), out)
+
+
+@command
+def compare(
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN RUN …", help="Evaluated runs.")],
+    order: Annotated[str | None, typer.Option(help="Names of runs in the order to show, commas between.")] = None,
+    out: Annotated[Path, typer.Option(help="The folder of tables and figures.")] = Path("comparison"),
+    group: Annotated[bool, typer.Option(help="Runs that differ in their seed only as one.")] = True,
+    figures: Annotated[bool, typer.Option(help="Also draw the figures.")] = True,
+    data_dir: DataDir = None,
+    device: Device = "auto",
+    plugin: Plugin = None,
+) -> None:
+    """Set runs side by side: every metric with its interval, and figures; Markdown, CSV and PNG."""
+    from vaelab.comparison import compare
+
+    names = [name.strip() for name in order.split(",")] if order else None
+    made = compare(runs, order=names, out=out, group=group, figures=figures, data_dir=data_dir, device=device)
+    print(made.text)
 
 
 def main() -> None:

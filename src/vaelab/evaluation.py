@@ -1,69 +1,112 @@
-"""The numbers of a run, each with its protocol, beside what its recipe expects."""
+"""The numbers of a run, or of images made elsewhere, each with its protocol, beside what was expected."""
 
+import hashlib
 import json
 import math
-import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from vaelab.data.source import Dataset, Split
-from vaelab.errors import UsageError, listed
+from torch import Tensor
+
+from vaelab.data.source import Dataset
+from vaelab.errors import UsageError
 from vaelab.files import write_whole
+from vaelab.judge import Entry, Subject, measure, specs, values_of, versions
 from vaelab.metrics.likelihood import is_mass
 from vaelab.model import VAE
 from vaelab.recipe import Recipe
-from vaelab.registry import build, check_part, defaults, hint, part
-from vaelab.run import folder_of, open_run, versions
+from vaelab.registry import build, hint, names, normalise
+from vaelab.run import folder_of, open_run
 from vaelab.training.log import read_rows
+from vaelab.training.world import pick_device
 
-METRICS = ("likelihood", "active_units", "reconstruction")
 SPLITS = ("train", "valid", "test")
 
 
 def evaluate(
     run: str | Path,
     *,
-    metrics: Iterable[str] = METRICS,
+    metrics: Iterable[str] | None = None,
     split: str = "test",
     data_dir: str | Path | None = None,
     device: str = "auto",
-    **options: dict[str, Any],
+    announce: Callable[[str], None] = lambda name: None,
+    **options: Any,
 ) -> dict[str, Any]:
-    """Measure a trained model and write the numbers, each with its protocol, to the folder's `metrics.json`.
+    """Measure a trained model and put the numbers, each with its protocol, into the folder's `metrics.json`.
 
-    Metrics have options, given by name: `likelihood={"samples": 1000}`.
+    Options by metric, `likelihood={"samples": 5000}`, or for all metrics that have them, `extractor="squeezenet"`,
+    `seed=1`; and of the samples drawn: `n` of them, by a `sampler`, as `pixels="mean"` or `"sample"`. Metrics that
+    cannot be computed of this run are reported as such, the others are computed. Numbers of the same weights that are
+    already in the file stay there unless computed anew; splits other than test have files of their own.
     """
-    chosen = {name: {"kind": name, **options.get(name, {})} for name in metrics}
-    problems = [p for name, value in chosen.items() for p in check_part("metric", value, name)]
+    chosen, draws = specs(metrics, options)
     if split not in SPLITS:
-        problems.append(f"unknown split {split!r}; {hint(split, list(SPLITS))}")
-    if problems:
-        raise UsageError(listed(problems, "this evaluation has these problems"))
+        raise UsageError(f"unknown split {split!r}; {hint(split, list(SPLITS))}")
     model, recipe, data = open_run(run, data_dir, device)
-    images: Split = getattr(data, split)
-    results = {}
-    for name, value in chosen.items():
-        began = time.perf_counter()
-        values = build("metric", value, model=model, split=images)
-        seconds = round(time.perf_counter() - began, 2)
-        results[name] = {
-            "values": values,
-            "protocol": defaults(part("metric", name)) | value,
-            "seconds": seconds,
-        }
+    subject = Subject(data=data, split=split, device=pick_device(device), model=model, draws=draws)  # pyright: ignore
+    entries, unavailable = measure(chosen, subject, announce)
+    folder = folder_of(run)
+    path = folder / ("metrics.json" if split == "test" else f"metrics-{split}.json")
+    weights = _hash(Path(run) if Path(run).is_file() else folder / "model.safetensors")
+    before = _read(path)
+    kept = before.get("metrics", {}) if before.get("model") == weights else {}
+    entries = kept | entries
     report = {
-        "run": folder_of(run).resolve().name,
+        "run": folder.resolve().name,
+        "recipe": recipe.name,
+        "data": data.name,
+        "model": weights,
         "split": split,
-        "images": len(images),
-        "metrics": results,
-        "expected": verdicts(recipe, folder_of(run), results if split == "test" else {}),
+        "images": len(subject.images),
+        "metrics": entries,
+        "unavailable": unavailable,
+        "expected": verdicts(recipe, folder, entries if split == "test" else {}),
         "notes": notes(model, data),
         "versions": versions(),
     }
-    text = json.dumps(finite(report), indent=2)
-    write_whole(folder_of(run) / "metrics.json", lambda file: file.write_text(text + "\n") and None)
-    return report
+    return _written(report, path)
+
+
+def evaluate_images(
+    fake: str | Path,
+    real: str | dict[str, Any],
+    *,
+    metrics: Iterable[str] | None = None,
+    split: str = "test",
+    fit: bool = False,
+    out: str | Path | None = None,
+    data_dir: str | Path | None = None,
+    device: str = "auto",
+    announce: Callable[[str], None] = lambda name: None,
+    **options: Any,
+) -> dict[str, Any]:
+    """Judge a folder of images by any generator against a folder of real ones, or against a split of a set.
+
+    The set may come with options, {"kind": "mnist", "resize": 32}.
+    `fit` crops and resizes images of other sizes to the real ones'. The numbers go to `<fake>.metrics.json`.
+    """
+    chosen, draws = specs(metrics, options)
+    if split not in SPLITS:
+        raise UsageError(f"unknown split {split!r}; {hint(split, list(SPLITS))}")
+    data = _real(real, data_dir)
+    made = _folder(fake, data.x_shape, fit)[: draws.n]
+    subject = Subject(data=data, split=split, device=pick_device(device), made=made)  # pyright: ignore
+    asked = chosen if metrics else {k: v for k, v in chosen.items() if "model" not in subject.asks(k)}
+    entries, unavailable = measure(asked, subject, announce)
+    report = {
+        "images_folder": Path(fake).resolve().name,
+        "data": data.name,
+        "split": split,
+        "images": len(subject.images),
+        "metrics": entries,
+        "unavailable": unavailable,
+        "expected": [],
+        "notes": [],
+        "versions": versions(),
+    }
+    return _written(report, Path(out or f"{Path(fake).resolve()}.metrics.json"))
 
 
 def notes(model: VAE, data: Dataset) -> list[str]:
@@ -78,9 +121,9 @@ def notes(model: VAE, data: Dataset) -> list[str]:
     return []
 
 
-def verdicts(recipe: Recipe, folder: Path, results: dict[str, Any]) -> list[dict[str, Any]]:
+def verdicts(recipe: Recipe, folder: Path, entries: Mapping[str, Entry]) -> list[dict[str, Any]]:
     """What the recipe expects, beside what was reached: of the metrics and of the last epoch, as `train_loss`."""
-    reached = {k: v for result in results.values() for k, v in result["values"].items()}
+    reached = values_of(entries)
     for row in read_rows(folder / "log.jsonl"):
         if row["kind"] == "epoch":
             reached |= {f"{row['split']}_{k}": row[k] for k in ("loss", "reconstruction", "kl")}
@@ -92,15 +135,51 @@ def verdicts(recipe: Recipe, folder: Path, results: dict[str, Any]) -> list[dict
     ]
 
 
-def finite(value: Any) -> Any:
-    """The same data with None for numbers that JSON does not have."""
-    if isinstance(value, dict):
-        return {k: finite(v) for k, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [finite(v) for v in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
 def _met(reached: float, bar: Mapping[str, Any]) -> bool:
     near = "value" not in bar or abs(reached - bar["value"]) <= bar.get("tolerance", 0.0)
     return bar.get("at_least", -math.inf) <= reached <= bar.get("at_most", math.inf) and near
+
+
+def _written(report: dict[str, Any], path: Path) -> dict[str, Any]:
+    text = json.dumps(report, indent=2)
+    write_whole(path, lambda file: file.write_text(text + "\n") and None)
+    return report
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """An earlier report; whatever else is there counts as none."""
+    try:
+        found = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _hash(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()[:12]
+
+
+def _real(real: str | dict[str, Any], data_dir: str | Path | None) -> Dataset:
+    """A set by name, or a folder of images, all of which then count as each of its splits."""
+    spec = normalise(real)
+    kind = spec["kind"]
+    if kind in names("data"):
+        return build("data", spec, "real").load(data_dir)
+    if not Path(kind).is_dir():
+        raise UsageError(f"--real {kind!r} is neither a folder nor a set; {hint(kind, names('data'))}")
+    folder = spec | {"kind": "folder", "path": str(Path(kind).resolve())}
+    pool = build("data", folder, "real").read(data_dir)
+    return Dataset(Path(kind).resolve().name, pool.train, pool.train, pool.train, classes=pool.classes)
+
+
+def _folder(path: str | Path, shape: tuple[int, int, int], fit: bool) -> Tensor:
+    """All images of a folder in a shape."""
+    channels, height, width = shape
+    size = {"size": min(height, width)} if fit else {}
+    spec = {"kind": "folder", "path": str(Path(path).resolve()), "channels": channels, **size}
+    images = build("data", spec).read(None).train.images
+    if images.shape[1:] != shape:
+        sizes = [f"{s[-1]}×{s[-2]}" for s in (images.shape, shape)]
+        raise UsageError(f"the images in {path} are {sizes[0]}, the real ones {sizes[1]}; add --fit to resize them")
+    return images

@@ -9,19 +9,13 @@ from PIL import Image, ImageOps
 from torch import Tensor
 
 from vaelab.data.decode import open_image
+from vaelab.data.images import to_bytes
 from vaelab.errors import UsageError
 from vaelab.figures.generated_samples import generated_samples
 from vaelab.figures.reconstructions import reconstructions as pairs
 from vaelab.figures.style import save
 from vaelab.metrics.batches import batches
 from vaelab.model import VAE
-
-
-@torch.no_grad()
-def samples(model: VAE, n: int, seed: int) -> Tensor:
-    """n mean images of z ~ p(z), [n, C, H, W] in [0, 1]."""
-    torch.manual_seed(seed)
-    return torch.cat([model.generate(len(part)).cpu() for part in torch.arange(n).split(500)])
 
 
 @torch.no_grad()
@@ -35,7 +29,7 @@ def write_images(images: Tensor, folder: Path) -> int:
     folder.mkdir(parents=True, exist_ok=True)
     if any(folder.iterdir()):
         raise UsageError(f"{folder} is not empty; choose a new folder, so that no images mix")
-    pixels = (images.clamp(0, 1) * 255).round().byte().movedim(1, -1).numpy()
+    pixels = to_bytes(images).movedim(1, -1).numpy()
     for i, image in enumerate(pixels):
         Image.fromarray(image.squeeze(-1) if image.shape[-1] == 1 else image).save(folder / f"{i:05d}.png")
     return len(pixels)

@@ -1,4 +1,4 @@
-"""Files: where they are, a folder of the user's, the cache or a download; checked by hash; written whole or not at all."""
+"""Files: found in the user's folders, the cache or a download; checked by hash; written whole or not at all."""
 
 import contextlib
 import errno

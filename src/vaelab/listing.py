@@ -1,7 +1,8 @@
 """Tables for people: parts, recipes, data sets and metrics, on the terminal or as Markdown."""
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, get_args
 
@@ -10,6 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from vaelab.errors import UsageError
+from vaelab.export import write_images
 from vaelab.figures.generated_samples import generated_samples
 from vaelab.figures.style import save
 from vaelab.recipe import Recipe
@@ -48,7 +50,9 @@ def show_parts(role: str | None, markdown: bool) -> None:
             _print(name, ["kind", "options", "what"], *_part_rows(name), markdown=markdown)
 
 
-def show_data(name: str, overrides: Sequence[str], directory: Path | None, out: Path | None) -> None:
+def show_data(
+    name: str, overrides: Sequence[str], directory: Path | None, out: Path | None, images: Path | None, split: str
+) -> None:
     """Load a set and tell what is in it."""
     data = build("data", with_overrides({"kind": name}, overrides), "data").load(directory)
     splits = {split: getattr(data, split) for split in ("train", "valid", "test")}
@@ -56,31 +60,66 @@ def show_data(name: str, overrides: Sequence[str], directory: Path | None, out: 
         [split, f"{len(s):,}", " × ".join(map(str, s.images.shape[1:])), _classes(s)] for split, s in splits.items()
     ]
     _print(name, ["split", "images", "shape", "classes"], rows, markdown=False)
+    if images:
+        if split not in splits:
+            raise UsageError(f"unknown split {split!r}; {hint(split, list(splits))}")
+        print(f"{write_images(splits[split].images.float() / 255, images)} images in {images}")
     if out:
         print(save(generated_samples(data.train.images[:64].float() / 255, title=f"{name}: training images"), out))
 
 
 def show_metrics(report: dict[str, Any]) -> None:
-    """The table of an evaluation, what the recipe expected, and what one must know."""
+    """The table of an evaluation, what could not be measured, what the recipe expected, and what one must know."""
     rows = []
     for name, result in report["metrics"].items():
         for key, value in result["values"].items():
             if not key.endswith("_error"):
-                error = result["values"].get(f"{key}_error")
-                shown = f"{value:.4g}" if isinstance(value, float) and abs(value) < 1 else f"{value:,.2f}"
-                spread = f"± {error:.2f}" if error is not None else ""
-                rows.append([name, key, shown if isinstance(value, float) else str(value), spread, UNITS.get(key, "")])
+                rows.append([name, key, _number(value), _interval(result["intervals"].get(key)), UNITS.get(key, "")])
     _print(
-        f"{report['run']}: {report['images']:,} {report['split']} images",
-        ["metric", "name", "value", "", "unit"],
+        f"{report.get('run') or report['images_folder']}: {report['images']:,} {report['split']} images",
+        ["metric", "name", "value", "95 % interval", "unit"],
         rows,
         markdown=False,
     )
+    extractors = {e["protocol"]["extractor"]["name"]: e for e in report["metrics"].values() if _extracted(e)}
+    for name, entry in extractors.items():
+        print(f"features: {name} {entry['protocol']['extractor']['hash']}")
+    for name, reason in report["unavailable"].items():
+        print(f"not measured: {name}: {reason}")
     for verdict in report["expected"]:
         bar = ", ".join(f"{k} {v}" for k, v in verdict.items() if k not in ("name", "reached", "met"))
         print(f"{'reached' if verdict['met'] else 'MISSED'}: {verdict['name']} {verdict['reached']:.2f} ({bar})")
-    for note in report["notes"]:
+    remarks = {note for entry in report["metrics"].values() for note in entry["notes"]}
+    for note in [*report["notes"], *sorted(remarks)]:
         print(f"note: {note}")
+
+
+@contextmanager
+def announce() -> Iterator[Callable[[str], None]]:
+    """Shows on a terminal what is being measured."""
+    with Console(stderr=True).status("measuring") as status:
+        yield lambda name: status.update(f"measuring {name}")
+
+
+def show_quality(rows: Sequence[Mapping[str, Any]], out: Path) -> None:
+    """The summary of single-image statistics."""
+    columns = list(rows[0])
+    _print("quality", columns, [[_number(row[c]) for c in columns] for row in rows], f"tables in {out}", markdown=False)
+
+
+def _extracted(entry: Mapping[str, Any]) -> bool:
+    return isinstance(entry["protocol"].get("extractor"), Mapping) and "hash" in entry["protocol"]["extractor"]
+
+
+def _number(value: Any) -> str:
+    """Two decimals, or four digits of what is small."""
+    if not isinstance(value, float):
+        return "–" if value is None else str(value)
+    return f"{value:.4g}" if abs(value) < 1 else f"{value:,.2f}"
+
+
+def _interval(ends: Sequence[float] | None) -> str:
+    return "" if ends is None else f"{_number(ends[0])} … {_number(ends[1])}"
 
 
 def _print(

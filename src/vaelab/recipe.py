@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib import import_module, util
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import torch
 
@@ -14,9 +14,9 @@ from vaelab.data.source import Dataset
 from vaelab.errors import UsageError, listed
 from vaelab.model import VAE
 from vaelab.recipe_text import read_recipe, with_overrides
-from vaelab.registry import Part, Size, build, check, check_part, defaults, hint, resolve
+from vaelab.registry import Count, Part, Size, build, check, check_part, defaults, hint, resolve
 from vaelab.training.engine import steps_per_epoch
-from vaelab.training.options import TrainOptions
+from vaelab.training.options import Best, TrainOptions
 from vaelab.training.randomness import seed_of
 
 # Overrides after which a recipe is still expected to reach what it says.
@@ -24,7 +24,7 @@ KEEPS_EXPECTATIONS = (
     "expect",
     *(f"train.{k}=" for k in ("seed", "compile", "precision", "log_steps", "save_every", "draw_every")),
 )
-SECTIONS = ("paper", "expect", "data", "model", "objective", "train")
+SECTIONS = ("paper", "expect", "data", "model", "objective", "train", "evaluate", "best")
 
 PACKAGES = (
     "backbones",
@@ -50,6 +50,18 @@ def model_options(
     likelihood: Annotated[Any, Part("likelihood")] = "bernoulli",
 ) -> None:
     """The `model` section; its signature is all that is used."""
+
+
+def evaluate_options(
+    *,
+    metrics: list[Any],
+    every: Size = 1,
+    n: Size | None = None,
+    sampler: Annotated[Any, Part("sampler")] = "prior",
+    pixels: Literal["mean", "sample"] | None = None,
+    seed: Count = 0,
+) -> None:
+    """The `evaluate` section: what is measured of the validation images every so many epochs; its signature is used."""
 
 
 @dataclass(frozen=True)
@@ -130,6 +142,10 @@ class Recipe:
             )
         return objective, train
 
+    def best(self) -> Best:
+        """By what the best epoch is known."""
+        return Best(**resolve(Best, self.options.get("best", {}), "best"))
+
 
 def load_plugin(path: str) -> None:
     """Run a Python file, so that the parts in it are registered."""
@@ -162,6 +178,19 @@ def _problems(options: Mapping[str, Any]) -> list[str]:
             problems += check_part(section, options[section], section)
         else:
             problems += check(model_options if section == "model" else TrainOptions, options[section], section)
+    return problems + _watched_problems(options)
+
+
+def _watched_problems(options: Mapping[str, Any]) -> list[str]:
+    """Of what is measured while training."""
+    problems = check(Best, options["best"], "best") if "best" in options else []
+    if "evaluate" not in options:
+        return problems
+    given = options["evaluate"]
+    problems += check(evaluate_options, given, "evaluate")
+    metrics = given.get("metrics") if isinstance(given, Mapping) else None
+    for i, metric in enumerate(metrics if isinstance(metrics, list) else []):
+        problems += check_part("metric", metric, f"evaluate.metrics[{i}]")
     return problems
 
 

@@ -2,35 +2,34 @@
 
 import hashlib
 import json
+import math
 import shlex
 import sys
 import time
-from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 import yaml
+from torch import Tensor
 
 from vaelab import gallery
 from vaelab.data.source import Dataset
-from vaelab.errors import UsageError
+from vaelab.errors import UsageError, listed
 from vaelab.figures.style import save
 from vaelab.files import write_whole
+from vaelab.judge import Watch, versions
 from vaelab.model import VAE
 from vaelab.recipe import Recipe
 from vaelab.recipe_text import find, read_yaml
+from vaelab.registry import build, check_part, normalise
+from vaelab.samplers.drawing import images
 from vaelab.training import engine
 from vaelab.training.checkpoint import read_model
 from vaelab.training.log import read_rows
 from vaelab.training.world import World, pick_device
 
 LENGTHS = ("steps", "epochs", "patience", "log_steps", "log_epochs", "save_every", "draw_every")
-
-
-def versions() -> dict[str, str]:
-    """What made the numbers."""
-    return {name: version(name) for name in ("vaelab", "torch", "numpy")}
 
 
 def train(
@@ -62,6 +61,10 @@ def train(
     objective, options = wanted.build_training(data, world.size)
     model = wanted.build_model(data.x_shape)
     _rehearse(model, objective, data)
+    epochs = math.ceil(options.steps / engine.steps_per_epoch(len(data.train), options.batch_size, world.size))
+    watch, best = Watch.of(wanted, data, world.device, epochs), wanted.best()
+    if world.is_main and not resume:
+        watch.rehearse(model, best)
     if world.is_main:
         called = ", ".join(repr(word) for word in (recipe, *overrides))
         _write_recipe(folder / "recipe.yaml", wanted, data_dir, f"vaelab.train({called})")
@@ -70,7 +73,8 @@ def train(
         "x_shape": json.dumps(data.x_shape),
         "fingerprint": _fingerprint(wanted),
     }
-    for epoch in engine.train(model, objective, data, options, folder, device=device, metadata=metadata, quiet=quiet):
+    choice = {"device": device, "metadata": metadata, "quiet": quiet, "watch": watch, "best": best}
+    for epoch in engine.train(model, objective, data, options, folder, **choice):
         if world.is_main and options.draw_every and epoch.number % options.draw_every == 0:
             _draw_progress(epoch, data, folder)
     return folder
@@ -79,6 +83,33 @@ def train(
 def load(run: str | Path, device: str = "cpu") -> VAE:
     """The trained model of a run, in eval mode; needs the folder's `model.safetensors` alone."""
     return restore(run, device)[0]
+
+
+def sample(
+    run: str | Path,
+    n: int = 64,
+    *,
+    sampler: Any = "prior",
+    pixels: Literal["mean", "sample"] = "mean",
+    seed: int = 0,
+    data_dir: str | Path | None = None,
+    device: str = "auto",
+) -> Tensor:
+    """New images [n, C, H, W] in [0, 1] of a trained run.
+
+    Latents come from the prior, or from a `sampler` fitted to those of the training images: "gmm", or
+    {"kind": "gmm", "components": 20}. `pixels` are the means of p(x | z), or a draw from it.
+    """
+    if problems := check_part("sampler", sampler, "sampler"):
+        raise UsageError(listed(problems, "the sampler has these problems"))
+    if pixels not in ("mean", "sample"):
+        raise UsageError(f"pixels are mean or sample, not {pixels!r}")
+    if normalise(sampler)["kind"] == "prior":  # which needs no data
+        model, split = restore(run, device)[0], None
+    else:
+        model, _, data = open_run(run, data_dir, device)
+        split = data.train
+    return images(model, build("sampler", sampler, "sampler", model=model, split=split), n, seed, pixels)
 
 
 def draw(run: str | Path, *only: str, data_dir: str | Path | None = None, device: str = "auto") -> list[Path]:
@@ -158,7 +189,7 @@ def _newest(recipe: str) -> Path:
 
 def _fingerprint(recipe: Recipe) -> str:
     """A hash of all that decides the weights, so that a checkpoint meets its own recipe again."""
-    kept = {k: v for k, v in recipe.options.items() if k in ("data", "model", "objective")}
+    kept = {k: v for k, v in recipe.options.items() if k in ("data", "model", "objective", "evaluate", "best")}
     kept["train"] = {k: v for k, v in recipe.options["train"].items() if k not in LENGTHS}
     return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()
 

@@ -1,7 +1,5 @@
 """Active units of a posterior made by hand."""
 
-import math
-
 import pytest
 import torch
 from torch import Tensor, nn
@@ -11,6 +9,7 @@ from vaelab.data.source import Split
 from vaelab.distributions import diagonal_normal
 from vaelab.metrics import active_units as module
 from vaelab.metrics.active_units import active_units
+from vaelab.metrics.measurement import NotApplicable
 
 N = 200
 GREY = torch.arange(N, dtype=torch.uint8)
@@ -42,7 +41,7 @@ def split() -> Split:
 
 
 def test_three_counts(split):
-    values = active_units(ByHand(), split)
+    values = active_units(ByHand(), split).values
     # Var u = slope²: 1, 0, 9e-6, 0.0025, 1, 0.04; above 0.01 are the first, the fifth and the last.
     assert values["active_units"] == 3
     # KL of the third is −log 10⁻⁴ − ½ = 8.7 nats, of the fourth 0.0012, of the last 0.02.
@@ -62,7 +61,7 @@ def test_three_counts(split):
 )
 def test_thresholds_are_options(split, option, name, below, above):
     """On either side of the last dimension: variance 0.04, KL ½ · 0.04 · 199/200, share 0.04/1.04."""
-    counts = [active_units(ByHand(), split, **{option: limit})[name] for limit in (below, above)]
+    counts = [active_units(ByHand(), split, **{option: limit}).values[name] for limit in (below, above)]
     assert counts[0] == counts[1] + 1
 
 
@@ -74,6 +73,38 @@ def test_batches_do_not_change_the_counts(split, monkeypatch):
 
 
 def test_no_closed_form_is_no_number(split):
-    values = active_units(ByHand(Independent(Laplace(torch.zeros(6), 1.0), 1)), split)
-    assert math.isnan(values["active_units_kl"])
-    assert values["active_units"] == 3
+    found = active_units(ByHand(Independent(Laplace(torch.zeros(6), 1.0), 1)), split)
+    assert "active_units_kl" not in found.values
+    assert not found.curves
+    assert found.values["active_units"] == 3
+    assert found.notes[0].startswith("2 of 6 dimensions carry information")  # by the share of variance
+
+
+def test_the_curve_is_the_kl_of_each_dimension(split):
+    """½ (slope² · 199/200 + σ² − 1) − log σ."""
+    slope, std = ByHand.slopes.double(), ByHand.stds.double()
+    expected = (slope.square() * (N - 1) / N + std.square() - 1) / 2 - std.log()
+    curve = torch.tensor(active_units(ByHand(), split).curves["kl_per_dimension"]).double()
+    assert curve[:, 0].tolist() == [0, 1, 2, 3, 4, 5]
+    torch.testing.assert_close(curve[:, 1], expected, rtol=1e-4, atol=1e-5)
+
+
+def test_a_partial_collapse_in_words(split):
+    report, mismatch = active_units(ByHand(), split).notes
+    assert report.startswith("3 of 6 dimensions carry information; the posterior has collapsed onto the prior in 3 ")
+    assert "(KL below 0.05 nats): 1, 3, 5; a lower beta" in report
+    # The third dimension's means lie within 0.003 and are read off exactly; the last one's vary and say little.
+    assert "less than 0.01 carry information in 2; means vary, but carry no information in 5" in mismatch
+
+
+@pytest.mark.parametrize(("slope", "words"), [(3.0, "all 6 dimensions"), (0.0, "total collapse: none of 6")])
+def test_health_and_total_collapse_in_words(split, slope, words):
+    model = ByHand()
+    model.slopes, model.stds = torch.full((6,), slope), torch.ones(6)
+    (report,) = active_units(model, split).notes
+    assert report.startswith(words)
+
+
+def test_a_single_image_has_no_variance(split):
+    with pytest.raises(NotApplicable, match="two images or more"):
+        active_units(ByHand(), split[:1])

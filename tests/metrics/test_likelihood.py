@@ -9,7 +9,10 @@ from torch.distributions import Distribution, Independent, MixtureSameFamily
 
 from vaelab.data.source import Split
 from vaelab.metrics import likelihood as module
-from vaelab.metrics.likelihood import is_mass, likelihood
+from vaelab.metrics.likelihood import is_mass, ladder, level, likelihood
+from vaelab.metrics.measurement import NotApplicable
+from vaelab.model import VAE
+from vaelab.recipe import Recipe
 
 
 @pytest.fixture
@@ -23,21 +26,21 @@ def exact(model, split: Split) -> float:
 
 
 def test_bounds_rise_with_the_samples_and_stay_below_the_evidence(linear_gaussian, split):
-    """The ELBO, then 1, 10 and 100 draws, over thirty seeds."""
+    """The ELBO, then 1, 10 and 100 draws, over fifteen seeds."""
     model = linear_gaussian(off=0.4)
-    by_samples = [[likelihood(model, split, samples=s, seed=seed) for seed in range(30)] for s in (1, 10, 100)]
+    by_samples = [[likelihood(model, split, samples=s, seed=seed).values for seed in range(15)] for s in (1, 10, 100)]
     levels = torch.tensor([[v["iwae"] for v in values] for values in by_samples])
-    errors = levels.std(1) / 30**0.5
+    errors = levels.std(1) / 15**0.5
     assert (levels.mean(1) <= exact(model, split) + 4.5 * errors).all()
     assert (levels.mean(1).diff() > 4.5 * errors[1:]).all()
     elbo = torch.tensor([v["elbo"] for v in by_samples[0]])
-    assert abs(elbo.mean() - levels[0].mean()) < 4.5 * (elbo.std() / 30**0.5 + errors[0])  # one draw is the ELBO
+    assert abs(elbo.mean() - levels[0].mean()) < 4.5 * (elbo.std() / 15**0.5 + errors[0])  # one draw is the ELBO
 
 
 def test_many_samples_reach_the_evidence(linear_gaussian, split):
     """Within three standard errors of the mean weight, and the bias −Var w / 2S that its logarithm has."""
     model, samples = linear_gaussian(off=0.4), 5000
-    value = likelihood(model, split, samples=samples)["iwae"]
+    value = likelihood(model, split, samples=samples).values["iwae"]
     with torch.no_grad():
         log_w = model(split.images / 255, samples=samples).log_w
     scatter = (log_w - log_w.logsumexp(0)).exp().mul(samples).var(0) / samples  # of each image's mean weight, relative
@@ -47,7 +50,7 @@ def test_many_samples_reach_the_evidence(linear_gaussian, split):
 
 
 def test_terms_add_up(linear_gaussian, split):
-    values = likelihood(linear_gaussian(off=0.4), split, samples=10)
+    values = likelihood(linear_gaussian(off=0.4), split, samples=10).values
     assert values["elbo"] == pytest.approx(values["log_px"] - values["kl"])
     model = linear_gaussian(off=0.4)
     assert values["kl"] == pytest.approx(model(split.images / 255).kl.sum(-1).mean().item())
@@ -58,9 +61,11 @@ def test_is_the_evidence_at_the_exact_posterior_however_it_is_cut(linear_gaussia
     model = linear_gaussian()
     truth = exact(model, split)
     for rows in (1, 7, 64, 25_000):
-        monkeypatch.setattr(module, "ROWS", rows)
-        values = likelihood(model, split, samples=10)
-        assert values["iwae"] == pytest.approx(truth, abs=1e-9)
+        monkeypatch.setattr(module, "_rows", lambda *_, rows=rows: rows)
+        found = likelihood(model, split, samples=10)
+        assert found.values["iwae"] == pytest.approx(truth, abs=1e-9)
+        assert found.values["ess"] == pytest.approx(10)
+        assert [level for _, level in found.curves["iwae"]] == pytest.approx([truth] * 4, abs=1e-9)
 
 
 class Hidden(torch.nn.Module):
@@ -83,41 +88,139 @@ def test_every_draw_counts_the_same_without_a_closed_form(linear_gaussian, split
     truth = exact(model, split)
     model.prior = Hidden(model.prior)
     assert model(split.images / 255).kl is None
-    monkeypatch.setattr(module, "ROWS", rows)
-    assert likelihood(model, split, samples=10)["elbo"] == pytest.approx(truth, abs=1e-9)
+    monkeypatch.setattr(module, "_rows", lambda *_: rows)
+    assert likelihood(model, split, samples=10).values["elbo"] == pytest.approx(truth, abs=1e-9)
 
 
 def test_errors_are_standard_errors_over_images(linear_gaussian, split):
     model = linear_gaussian()
     evidence = model.log_evidence(split.images / 255)
     error = (evidence.std(correction=0) / math.sqrt(len(evidence))).item()
-    assert likelihood(model, split, samples=3)["iwae_error"] == pytest.approx(error)
+    assert likelihood(model, split, samples=3).values["iwae_error"] == pytest.approx(error)
 
 
 def test_the_seed_decides(linear_gaussian, split):
     model = linear_gaussian(off=0.4)
     first, same, other = (likelihood(model, split, samples=5, seed=seed) for seed in (0, 0, 1))
     assert first == same
-    assert first["iwae"] != other["iwae"]
+    assert first.values["iwae"] != other.values["iwae"]
 
 
 def test_bits_per_dimension(linear_gaussian, split):
     """Of a density, one step of 1/256 per pixel; of a probability, as it is."""
     model = linear_gaussian()
     nats = exact(model, split)
-    assert likelihood(model, split, samples=3)["bits_per_dim"] == pytest.approx(-nats / 4 / math.log(2) + 8)
+    assert likelihood(model, split, samples=3).values["bits_per_dim"] == pytest.approx(-nats / 4 / math.log(2) + 8)
     assert not is_mass(model)
     for word in ("binary", "discrete"):
         counted = linear_gaussian()
         setattr(counted.likelihood, word, True)
         assert is_mass(counted)
-        assert likelihood(counted, split, samples=3)["bits_per_dim"] == pytest.approx(-nats / 4 / math.log(2))
+        assert likelihood(counted, split, samples=3).values["bits_per_dim"] == pytest.approx(-nats / 4 / math.log(2))
 
 
-def test_needs_no_gradient(linear_gaussian, split):
+def test_images_are_encoded_once_and_decoded_in_pieces_without_gradient(linear_gaussian, split, monkeypatch):
+    model = linear_gaussian(off=0.4)
+    encoded: list[int] = []
+    decoded: list[Tensor] = []
+    model.posterior.register_forward_hook(lambda _, args, __: encoded.append(len(args[0])))
+    model.decoder.register_forward_hook(lambda _, __, output: decoded.append(output))
+    monkeypatch.setattr(module, "_rows", lambda *_: 64)
+    likelihood(model, split, samples=100)
+    assert encoded == [1] * 40
+    assert sum(map(len, decoded)) == 40 * 100
+    assert max(map(len, decoded)) <= 64
+    assert not any(t.requires_grad for t in decoded)
+
+
+def test_first_images_only(linear_gaussian, split):
     model = linear_gaussian()
-    seen: list[Tensor] = []
-    model.register_forward_hook(lambda *args: seen.append(args[2].log_px))
-    likelihood(model, split, samples=2)
-    assert seen
-    assert not any(t.requires_grad for t in seen)
+    found = likelihood(model, split, samples=3, images=7)
+    assert found.values["iwae"] == pytest.approx(exact(model, split[:7]), abs=1e-9)
+    assert found.protocol["images"] == 7
+
+
+@pytest.mark.parametrize(
+    ("samples", "steps"),
+    [
+        (1, [1]),
+        (2, [1, 2]),
+        (7, [1, 2, 5, 7]),
+        (100, [1, 2, 5, 10, 20, 50, 100]),
+        (300, [1, 2, 5, 10, 20, 50, 100, 200, 300]),
+    ],
+)
+def test_ladder(samples, steps):
+    assert ladder(samples) == steps
+
+
+def test_levels_average_disjoint_blocks():
+    """Of weights 1 to 7: L_3 is the mean of log 2 and log 5, and the seventh waits."""
+    log_w = torch.arange(1.0, 8.0).double().log()[:, None]
+    assert level(log_w, 3).item() == pytest.approx((math.log(2) + math.log(5)) / 2)
+    assert level(log_w, 1).item() == pytest.approx(log_w.mean().item())
+    assert level(log_w, 7).item() == pytest.approx(math.log(4))
+
+
+def test_the_curve_rises_to_the_bound(linear_gaussian, split):
+    """From the ELBO of the same draws; blocks make every point unbiased, so neighbours differ by more than noise."""
+    found = likelihood(linear_gaussian(off=0.4), split, samples=2000)
+    sizes, levels = zip(*found.curves["iwae"], strict=True)
+    assert sizes[0] == 1
+    assert levels[-1] == found.values["iwae"]
+    assert list(levels[:8]) == sorted(levels[:8])  # to 200, where ten blocks of each of forty images are averaged
+    log_w = linear_gaussian(off=0.4)(split.images / 255, samples=2000).log_w
+    error = (log_w.var(0).sum() / 2000).sqrt().item() / 40
+    assert abs(levels[0] - log_w.mean().item()) < 4.5 * 2**0.5 * error
+
+
+def test_says_when_the_bound_has_not_converged(linear_gaussian, split):
+    good, bad = linear_gaussian(), linear_gaussian(off=3.0)
+    assert not likelihood(good, split, samples=10).notes
+    assert not likelihood(bad, split, samples=1).notes  # the ELBO, which is itself
+    found = likelihood(bad, split, samples=100)
+    (note,) = found.notes
+    assert "has not converged" in note
+    assert f"{found.values['ess']:.1f} of the 100 draws" in note
+    assert 1 <= found.values["ess"] < 10
+
+
+def test_effective_samples(linear_gaussian, split):
+    """(Σ w)² / Σ w² of the same draws."""
+    model = linear_gaussian(off=0.4)
+    values = likelihood(model, split, samples=50).values
+    torch.manual_seed(0)
+    with torch.no_grad():
+        w = model(split.images / 255, samples=50).log_w.softmax(0)
+    assert values["ess"] == pytest.approx((1 / w.square().sum(0)).mean().item())
+
+
+def test_a_pseudo_likelihood_is_refused(linear_gaussian, split):
+    model = linear_gaussian()
+    model.likelihood.is_likelihood = False
+    with pytest.raises(NotApplicable, match="withholds NLL and bits per dimension"):
+        likelihood(model, split)
+
+
+@pytest.fixture
+def gated() -> VAE:
+    recipe = {"model": {"latent_dim": 5, "backbone": {"kind": "gated_mlp", "width": 32}}}
+    return Recipe("gated", recipe).build_model((1, 14, 14)).eval()
+
+
+def test_bfloat16_is_within_the_standard_error(gated, monkeypatch):
+    """The network rounds to eight bits, the probabilities do not; the draws are the same."""
+    monkeypatch.setattr(module, "_rows", lambda *_: 1000)
+    split = Split((torch.rand(50, 1, 14, 14) < 0.3).byte() * 255)
+    full, half = (likelihood(gated, split, samples=200, precision=p).values for p in ("float32", "bfloat16"))
+    assert full["iwae"] != half["iwae"]
+    assert abs(full["iwae"] - half["iwae"]) < full["iwae_error"]
+    assert full["kl"] == half["kl"]
+
+
+@pytest.mark.slow
+def test_compiling_changes_nothing(gated, monkeypatch):
+    monkeypatch.setattr(module, "_rows", lambda *_: 1000)
+    split = Split((torch.rand(20, 1, 14, 14) < 0.3).byte() * 255)
+    eager, compiled = (likelihood(gated, split, samples=50, compile=c).values for c in (False, True))
+    assert compiled == pytest.approx(eager, rel=1e-5, abs=1e-4)

@@ -32,7 +32,7 @@ def split() -> Split:
 def test_by_hand():
     """Errors 0.1 · 51/255 = 0.02 and 0.1 · 204/255 = 0.08; the mean of the decibels, not those of the mean."""
     images = torch.stack([torch.full((1, 12, 12), 51), torch.full((1, 12, 12), 204)]).to(torch.uint8)
-    values = reconstruction(Shift(), Split(images))
+    values = reconstruction(Shift(), Split(images)).values
     assert values["mse"] == pytest.approx((0.02**2 + 0.08**2) / 2, rel=1e-5)
     assert values["psnr"] == pytest.approx(-10 * (math.log10(0.02**2) + math.log10(0.08**2)) / 2, rel=1e-5)
     x = images.float() / 255
@@ -40,14 +40,15 @@ def test_by_hand():
 
 
 def test_a_perfect_image_counts_120_decibels():
-    values = reconstruction(Shift(), Split(torch.zeros(2, 1, 12, 12, dtype=torch.uint8)))
-    assert values == {"mse": 0.0, "psnr": pytest.approx(120), "ssim": pytest.approx(1)}
+    found = reconstruction(Shift(), Split(torch.zeros(2, 1, 12, 12, dtype=torch.uint8)))
+    assert found.values == {"mse": 0.0, "psnr": pytest.approx(120), "ssim": pytest.approx(1)}
+    assert found.intervals["psnr"] == pytest.approx((120, 120))
 
 
 def test_batches_do_not_change_the_values(split, monkeypatch):
-    whole = reconstruction(Shift(), split)
+    whole = reconstruction(Shift(), split).values
     monkeypatch.setattr(module, "batches", lambda model, images: batches(model, images, rows=4))
-    assert reconstruction(Shift(), split) == pytest.approx(whole, rel=1e-12)
+    assert reconstruction(Shift(), split).values == pytest.approx(whole, rel=1e-12)
 
 
 def test_batches_are_floats_in_order(split):

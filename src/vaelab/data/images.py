@@ -56,3 +56,8 @@ def stream(seed: int, purpose: str) -> np.random.RandomState:
     """Random numbers for one purpose, of numpy's legacy generator: its streams will never change (NEP 19)."""
     words = np.random.SeedSequence([seed, *purpose.encode()])
     return np.random.RandomState(np.random.MT19937(words))
+
+
+def to_bytes(x: Tensor) -> Tensor:
+    """Images in [0, 1] -> uint8 on the CPU, rounded to the nearest level."""
+    return (x.clamp(0, 1) * 255).round().to(torch.uint8).cpu()

@@ -1,4 +1,4 @@
-"""What an extractor is, and features of images by it, computed once."""
+"""What an extractor is."""
 
 from typing import Protocol
 

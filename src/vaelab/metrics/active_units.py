@@ -1,13 +1,17 @@
 """How many latent dimensions carry information."""
 
 import torch
+from torch import Tensor
 
 from vaelab.data.source import Split
 from vaelab.distributions import kl_per_dimension
 from vaelab.metrics.batches import batches
-from vaelab.metrics.measurement import Measurement
+from vaelab.metrics.measurement import Measurement, NotApplicable
 from vaelab.model import VAE
 from vaelab.registry import Positive, register
+
+CURE = "a lower beta, a longer warm-up (beta: linear) or free bits bring dimensions back"
+NAMED = 8  # dimensions that a sentence lists
 
 
 @register("metric", "active_units")
@@ -18,22 +22,64 @@ def active_units(
     """Three counts over the latent dimensions, of the posterior means u and variances σ² of the images.
 
     - `active_units`: Var_x(u) > `variance` (Burda et al. 2016), which depends on the latent's scale;
-    - `active_units_kl`: mean KL per dimension > `nats`; NaN where the KL has no closed form;
+    - `active_units_kl`: mean KL per dimension > `nats`, where the KL has a closed form; the curve `kl_per_dimension`;
     - `active_units_ratio`: Var_x(u) / (Var_x(u) + E σ²) > `ratio`, the share of the latent's variance that x explains.
+
+    The notes say in words whether the posterior has collapsed. Raises NotApplicable for fewer than two images.
     """
-    means, variances, kls = [], [], []
+    if len(split) < 2:
+        raise NotApplicable("active_units needs the variance of the means over images; give two images or more")
+    spread, noise, kl = _moments(model, split)
+    by_variance, by_ratio = spread > variance, spread / (spread + noise) > ratio
+    by_kl = by_ratio if kl is None else kl > nats
+    counts = {"active_units": by_variance, "active_units_ratio": by_ratio}
+    counts |= {} if kl is None else {"active_units_kl": by_kl}
+    why = f"share of variance below {ratio:g}" if kl is None else f"KL below {nats:g} nats"
+    return Measurement(
+        {name: active.sum().item() for name, active in counts.items()} | {"latent_dim": len(spread)},
+        protocol={"images": len(split)},
+        curves={} if kl is None else {"kl_per_dimension": [(float(d), v) for d, v in enumerate(kl.tolist())]},
+        notes=[_report(by_kl, why), *_mismatch(by_variance, by_kl, variance)],
+    )
+
+
+def _moments(model: VAE, split: Split) -> tuple[Tensor, Tensor, Tensor | None]:
+    """Var_x(u), E σ² and the mean KL per dimension [D] over all images, in float64; the KL where it has a form."""
+    means, variances, kls, p = [], [], [], model.p_z()
     for x in batches(model, split.images):
         q = model.q_z(x)
         means.append(q.mean.cpu().double())
         variances.append(q.variance.cpu().double())
-        kls.append(kl_per_dimension(q, model.p_z()))
-    spread = torch.cat(means).var(0)
-    explained = spread / (spread + torch.cat(variances).mean(0))
-    by_kl = float("nan") if kls[0] is None else (torch.cat(kls).mean(0) > nats).sum().item()
-    values = {
-        "active_units": (spread > variance).sum().item(),
-        "active_units_kl": by_kl,
-        "active_units_ratio": (explained > ratio).sum().item(),
-        "latent_dim": len(spread),
+        kls.append(kl_per_dimension(q, p))
+    kl = None if kls[0] is None else torch.cat(kls).cpu().double().mean(0)
+    return torch.cat(means).var(0), torch.cat(variances).mean(0), kl
+
+
+def _report(active: Tensor, why: str) -> str:
+    """One sentence on collapse, and what helps."""
+    total, alive = len(active), int(active.sum())
+    if alive == total:
+        return f"all {total} dimensions carry information: no collapse"
+    if alive == 0:
+        return f"total collapse: none of {total} dimensions carries information ({why}), z is ignored; {CURE}"
+    return (
+        f"{alive} of {total} dimensions carry information; the posterior has collapsed onto the prior in "
+        f"{total - alive} ({why}): {_listed(~active)}; {CURE}"
+    )
+
+
+def _mismatch(by_variance: Tensor, scale_free: Tensor, variance: float) -> list[str]:
+    """Where Burda's count and a scale-free one disagree, the latent has another scale than N(0, I)."""
+    cases = {
+        f"means that vary by less than {variance:g} carry information": scale_free & ~by_variance,
+        "means vary, but carry no information": by_variance & ~scale_free,
     }
-    return Measurement(values)
+    found = [f"{what} in {_listed(which)}" for what, which in cases.items() if which.any()]
+    sentence = f"Burda's count depends on the latent's scale, so trust the scale-free ones: {'; '.join(found)}"
+    return [sentence] if found else []
+
+
+def _listed(which: Tensor) -> str:
+    """The first few dimensions by number."""
+    numbers = which.nonzero().flatten().tolist()
+    return ", ".join(map(str, numbers[:NAMED])) + (", …" if len(numbers) > NAMED else "")

@@ -6,7 +6,7 @@ checkpoint that stores no random-generator or loader state, only the step.
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -22,7 +22,7 @@ from vaelab.training.checkpoint import read_state, save_model, save_state
 from vaelab.training.interrupt import Interrupt
 from vaelab.training.learner import Learner
 from vaelab.training.log import Log, Row
-from vaelab.training.options import TrainOptions
+from vaelab.training.options import Best, TrainOptions
 from vaelab.training.randomness import seed_device, seed_of, shuffled
 from vaelab.training.validation import validate
 from vaelab.training.world import World
@@ -33,8 +33,8 @@ class Progress:
     """Where a run stands; part of its checkpoint."""
 
     step: int = 0
-    best: float = -math.inf  # validation bound in nats per image
-    stale: int = 0  # epochs since it was reached, or since the warm-up
+    best: float = -math.inf  # score of the best epoch so far, by default its validation bound in nats per image
+    stale: int = 0  # epochs since then, or since the warm-up
     sums: dict[str, float] = field(default_factory=dict)  # over the steps of the epoch under way
     steps: int = 0  # how many those are
 
@@ -75,12 +75,15 @@ def train(
     device: str = "auto",
     metadata: dict[str, str] | None = None,
     quiet: bool = False,
+    watch: Callable[[int, VAE], dict[str, float]] = lambda epoch, model: {},
+    best: Best = Best(),  # noqa: B008
 ) -> Iterator[Epoch]:
     """Minimise the objective, yielding at the end of each epoch; carry on from `folder/last.pt` if it is there.
 
-    Writes `log.jsonl`, `last.pt` and, with the averaged weights of the best epoch by the validation bound at β = 1,
-    `model.safetensors`. UsageError on Ctrl-C, VaelabError where the loss is no longer a number or a disk is full; the
-    last good checkpoint stays.
+    Writes `log.jsonl`, `last.pt` and, with the averaged weights of the best epoch, `model.safetensors`. The best is
+    known by the validation bound at β = 1, or by a number of those that `watch` measures at the end of an epoch.
+    UsageError on Ctrl-C, VaelabError where the loss is no longer a number or a disk is full; the last good checkpoint
+    stays.
     """
     world = World.join(device)
     per_epoch = steps_per_epoch(len(data.train), options.batch_size, world.size)
@@ -140,11 +143,15 @@ def train(
             valid_row = at | {"split": "valid", "beta": 1.0} | held
             if broken := [k for k in ("reconstruction", "kl", "loss") if not math.isfinite(valid_row[k])]:
                 raise VaelabError(_diverged(progress.step, broken, folder))
-            better = -valid_row["loss"] > progress.best
-            progress.best = max(progress.best, -valid_row["loss"])
+            watched = world.share(watch(number, learner.average) if world.is_main else {})
+            score = best.score(valid_row | watched)
+            better = score is not None and score > progress.best
+            progress.best = score if score is not None and better else progress.best
             warming = progress.step < getattr(objective, "settled", 0)  # β still rising: no verdict yet
             progress.stale = 0 if better or warming else progress.stale + 1
             log.write(train_row)
+            if watched:
+                log.write({"kind": "evaluation", "step": progress.step, "epoch": number, "split": "valid"} | watched)
             log.write(valid_row | {"best": better})
 
             ended = progress.over(options)

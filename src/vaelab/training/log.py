@@ -63,6 +63,7 @@ class _Bar:
     def __init__(self) -> None:
         self.progress = self.task = None
         self.train: Row = {}
+        self.measured: Row = {}
 
     def begin(self, done: int, steps: int, epochs: int) -> None:
         self.epochs = epochs
@@ -80,17 +81,23 @@ class _Bar:
             self.progress.update(self.task, completed=row["step"], description=_short(row))
         elif row["kind"] == "epoch" and row["split"] == "train":
             self.train = row
+        elif row["kind"] == "evaluation":
+            self.measured = {k: v for k, v in row.items() if k not in ("kind", "step", "epoch", "split")}
         elif row["kind"] == "epoch":
             self._line(row)
 
     def _line(self, valid: Row) -> None:
         held_out = f"  valid {valid['loss']:.2f}{'*' if valid.get('best') else ' '}"
         of = f"epoch {valid['epoch']:>{len(str(self.epochs))}g}/{self.epochs}"
-        line = f"{of}  {_short(self.train, held_out)}"
-        if self.progress:
-            self.progress.console.print(line, highlight=False, soft_wrap=True)
-        else:
-            print(line, file=sys.stderr, flush=True)
+        lines = [f"{of}  {_short(self.train, held_out)}"]
+        if self.measured:
+            lines.append(f"{' ' * len(of)}  {'  '.join(f'{k} {v:.4g}' for k, v in self.measured.items())}")
+        self.measured = {}
+        for line in lines:
+            if self.progress:
+                self.progress.console.print(line, highlight=False, soft_wrap=True)
+            else:
+                print(line, file=sys.stderr, flush=True)
 
     def end(self) -> None:
         if self.progress:

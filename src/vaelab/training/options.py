@@ -1,5 +1,6 @@
 """The `train` section of a recipe."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -34,3 +35,16 @@ class TrainOptions:
             raise ValueError(f"betas must be below 1, got {list(self.betas)}")
         if self.lr_warmup_steps > self.steps:
             raise ValueError(f"lr_warmup_steps {self.lr_warmup_steps} is longer than the run of {self.steps} steps")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Best:
+    """By what the best epoch is known: the validation loss at β = 1, or any number measured while training."""
+
+    metric: str = "loss"
+    mode: Literal["min", "max"] = "min"
+
+    def score(self, values: Mapping[str, float]) -> float | None:
+        """Higher is better; None in an epoch that did not measure it."""
+        value = values.get(self.metric)
+        return value if value is None or self.mode == "max" else -value

@@ -74,9 +74,9 @@ class World:
         """Means of scalars over the processes."""
         return {k: v / self.size for k, v in self.sum(values).items()}
 
-    def share(self, text: str) -> str:
-        """The first process's text."""
-        box = [text]
+    def share(self, thing: T) -> T:
+        """The first process's."""
+        box = [thing]
         if self.size > 1:
             dist.broadcast_object_list(box, 0)
         return box[0]

@@ -1,0 +1,20 @@
+"""Pixels as they are."""
+
+import torch
+from torch import Tensor
+
+from vaelab.registry import register
+
+
+@register("extractor", "pixels")
+class Pixels:
+    """The pixels of an image in [0, 1], flat: F = C · H · W."""
+
+    name, hash, resize = "pixels", "", "none"
+
+    def __init__(self, device: torch.device) -> None:
+        self.device = device
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """uint8 images [B, C, H, W] -> float32 [B, F]."""
+        return images.to(self.device).flatten(1).float() / 255

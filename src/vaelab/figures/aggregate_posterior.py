@@ -1,0 +1,89 @@
+"""Where images are encoded against where the prior draws: one small density per latent dimension."""
+
+import math
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+from numpy.typing import ArrayLike, NDArray
+
+from vaelab.figures.style import INK, MUTED, SMALL, TITLE, blank, house
+from vaelab.registry import register
+
+MOST, COLUMNS = 20, 5
+WIDTH, HEIGHT, HEAD = 1.85, 1.55, 0.45  # inches of a panel, and of the line above them
+TITLED = 5.8  # inches that the title and the legend take
+FILL = "#8fc1e3"  # the palette's blue, lighter
+
+
+@register("figure", "aggregate_posterior")
+@house
+def aggregate_posterior(
+    posterior: ArrayLike, prior: ArrayLike, *, title: str = "Aggregated posterior and prior"
+) -> Figure:
+    """Densities per dimension, those of the largest Kolmogorov–Smirnov distance first; 20 dimensions at most.
+
+    Args:
+        posterior: [N, D], one draw of q(z | x) per image.
+        prior: [M, D], draws of p(z).
+        title: what stands above.
+    """
+    q, p = (np.asarray(draws, np.float64) for draws in (posterior, prior))
+    if q.ndim != 2 or p.ndim != 2 or q.shape[1] != p.shape[1] or not q.size or not p.size:
+        raise ValueError(f"expected draws [N, D] and [M, D] of one D, got {list(q.shape)} and {list(p.shape)}")
+    if not (np.isfinite(q).all() and np.isfinite(p).all()):
+        raise ValueError("some draws are NaN or infinite; the model has diverged")
+    distances = kolmogorov_smirnov(q, p)
+    shown = np.argsort(-distances, kind="stable")[:MOST]
+    columns = min(len(shown), COLUMNS)
+    rows = math.ceil(len(shown) / columns)
+    figure = blank(max(columns * WIDTH, TITLED), rows * HEIGHT + HEAD, layout="constrained")
+    panels = figure.subplots(rows, columns, squeeze=False).ravel()
+    for axes, d in zip(panels, shown, strict=False):
+        panel(axes, q[:, d], p[:, d])
+        axes.set_title(f"z{d + 1}")
+        axes.set_title(f"KS {distances[d]:.2f}", loc="right", fontsize=SMALL, color=MUTED)
+    for axes in panels[len(shown) :]:
+        axes.set_visible(False)
+    count = q.shape[1]
+    heading(figure, title if count <= MOST else f"{title}: {MOST} of {count} dimensions, largest distance first")
+    return figure
+
+
+def panel(axes: Axes, q: NDArray, p: NDArray) -> None:
+    """The posterior's histogram filled, the prior's as a line, in the same bins; a thousandth of each tail is cut."""
+    low, high = (f([np.quantile(draws, share) for draws in (q, p)]) for f, share in ((min, 0.001), (max, 0.999)))
+    count = int(np.clip(2 * min(len(q), len(p)) ** (1 / 3), 8, 40))  # Rice's rule
+    bins = np.linspace(low, high if high > low else low + 1, count + 1)
+    axes.hist(q, bins, density=True, histtype="stepfilled", color=FILL)  # pyright: ignore
+    axes.hist(p, bins, density=True, histtype="step", color=INK, linewidth=1)  # pyright: ignore
+    axes.set(yticks=[], xlim=(bins[0], bins[-1]))
+    axes.spines["left"].set_visible(False)
+    axes.locator_params(axis="x", nbins=5)
+
+
+def heading(figure: Figure, title: str) -> None:
+    """The title at the left and the legend at the right of one line above the panels."""
+    figure.get_layout_engine().set(w_pad=0.08, h_pad=0.06, wspace=0.04, hspace=0.04)  # pyright: ignore
+    figure.suptitle(title, x=0.012, ha="left", fontsize=TITLE)
+    line = Line2D([], [], color=INK, linewidth=1, label="prior")
+    figure.legend(
+        handles=[Patch(color=FILL, label="aggregated posterior"), line],
+        loc="upper right",
+        ncols=2,
+        handlelength=1.4,
+        columnspacing=1.4,
+        labelcolor=MUTED,
+    )
+
+
+def kolmogorov_smirnov(q: NDArray, p: NDArray) -> NDArray:
+    """sup |F_q − F_p| of the empirical distribution functions, per dimension [D]."""
+    points = np.concatenate([q, p])
+    f_q, f_p = (
+        [np.searchsorted(np.sort(own), at, side="right") / len(own) for own, at in zip(draws.T, points.T, strict=True)]
+        for draws in (q, p)
+    )
+    return np.abs(np.subtract(f_q, f_p)).max(1)

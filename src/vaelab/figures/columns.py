@@ -1,0 +1,53 @@
+"""Images of several sources, a column for each: what one made of an image stands level with what the others made."""
+
+import textwrap
+from collections.abc import Mapping
+
+from matplotlib.figure import Figure
+from numpy.typing import ArrayLike
+
+from vaelab.figures.style import INK, TEXT, house, text_width
+from vaelab.figures.tiles import DPI, as_images, enlarge, join, mount, pixels_of, tile
+from vaelab.registry import Size, register
+
+APART = 16  # pixels between one column and the next
+SHEET = 20  # images side by side, over all columns
+LINE = 1.25 * TEXT  # points that a line of a name takes
+
+
+@register("figure", "columns")
+@house
+def columns(images: Mapping[str, ArrayLike], *, across: Size | None = None, title: str = "", note: str = "") -> Figure:
+    """A column of images under each name, image i at the same place in every column.
+
+    Args:
+        images: [N, C, H, W] in [0, 1] or uint8, by name; the same shape for all.
+        across: images side by side in a column; a divisor of N if not given, so that the last row is full.
+        title: what stands above.
+        note: a line below the title.
+    """
+    blocks = {name: as_images(block, name) for name, block in images.items()}
+    shapes = {name: list(block.shape) for name, block in blocks.items()}
+    if not blocks or len({tuple(shape) for shape in shapes.values()}) > 1:
+        raise ValueError(f"images: expected columns of one shape, at least one; got {shapes}")
+    n, *shape = next(iter(shapes.values()))
+    across = across or max(d for d in range(1, max(2, SHEET // len(blocks)) + 1) if n % d == 0)
+    factor = enlarge(-(-n // across), across * len(blocks), shape)
+    tiles = [tile(block, across, factor=factor) for block in blocks.values()]
+    picture = join(tiles, APART, axis=1)
+    width = tiles[0].shape[1]
+    labels = [_wrapped(name, width * 72 / DPI / max(1.0, picture.shape[1] / 1500)) for name in blocks]
+    lines = max(label.count("\n") + 1 for label in labels)
+    figure, axes = mount(picture, title=title, note=note, top=lines * LINE + 6)
+    for i, label in enumerate(labels):
+        place = (i * (width + APART) / pixels_of(axes)[0], 1.0)
+        axes.annotate(label, place, (0, 5), "axes fraction", "offset points", ha="left", va="bottom", color=INK)
+    return figure
+
+
+def _wrapped(name: str, room: float) -> str:
+    """A name in lines of at most so many points, broken at hyphens where there are any."""
+    letters = min(len(name), int(1.5 * len(name) * room / max(1.0, text_width([name], TEXT))) + 1)
+    while letters > 1 and text_width(textwrap.wrap(name, letters), TEXT) > room:
+        letters -= 1
+    return "\n".join(textwrap.wrap(name, letters))

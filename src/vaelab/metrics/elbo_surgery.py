@@ -1,0 +1,80 @@
+"""What the rate of an ELBO consists of."""
+
+import math
+
+import torch
+from torch import Tensor
+from torch.distributions import Independent
+
+from vaelab.data.source import Split
+from vaelab.distributions import draw
+from vaelab.metrics.aggregate_posterior import diagonal_gaussian, log_mixture
+from vaelab.metrics.batches import batches
+from vaelab.metrics.measurement import Measurement, NotApplicable, averages
+from vaelab.model import VAE
+from vaelab.registry import Count, Size, register
+
+SATURATED = 0.9  # of log M
+
+
+@register("metric", "elbo_surgery")
+@torch.no_grad()
+def elbo_surgery(model: VAE, split: Split, *, images: Size = 5000, samples: Size = 1, seed: Count = 0) -> Measurement:
+    """The rate in parts, in nats: information about the image, and distance to the prior (Hoffman & Johnson 2016).
+
+        E KL(q(z | x) ‖ p(z)) = I(n; z) + KL(q(z) ‖ p(z)),    KL(q(z) ‖ p(z)) = TC + Σ_d KL(q(z_d) ‖ p(z_d))
+
+    with the total correlation TC = KL(q(z) ‖ Π_d q(z_d)) (Chen et al. 2018). q(z) is the exact mixture of the
+    posteriors of the first M = `images` images, and expectations are over `samples` draws from each, so that the parts
+    add up to `rate` draw by draw. I(n; z) is about these M images and at most log M. `dimension_kl` needs a prior
+    that factorises. Intervals take q(z) as given. Raises NotApplicable for posteriors other than diagonal Gaussians.
+    """
+    torch.manual_seed(seed)
+    batch = [_encoded(model, x, samples) for x in batches(model, split.images[:images])]
+    z, mean, std, log_qz_x, log_pz = (torch.cat(t, dim=1).cpu().double() for t in zip(*batch, strict=True))
+    log_qz = log_mixture(z.flatten(0, 1), mean[0], std[0]).view_as(log_pz)
+    dimensions = (t.flatten(0, -2).T[..., None] for t in (z, mean[0], std[0]))  # each [D, …, 1]
+    log_product = torch.stack([log_mixture(*one) for one in zip(*dimensions, strict=True)]).sum(0).view_as(log_pz)
+    columns = {
+        "rate": log_qz_x - log_pz,
+        "mutual_information": log_qz_x - log_qz,
+        "marginal_kl": log_qz - log_pz,
+        "total_correlation": log_qz - log_product,
+    }
+    if _factorises(model):
+        columns["dimension_kl"] = log_product - log_pz
+    values, intervals = averages(**{name: column.mean(0) for name, column in columns.items()})
+    count = log_pz.shape[1]
+    estimator = f"q(z) is the mixture of the posteriors of these {count} images; I(n; z) is at most log {count}"
+    return Measurement(
+        values, intervals, {"images": count, "estimator": estimator}, notes=_doubts(values["mutual_information"], count)
+    )
+
+
+def _encoded(model: VAE, x: Tensor, samples: int) -> tuple[Tensor, ...]:
+    """z [K, B, D], mean and std [1, B, D] of the posterior, log q(z | x) and log p(z) [K, B]."""
+    q = model.q_z(x)
+    gaussian = diagonal_gaussian(q)
+    if gaussian is None:
+        raise NotApplicable(
+            "elbo_surgery scores every z under every posterior, in closed form for diagonal Gaussians only; "
+            "train with posterior: gaussian"
+        )
+    z, log_qz = draw(q, samples)
+    return z, gaussian[0][None], gaussian[1][None], log_qz, model.p_z().log_prob(z)
+
+
+def _factorises(model: VAE) -> bool:
+    """Whether the prior is a product over the dimensions of z."""
+    p = model.p_z()
+    return isinstance(p, Independent) and not p.base_dist.event_shape
+
+
+def _doubts(information: float, images: int) -> list[str]:
+    """An estimate at its ceiling says nothing about the model."""
+    if information < SATURATED * math.log(images) or images == 1:
+        return []
+    return [
+        f"mutual_information {information:.2f} is near its ceiling log {images} = {math.log(images):.2f}: these images "
+        "are told apart almost perfectly, so that more of them would raise it and lower marginal_kl"
+    ]

@@ -1,0 +1,31 @@
+"""How far reconstructions are from their images as people see them."""
+
+from typing import Literal
+
+import torch
+
+from vaelab.data.source import Split
+from vaelab.errors import UsageError
+from vaelab.metrics.batches import batches, device_of
+from vaelab.metrics.measurement import Measurement, NotApplicable, averages
+from vaelab.model import VAE
+from vaelab.perceptual.lpips import LPIPS, RESIZE
+from vaelab.registry import register
+
+ROWS = 50  # images in a batch; the features of one take up to 2 MB
+
+
+@register("metric", "lpips")
+@torch.no_grad()
+def lpips(model: VAE, split: Split, *, net: Literal["squeeze", "alex", "vgg"] = "squeeze") -> Measurement:
+    """The mean over images of the perceptual distance of an image and its reconstruction (Zhang et al. 2018).
+
+    Raises NotApplicable where the weights of `net` are not to be had, or images are neither grey nor RGB.
+    """
+    try:
+        distance = LPIPS(net).to(device_of(model))
+        found = [distance(x, model.reconstruct(x)) for x in batches(model, split.images, ROWS)]
+    except UsageError as error:
+        raise NotApplicable(str(error)) from error
+    network = {"name": net, "hash": distance.network.hash, "heads": distance.hash, "resize": RESIZE}
+    return Measurement(*averages(lpips=torch.cat(found)), protocol={"network": network})

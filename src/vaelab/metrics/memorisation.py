@@ -1,0 +1,95 @@
+"""Whether samples are copies of training images."""
+
+import math
+from typing import Annotated, Any
+
+import torch
+from torch import Tensor
+
+from vaelab.data.images import bernoulli, stream
+from vaelab.data.source import Dataset, Split
+from vaelab.extractors.features import features
+from vaelab.metrics.feature_pairs import feature_pair
+from vaelab.metrics.measurement import Measurement, NotApplicable, averages
+from vaelab.metrics.neighbours import nearest
+from vaelab.registry import Fraction, Part, register
+
+TRAINING_IMAGES = 60_000  # the first; more cost time and add little
+ALARM = 5.0  # standard errors, which chance does not reach
+INTERVAL = "memorised: bootstrap over generated images; train_share: over real images, with all that each attracts"
+
+
+@register("metric", "memorisation")
+def memorisation(
+    split: Split,
+    data: Dataset,
+    fake: Tensor,
+    device: torch.device,
+    *,
+    quantile: Fraction = 0.01,
+    extractor: Annotated[Any, Part("extractor")] = "auto",
+) -> Measurement:
+    """Whether generated images lie nearer to the training images than held-out real ones do.
+
+    By the distance to the nearest training image:
+
+    - `memorised`: share of generated images below the `quantile` of the held-out ones, so `quantile` is innocent;
+    - `nearest_ratio`: median of the generated over median of the held-out;
+    - `copying_z`: Mann-Whitney test in standard deviations, below 0 for generated ones nearer (Meehan et al. 2020, C_T
+      with one cell; ties uncorrected).
+
+    Blurred images are near to everything, so beside them `train_share`: of generated images, the share that is nearer
+    to the training images than to equally many held-out ones; ½ is innocent, whatever the blur. Raises NotApplicable
+    where the held-out images are the training images.
+    """
+    train = data.train.images[:TRAINING_IMAGES]
+    if train.data_ptr() == split.images.data_ptr():
+        raise NotApplicable("memorisation compares with real images that were not trained on; judge on another split")
+    pair = feature_pair(extractor, split, fake, device)
+    if data.dynamic:  # its held-out images were drawn once as Bernoulli variables, its training images were not yet
+        train = bernoulli(train, stream(0, "memorisation"))
+    known = features(extractor, train, keep=True).to(pair.real.device)
+    innocent, suspect = nearest(pair.real, known).values, nearest(pair.fake, known).values
+    values, intervals = averages(memorised=(suspect < innocent.quantile(quantile)).double())
+    values["nearest_ratio"] = (suspect.median() / innocent.median().clamp(min=1e-12)).item()
+    values["copying_z"] = copying_z(suspect, innocent)
+    values["train_share"], intervals["train_share"] = train_share(pair.fake, known, pair.real)
+    expected = quantile + ALARM * math.sqrt(quantile * (1 - quantile) * (1 / len(suspect) + 1 / len(innocent)))
+    near = values["copying_z"] < -ALARM or values["memorised"] > expected
+    protocol = pair.protocol | {"training_images": len(known), "interval": INTERVAL}
+    return Measurement(values, intervals, protocol, notes=[_verdict(intervals["train_share"][0] > 0.5)] if near else [])
+
+
+def copying_z(suspect: Tensor, innocent: Tensor) -> float:
+    """Mann-Whitney U of two samples [M], [N] in standard deviations; below 0 where the first is smaller."""
+    ordered, (m, n) = innocent.sort().values, (len(suspect), len(innocent))
+    below, up_to = (torch.searchsorted(ordered, suspect, right=right).double().sum() for right in (False, True))
+    return (((below + up_to) / 2 - m * n / 2) / math.sqrt(m * n * (m + n + 1) / 12)).item()
+
+
+def train_share(fake: Tensor, train: Tensor, held: Tensor) -> tuple[float, tuple[float, float]]:
+    """Share of `fake` nearer to `train` than to as many `held`, ties half, and a 95 % interval.
+
+    Some real images attract many others, so the error is that of a sum over real images, not over generated ones.
+    """
+    count = min(len(train), len(held))
+    to_train, to_held = nearest(fake, _thinned(train, count)), nearest(fake, _thinned(held, count))
+    won = ((to_held.values - to_train.values).sign().double() + 1) / 2
+    owner = torch.where(to_train.values <= to_held.values, to_train.indices, count + to_held.indices)
+    excess = torch.zeros(2 * count, dtype=won.dtype, device=won.device).index_add(0, owner, won - won.mean())
+    share, spread = won.mean().item(), 1.96 * excess.norm().item() / len(fake)
+    return share, (share - spread, share + spread)
+
+
+def _thinned(x: Tensor, count: int) -> Tensor:
+    return x[torch.linspace(0, len(x) - 1, count, device=x.device).round().long()]
+
+
+def _verdict(prefers_training: bool) -> str:
+    """What it means that samples lie unusually near to training images."""
+    if prefers_training:
+        return "samples are nearer to training images than held-out images are, and than to held-out images: copying"
+    return (
+        "samples are nearer to training images than held-out images are, but as a whole not nearer than to held-out "
+        "images: smooth or typical rather than copies, though single copies may be among them"
+    )

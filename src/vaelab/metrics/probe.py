@@ -1,0 +1,67 @@
+"""What simple classifiers read from the latents."""
+
+import torch
+from torch import Tensor
+
+from vaelab.data.source import Dataset, Split
+from vaelab.metrics.batches import batches
+from vaelab.metrics.measurement import Measurement, NotApplicable, averages
+from vaelab.model import VAE
+from vaelab.registry import Count, Size, register
+
+
+@register("metric", "probe")
+def probe(
+    model: VAE, split: Split, data: Dataset, *, images: Size = 10_000, neighbours: Size = 5, seed: Count = 0
+) -> Measurement:
+    """Accuracy of classifiers that see the posterior means only, fitted on `images` training images at most.
+
+    `probe_linear`: logistic regression on standardised means (Alain & Bengio 2017); `probe_knn`: a vote of the nearest
+    `neighbours`. Intervals are over the judged images.
+    """
+    if split.labels is None or data.train.labels is None:
+        raise NotApplicable("a probe needs labels; take a data set with classes")
+    train = data.train[torch.randperm(len(data.train), generator=torch.Generator().manual_seed(seed))[:images]]
+    seen, counts = train.labels.unique(return_counts=True)  # pyright: ignore[reportOptionalMemberAccess]
+    if len(seen) < 2:
+        raise NotApplicable("a probe needs at least two classes among the training images")
+    if len(train) < neighbours:
+        raise NotApplicable(f"probe needs {neighbours} training images, has {len(train)}; lower probe.neighbours")
+    columns = hits(
+        posterior_means(model, train.images),
+        train.labels,  # pyright: ignore[reportArgumentType]
+        posterior_means(model, split.images),
+        split.labels,
+        neighbours,
+    )
+    commonest = (split.labels == seen[counts.argmax()]).double().mean().item()
+    protocol = {"fitted_on": len(train), "judged_on": len(split), "classes": len(seen), "chance": commonest}
+    protocol["chance_is"] = "always the commonest class of the training images"
+    unseen = int((~torch.isin(split.labels, seen)).sum())
+    notes = [f"{unseen} images are of classes that no training image has; they count as errors"] if unseen else []
+    if split is data.train:
+        notes.append("the probe is judged on the images that it is fitted on; each is its own nearest neighbour")
+    return Measurement(*averages(**columns), protocol=protocol, notes=notes)
+
+
+def hits(means: Tensor, labels: Tensor, judged: Tensor, truth: Tensor, neighbours: int = 5) -> dict[str, Tensor]:
+    """Which of the judged means [M, D] each classifier, fitted on means [N, D], names rightly: bool [M] by name."""
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.neighbors import KNeighborsClassifier
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    classifiers = {
+        "probe_linear": make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000)),
+        "probe_knn": KNeighborsClassifier(neighbours),
+    }
+    return {
+        name: torch.from_numpy(c.fit(means.numpy(), labels.numpy()).predict(judged.numpy())) == truth
+        for name, c in classifiers.items()
+    }
+
+
+@torch.no_grad()
+def posterior_means(model: VAE, images: Tensor) -> Tensor:
+    """E[z | x] of uint8 images, float64 [N, D] on the CPU."""
+    return torch.cat([model.q_z(x).mean.cpu().double() for x in batches(model, images)])

@@ -1,0 +1,38 @@
+"""The aggregated posterior of a split, which post-hoc samplers are fitted to: E_x q(z | x), known by its draws."""
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+from torch.distributions import AffineTransform, Distribution, TransformedDistribution
+
+from vaelab.data.source import Split
+from vaelab.model import VAE
+
+
+def to_input(model: VAE, images: Tensor) -> Tensor:
+    """uint8 images -> the encoder's input, float32 in [0, 1] on the model's device."""
+    return images.to(next(model.parameters()).device).float() / 255
+
+
+@torch.no_grad()
+def draws(model: VAE, split: Split, batch_size: int, steps: int) -> Iterator[Tensor]:
+    """`steps` batches [B, D] of independent draws z ~ q(z | x), each of an image picked at random.
+
+    Draws rather than the means that Ghosh et al. (2020) fit: the decoder was trained on draws.
+    """
+    for _ in range(steps):
+        picked = torch.randint(len(split), (batch_size,))
+        yield model.q_z(to_input(model, split.images[picked])).sample()
+
+
+def location_and_scale(model: VAE, split: Split, count: int = 5000) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation [D] of the aggregated posterior, so that fits see latents of order one."""
+    z = torch.cat(list(draws(model, split, 1000, -(-count // 1000))))
+    return z.mean(0), z.std(0).clamp(min=1e-6)
+
+
+def rescaled(standard: Distribution, location: Tensor, scale: Tensor) -> TransformedDistribution:
+    """The density of location + scale · v with v from `standard`."""
+    affine = AffineTransform(location, scale, event_dim=1)
+    return TransformedDistribution(standard, [affine], validate_args=False)
