@@ -47,7 +47,7 @@ class WideNormal(nn.Module):
     def forward(self, posterior):
         return diagonal_normal(self.zeros, self.log_scale)
 """
-COMMANDS = ["train", "evaluate", "sample", "reconstruct", "figures", "list", "data"]
+COMMANDS = ["train", "evaluate", "sample", "reconstruct", "figures", "list", "data", "quality", "compare"]
 
 
 def typed(*words: object, code: int = 0):
@@ -140,7 +140,8 @@ def test_without_words_there_is_help():
 def test_evaluate_writes_and_shows_the_same_numbers_twice(run):
     reports = []
     for _ in range(2):
-        said = typed("evaluate", run, "--samples", 5, "--device", "cpu").stdout
+        chosen = "likelihood,active_units,reconstruction"
+        said = typed("evaluate", run, "--metrics", chosen, "--samples", 5, "--device", "cpu").stdout
         report = json.loads((run / "metrics.json").read_text(), parse_constant=lambda name: pytest.fail(name))
         assert all(metric.pop("seconds") >= 0 for metric in report["metrics"].values())
         reports.append(report)
@@ -148,7 +149,9 @@ def test_evaluate_writes_and_shows_the_same_numbers_twice(run):
     report = reports[0]
     assert report["run"] == "run" and report["split"] == "test" and report["images"] == 40
     values = {k: v for metric in report["metrics"].values() for k, v in metric["values"].items()}
-    assert report["metrics"]["likelihood"]["protocol"] == {"kind": "likelihood", "samples": 5, "seed": 0}
+    protocol = report["metrics"]["likelihood"]["protocol"]
+    wanted = {"kind": "likelihood", "samples": 5, "seed": 0, "split": "test", "images": 40}
+    assert protocol.items() >= wanted.items()
     for name in (
         "elbo",
         "log_px",
@@ -178,7 +181,8 @@ def test_evaluate_takes_metrics_and_splits(run, tmp_path):
     said = typed(
         "evaluate", copied, "--metrics", "reconstruction, active_units", "--split", "valid", "--device", "cpu"
     ).stdout
-    report = json.loads((copied / "metrics.json").read_text())
+    report = json.loads((copied / "metrics-valid.json").read_text())
+    assert not (copied / "metrics.json").exists(), "that one is of test images"
     assert list(report["metrics"]) == ["reconstruction", "active_units"]
     assert (report["run"], report["split"], report["images"]) == (copied.name, "valid", 32)
     assert copied.name in said
@@ -216,7 +220,7 @@ def test_reconstruct_test_images_or_those_given(run, tmp_path):
         files.append(tmp_path / f"{i}.png")
         Image.fromarray(np.arange(size[0] * size[1] * 3, dtype=np.uint8).reshape(size[1], size[0], 3)).save(files[-1])
     assert "2 images" in typed("reconstruct", run, *files[:2], "--images", tmp_path / "back").stdout
-    assert all(image.shape == (8, 8) for image in pngs(tmp_path / "back"))
+    assert all(image.shape == (8, 8) for kind in ("real", "recon") for image in pngs(tmp_path / "back" / kind))
     said = typed("reconstruct", run, *files, "--images", tmp_path / "no", code=2).stderr
     assert said == f"error: {files[2]} is 20×11, the model takes 8×8; add --fit to crop and resize it\n"
     assert not (tmp_path / "no").exists()
@@ -229,7 +233,7 @@ def test_figures_draws_what_the_run_allows(run, tmp_path):
     drawn = {Path(line).stem for line in typed("figures", run).stdout.splitlines()}
     assert drawn == {
         "training_losses", "kl_ratio", "reconstructions", "generated_samples", "latent_space", "manifold", "traversals",
-        "interpolations",
+        "interpolations", "aggregate_posterior",
     }  # fmt: skip
     assert all((run / "figures" / f"{name}.png").stat().st_size > 5000 for name in drawn)
     alone = tmp_path / "model.safetensors"

@@ -42,7 +42,7 @@ ROWS = [
         "beta": 1.0,
     },
 ]
-ALWAYS = {"generated_samples", "reconstructions", "latent_space", "traversals"}
+ALWAYS = {"generated_samples", "reconstructions", "latent_space", "aggregate_posterior", "traversals"}
 
 
 def model_of(x_shape: tuple[int, int, int], latent_dim: int):

@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -124,8 +124,9 @@ def evaluate(
     runs = [word for word in words or [] if "=" not in word]
     if (len(runs), images is None, real is None) not in ((1, True, True), (0, False, False)):
         raise UsageError("evaluate takes one RUN, or --images FOLDER with --real FOLDER|SET")
-    flags = {"samples": samples, "n": n, "sampler": sampler, "extractor": extractor, "pca_dim": pca_dim, "seed": seed}
-    options = {key: value for key, value in flags.items() if value is not None}
+    flags = {"n": n, "sampler": sampler, "extractor": extractor, "pca_dim": pca_dim, "seed": seed}
+    options: dict[str, Any] = {key: value for key, value in flags.items() if value is not None}
+    options |= {} if samples is None else {"likelihood": {"samples": samples}}
     options = with_overrides(options, [word for word in words or [] if "=" in word])
     chosen = [name.strip() for name in metrics.split(",")] if metrics else None
     common = {"metrics": chosen, "split": split, "data_dir": data_dir, "device": device}
@@ -147,7 +148,9 @@ def sample(
     seed: Annotated[int, typer.Option(help="Another seed, other images.", min=0)] = 0,
     sampler: Annotated[str, typer.Option(help="prior, gmm, flow, … (vaelab list sampler).")] = "prior",
     options: Annotated[list[str] | None, typer.Option("--set", help="Of the sampler, like components=20.")] = None,
-    pixels: Annotated[str, typer.Option(help="mean: of p(x | z); sample: a draw from it.")] = "mean",
+    pixels: Annotated[
+        Literal["mean", "sample"], typer.Option(help="Of p(x | z): its mean, or a draw from it.")
+    ] = "mean",
     data_dir: DataDir = None,
     device: Device = "auto",
     plugin: Plugin = None,

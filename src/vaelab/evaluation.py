@@ -1,6 +1,5 @@
 """The numbers of a run, or of images made elsewhere, each with its protocol, beside what was expected."""
 
-import hashlib
 import json
 import math
 from collections.abc import Callable, Iterable, Mapping
@@ -17,11 +16,9 @@ from vaelab.metrics.likelihood import is_mass
 from vaelab.model import VAE
 from vaelab.recipe import Recipe
 from vaelab.registry import build, hint, names, normalise
-from vaelab.run import folder_of, open_run
+from vaelab.run import folder_of, open_run, weights_hash
 from vaelab.training.log import read_rows
 from vaelab.training.world import pick_device
-
-SPLITS = ("train", "valid", "test")
 
 
 def evaluate(
@@ -41,18 +38,16 @@ def evaluate(
     cannot be computed of this run are reported as such, the others are computed. Numbers of the same weights that are
     already in the file stay there unless computed anew; splits other than test have files of their own.
     """
-    chosen, draws = specs(metrics, options)
-    if split not in SPLITS:
-        raise UsageError(f"unknown split {split!r}; {hint(split, list(SPLITS))}")
+    chosen, draws = specs(metrics, options, split)
     model, recipe, data = open_run(run, data_dir, device)
     subject = Subject(data=data, split=split, device=pick_device(device), model=model, draws=draws)  # pyright: ignore
     entries, unavailable = measure(chosen, subject, announce)
     folder = folder_of(run)
     path = folder / ("metrics.json" if split == "test" else f"metrics-{split}.json")
-    weights = _hash(Path(run) if Path(run).is_file() else folder / "model.safetensors")
-    before = _read(path)
-    kept = before.get("metrics", {}) if before.get("model") == weights else {}
-    entries = kept | entries
+    weights, before = weights_hash(run), _read(path)
+    if before.get("model") == weights:  # numbers of these weights stay, unless they are new
+        entries = before["metrics"] | entries
+        unavailable = {k: v for k, v in (before["unavailable"] | unavailable).items() if k not in entries}
     report = {
         "run": folder.resolve().name,
         "recipe": recipe.name,
@@ -87,9 +82,7 @@ def evaluate_images(
     The set may come with options, {"kind": "mnist", "resize": 32}.
     `fit` crops and resizes images of other sizes to the real ones'. The numbers go to `<fake>.metrics.json`.
     """
-    chosen, draws = specs(metrics, options)
-    if split not in SPLITS:
-        raise UsageError(f"unknown split {split!r}; {hint(split, list(SPLITS))}")
+    chosen, draws = specs(metrics, options, split)
     data = _real(real, data_dir)
     made = _folder(fake, data.x_shape, fit)[: draws.n]
     subject = Subject(data=data, split=split, device=pick_device(device), made=made)  # pyright: ignore
@@ -153,11 +146,6 @@ def _read(path: Path) -> dict[str, Any]:
     except (OSError, ValueError):
         return {}
     return found if isinstance(found, dict) else {}
-
-
-def _hash(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()[:12]
 
 
 def _real(real: str | dict[str, Any], data_dir: str | Path | None) -> Dataset:

@@ -11,6 +11,7 @@ from torch import Tensor
 from vaelab.data.source import Dataset
 from vaelab.distributions import kl_per_dimension
 from vaelab.errors import UsageError
+from vaelab.figures.aggregate_posterior import aggregate_posterior
 from vaelab.figures.generated_samples import generated_samples
 from vaelab.figures.interpolations import interpolations
 from vaelab.figures.kl_ratio import kl_ratio
@@ -48,6 +49,15 @@ def latents(model: VAE, data: Dataset) -> Figure:
     shown = data.test[: SHOWN["latents"]]
     means = torch.cat([model.q_z(x).mean.cpu() for x in batches(model, shown.images)])
     return latent_space(means, shown.labels, data.classes)
+
+
+@torch.no_grad()
+def aggregate(model: VAE, images: Tensor) -> Figure:
+    """One draw of q(z | x) per image, against as many of the prior."""
+    torch.manual_seed(SEED)
+    shown = images[: SHOWN["latents"]]
+    posterior = torch.cat([model.q_z(x).sample().cpu() for x in batches(model, shown)])
+    return aggregate_posterior(posterior, model.p_z().sample(torch.Size((len(posterior),))).cpu())
 
 
 @torch.no_grad()
@@ -92,6 +102,7 @@ def figures(model: VAE, data: Dataset, rows: list[dict[str, Any]]) -> dict[str, 
         allowed |= {"training_losses": lambda: training_losses(rows), "kl_ratio": lambda: kl_ratio(rows)}
     allowed |= {"generated_samples": lambda: samples(model), "reconstructions": lambda: pairs(model, images)}
     allowed |= {"latent_space": lambda: latents(model, data), "traversals": lambda: walks(model, images)}
+    allowed["aggregate_posterior"] = lambda: aggregate(model, images)
     if len(images) > 1:
         allowed["interpolations"] = lambda: paths(model, images)
     if latent_dim == 2:

@@ -21,6 +21,7 @@ from vaelab.registry import build, check, check_part, defaults, hint, names, nor
 from vaelab.samplers.drawing import images
 from vaelab.training.options import Best
 
+SPLITS = ("train", "valid", "test")
 Entry = dict[str, Any]  # of one metric in metrics.json
 
 # What `vaelab evaluate` computes unless told: all but what takes minutes.
@@ -57,7 +58,7 @@ class Draws:
     def of(self, model: VAE, data: Dataset, count: int) -> tuple[Tensor, Entry]:
         """Images uint8 [n, C, H, W], and in words how they were drawn."""
         n, pixels = self.n or count, self.pixels or ("sample" if data.binary else "mean")
-        latents = build("sampler", self.sampler, "sampler", model=model, split=data.train)
+        latents = build("sampler", self.sampler, "sampler", model=model, split=data.as_seen())
         protocol = {"fakes": n, "sampler": normalise(self.sampler), "pixels": pixels, "seed": self.seed}
         return to_bytes(images(model, latents, n, self.seed, pixels)), protocol
 
@@ -101,7 +102,9 @@ class Subject:
         return known | {"fake": fake}, protocol
 
 
-def specs(metrics: Iterable[str] | None, given: Mapping[str, Any]) -> tuple[dict[str, Entry], Draws]:
+def specs(
+    metrics: Iterable[str] | None, given: Mapping[str, Any], split: str = "test"
+) -> tuple[dict[str, Entry], Draws]:
     """The chosen metrics with their options, and the draws; UsageError lists all that is wrong.
 
     `given` holds options by metric, {"frechet": {"pca_dim": 256}}, options of all metrics that take them,
@@ -119,6 +122,8 @@ def specs(metrics: Iterable[str] | None, given: Mapping[str, Any]) -> tuple[dict
     ]
     idle = [key for key in given if key in names("metric") and key not in chosen]
     problems += [f"{key}: options of a metric that is not among {', '.join(chosen)}" for key in idle]
+    if split not in SPLITS:
+        problems.append(f"unknown split {split!r}; {hint(split, list(SPLITS))}")
     problems += check(evaluate_options, {"metrics": chosen} | drawn, "evaluate")
     found = {}
     for name in chosen:

@@ -18,7 +18,20 @@ from vaelab.recipe import Recipe
 from vaelab.recipe_text import shipped_names, with_overrides
 from vaelab.registry import build, hint, names, options, part, role_of, roles
 
-UNITS = {"elbo": "nats", "log_px": "nats", "kl": "nats", "iwae": "nats", "bits_per_dim": "bits", "psnr": "dB"}
+NATS = (
+    "elbo",
+    "log_px",
+    "kl",
+    "iwae",
+    "iwae_gain",
+    "ais",
+    "rate",
+    "mutual_information",
+    "marginal_kl",
+    "total_correlation",
+    "dimension_kl",
+)
+UNITS = dict.fromkeys(NATS, "nats") | {"bits_per_dim": "bits", "psnr": "dB", "ess": "draws"}
 
 
 ORDER = (
@@ -102,9 +115,15 @@ def announce() -> Iterator[Callable[[str], None]]:
 
 
 def show_quality(rows: Sequence[Mapping[str, Any]], out: Path) -> None:
-    """The summary of single-image statistics."""
-    columns = list(rows[0])
-    _print("quality", columns, [[_number(row[c]) for c in columns] for row in rows], f"tables in {out}", markdown=False)
+    """The summary of single-image statistics, a line for each set and statistic."""
+    names = [key.removesuffix("_mean") for key in rows[0] if key.endswith("_mean")]
+    kinds = ("mean", "median", "p90")
+    lines = [
+        [row["set"], f"{row['images']:,}", name, *(_number(row[f"{name}_{kind}"]) for kind in kinds)]
+        for name in names
+        for row in rows
+    ]
+    _print("quality", ["set", "images", "statistic", *kinds], lines, f"tables in {out}", markdown=False)
 
 
 def _extracted(entry: Mapping[str, Any]) -> bool:

@@ -21,9 +21,8 @@ from vaelab.files import write_whole
 from vaelab.judge import versions
 from vaelab.metrics.sharpness import STATISTICS, sharpness_statistics
 from vaelab.progress import Bar
-from vaelab.run import restore
+from vaelab.run import restore, weights_hash
 from vaelab.samplers.drawing import images
-from vaelab.training.checkpoint import read_model
 
 BATCH = 256  # images decoded ahead of the measuring
 
@@ -141,14 +140,6 @@ class Samples:
         drawn = images(model, model.p_z(), self.n, self.seed, "sample" if recipe.binary else "mean")
         values = torch.stack(list(sharpness_statistics(to_bytes(drawn)).values()), 1)
         return Measured([f"{i:05d}.png" for i in range(self.n)], values.numpy(), [])
-
-
-def weights_hash(run: Path) -> str:
-    """The first digits of the sha256 of a run's model file."""
-    path = run if run.suffix == ".safetensors" else run / "model.safetensors"
-    read_model(path)  # says what is wrong with it
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()[:12]
 
 
 def distinct(paths: Sequence[Path], taken: Sequence[str] = ()) -> list[str]:

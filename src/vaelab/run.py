@@ -108,7 +108,7 @@ def sample(
         model, split = restore(run, device)[0], None
     else:
         model, _, data = open_run(run, data_dir, device)
-        split = data.train
+        split = data.as_seen()
     return images(model, build("sampler", sampler, "sampler", model=model, split=split), n, seed, pixels)
 
 
@@ -145,6 +145,14 @@ def restore(run: str | Path, device: str = "cpu") -> tuple[VAE, Recipe, tuple[in
             f"the weights in {path} do not fit the recipe in it; restore the file or train again"
         ) from error
     return model.to(pick_device(device)).eval().requires_grad_(False), recipe, x_shape
+
+
+def weights_hash(run: str | Path) -> str:
+    """The first digits of the sha256 of a run's model file."""
+    path = Path(run) if Path(run).suffix == ".safetensors" else Path(run) / "model.safetensors"
+    read_model(path)  # says what is wrong with it
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()[:12]
 
 
 def folder_of(run: str | Path) -> Path:

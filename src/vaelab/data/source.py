@@ -65,6 +65,12 @@ class Dataset:
             x = (torch.rand_like(x) < x).float()
         return x
 
+    def as_seen(self) -> Split:
+        """The training images as a model sees them: of a dynamic set, each pixel drawn once."""
+        if not self.dynamic:
+            return self.train
+        return replace(self.train, images=images.bernoulli(self.train.images, images.stream(0, "seen")))
+
     def as_float(self, x: Tensor) -> Tensor:
         """A batch for evaluation, uint8 -> float32 in [0, 1]."""
         return x.float() / 255

@@ -6,7 +6,6 @@ from typing import Annotated, Any
 import torch
 from torch import Tensor
 
-from vaelab.data.images import bernoulli, stream
 from vaelab.data.source import Dataset, Split
 from vaelab.extractors.features import features
 from vaelab.metrics.feature_pairs import feature_pair
@@ -42,12 +41,10 @@ def memorisation(
     to the training images than to equally many held-out ones; ½ is innocent, whatever the blur. Raises NotApplicable
     where the held-out images are the training images.
     """
-    train = data.train.images[:TRAINING_IMAGES]
-    if train.data_ptr() == split.images.data_ptr():
+    if data.train.images.data_ptr() == split.images.data_ptr():
         raise NotApplicable("memorisation compares with real images that were not trained on; judge on another split")
+    train = data.as_seen().images[:TRAINING_IMAGES]
     pair = feature_pair(extractor, split, fake, device)
-    if data.dynamic:  # its held-out images were drawn once as Bernoulli variables, its training images were not yet
-        train = bernoulli(train, stream(0, "memorisation"))
     known = features(extractor, train, keep=True).to(pair.real.device)
     innocent, suspect = nearest(pair.real, known).values, nearest(pair.fake, known).values
     values, intervals = averages(memorised=(suspect < innocent.quantile(quantile)).double())

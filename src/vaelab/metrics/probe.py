@@ -21,7 +21,7 @@ def probe(
     """
     if split.labels is None or data.train.labels is None:
         raise NotApplicable("a probe needs labels; take a data set with classes")
-    train = data.train[torch.randperm(len(data.train), generator=torch.Generator().manual_seed(seed))[:images]]
+    train = data.as_seen()[torch.randperm(len(data.train), generator=torch.Generator().manual_seed(seed))[:images]]
     seen, counts = train.labels.unique(return_counts=True)  # pyright: ignore[reportOptionalMemberAccess]
     if len(seen) < 2:
         raise NotApplicable("a probe needs at least two classes among the training images")
