@@ -25,6 +25,6 @@ def log_mixture(z: Tensor, mean: Tensor, std: Tensor) -> Tensor:
     centre, precision = mean.mean(0), std.pow(-2)
     z, mean = z - centre, mean - centre
     constant = -(mean.square() * precision / 2 + std.log() + math.log(2 * math.pi) / 2).sum(-1)
-    weights = torch.cat([-precision / 2, mean * precision], dim=-1).T
-    pieces = torch.cat([z.square(), z], dim=-1).split(max(1, PAIRS // len(mean)))
-    return torch.cat([torch.addmm(constant, piece, weights).logsumexp(1) for piece in pieces]) - math.log(len(mean))
+    weights = torch.cat([-precision / 2, mean * precision, constant[:, None]], dim=-1).T
+    pieces = torch.cat([z.square(), z, torch.ones_like(z[:, :1])], dim=-1).split(max(1, PAIRS // len(mean)))
+    return torch.cat([(piece @ weights).logsumexp(1) for piece in pieces]) - math.log(len(mean))

@@ -118,12 +118,10 @@ def _bounds(
 ) -> tuple[dict[str, Tensor], Tensor]:
     """Columns [B] by name, and L_s [len(ladder), B], in float64 on the CPU; x is encoded once, z decoded in pieces."""
     q = model.q_z(x)
-    pieces = []
-    for k in torch.arange(samples).chunk(math.ceil(samples * len(x) / rows)):  # of like size, so few are compiled
-        z, log_qz = draw(q, len(k))
-        log_pz = p.log_prob(z)
-        pieces.append(torch.stack([score(z, x), log_qz - log_pz]).cpu().double())
-    log_px, log_ratio = torch.cat(pieces, dim=1)
+    z, log_qz = draw(q, samples)
+    log_ratio = (log_qz - p.log_prob(z)).cpu().double()
+    pieces = z.chunk(math.ceil(samples * len(x) / rows))  # of like size, so few are compiled
+    log_px = torch.cat([score(piece, x).cpu() for piece in pieces]).double()
     kl, log_px_mean, log_w = kl_per_dimension(q, p), log_px.mean(0), log_px - log_ratio
     rate = log_ratio.mean(0) if kl is None else kl.sum(-1).cpu().double()
     levels = torch.stack([level(log_w, size) for size in ladder(samples)])

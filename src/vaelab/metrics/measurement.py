@@ -9,6 +9,7 @@ from torch import Tensor
 from vaelab.errors import UsageError
 
 RESAMPLES = 1000
+CHUNK = 2**18  # images of several resamples drawn at once
 
 
 class NotApplicable(UsageError):
@@ -39,7 +40,9 @@ def averages(**columns: Tensor) -> tuple[dict[str, float], dict[str, tuple[float
 def bootstrap(column: Tensor, seed: int = 0) -> tuple[float, float]:
     """A 95 % interval of the mean of numbers [N]: quantiles of means of resamples (Efron 1979)."""
     generator = torch.Generator().manual_seed(seed)
-    rows = [torch.randint(len(column), (len(column),), generator=generator) for _ in range(RESAMPLES)]
-    means = torch.stack([column[index].mean() for index in rows])
+    several = max(1, CHUNK // len(column))
+    counts = [len(part) for part in torch.arange(RESAMPLES).split(several)]
+    rows = (torch.randint(len(column), (count, len(column)), generator=generator) for count in counts)
+    means = torch.cat([column[index].mean(1) for index in rows])
     low, high = means.quantile(torch.tensor([0.025, 0.975], dtype=means.dtype)).tolist()
     return low, high
