@@ -231,7 +231,7 @@ def test_reconstruct_test_images_or_those_given(run, tmp_path):
 
 def test_figures_draws_what_the_run_allows(run, tmp_path):
     drawn = {Path(line).stem for line in typed("figures", run).stdout.splitlines()}
-    assert drawn == {
+    assert drawn - {"convergence"} == {  # that one is of runs that were evaluated
         "training_losses", "kl_ratio", "reconstructions", "generated_samples", "latent_space", "manifold", "traversals",
         "interpolations", "aggregate_posterior",
     }  # fmt: skip

@@ -101,3 +101,11 @@ def test_files_are_drawn_one_by_one_and_only_those_asked_for(tmp_path):
     with pytest.raises(UsageError, match="figure 'c' cannot be drawn of this run; known: a, b"):
         list(gallery.draw(allowed, tmp_path, ["a", "c"]))
     assert drawn == ["a", "b", "b"]  # nothing is drawn before all names are known
+
+
+def test_the_bound_converges_where_it_was_measured(digits):
+    metrics = {"likelihood": {"curves": {"iwae": [[1, -50.0], [2, -49.0], [5, -48.5]]}}}
+    allowed = gallery.figures(model_of((1, 8, 8), 3), digits, [], metrics)
+    (axes,) = allowed["convergence"]().axes
+    assert axes.lines[0].get_xydata().tolist() == metrics["likelihood"]["curves"]["iwae"]
+    assert axes.get_xscale() == "log" and axes.get_xlabel() == "draws per image"

@@ -16,7 +16,7 @@ from vaelab.metrics.likelihood import is_mass
 from vaelab.model import VAE
 from vaelab.recipe import Recipe
 from vaelab.registry import build, hint, names, normalise
-from vaelab.run import folder_of, open_run, weights_hash
+from vaelab.run import folder_of, open_run, read_report, weights_hash
 from vaelab.training.log import read_rows
 from vaelab.training.world import pick_device
 
@@ -44,10 +44,10 @@ def evaluate(
     entries, unavailable = measure(chosen, subject, announce)
     folder = folder_of(run)
     path = folder / ("metrics.json" if split == "test" else f"metrics-{split}.json")
-    weights, before = weights_hash(run), _read(path)
+    weights, before = weights_hash(run), read_report(path)
     if before.get("model") == weights:  # numbers of these weights stay, unless they are new
         entries = before["metrics"] | entries
-        unavailable = {k: v for k, v in (before["unavailable"] | unavailable).items() if k not in entries}
+        unavailable = {k: v for k, v in (before.get("unavailable", {}) | unavailable).items() if k not in entries}
     report = {
         "run": folder.resolve().name,
         "recipe": recipe.name,
@@ -137,15 +137,6 @@ def _written(report: dict[str, Any], path: Path) -> dict[str, Any]:
     text = json.dumps(report, indent=2)
     write_whole(path, lambda file: file.write_text(text + "\n") and None)
     return report
-
-
-def _read(path: Path) -> dict[str, Any]:
-    """An earlier report; whatever else is there counts as none."""
-    try:
-        found = json.loads(path.read_text())
-    except (OSError, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}
 
 
 def _real(real: str | dict[str, Any], data_dir: str | Path | None) -> Dataset:

@@ -12,6 +12,7 @@ from vaelab.data.source import Dataset
 from vaelab.distributions import kl_per_dimension
 from vaelab.errors import UsageError
 from vaelab.figures.aggregate_posterior import aggregate_posterior
+from vaelab.figures.convergence import convergence
 from vaelab.figures.generated_samples import generated_samples
 from vaelab.figures.interpolations import interpolations
 from vaelab.figures.kl_ratio import kl_ratio
@@ -53,11 +54,11 @@ def latents(model: VAE, data: Dataset) -> Figure:
 
 @torch.no_grad()
 def aggregate(model: VAE, images: Tensor) -> Figure:
-    """One draw of q(z | x) per image, against as many of the prior."""
+    """One draw of q(z | x) per image, against draws of the prior."""
     torch.manual_seed(SEED)
     shown = images[: SHOWN["latents"]]
     posterior = torch.cat([model.q_z(x).sample().cpu() for x in batches(model, shown)])
-    return aggregate_posterior(posterior, model.p_z().sample(torch.Size((len(posterior),))).cpu())
+    return aggregate_posterior(posterior, model.p_z().sample(torch.Size((SHOWN["latents"],))).cpu())
 
 
 @torch.no_grad()
@@ -93,8 +94,10 @@ def paths(model: VAE, images: Tensor) -> Figure:
     return interpolations(_decoded(model, torch.lerp(start, end, torch.linspace(0, 1, 11)[:, None])))
 
 
-def figures(model: VAE, data: Dataset, rows: list[dict[str, Any]]) -> dict[str, Callable[[], Figure]]:
-    """Every figure that this model, data and log allow, by name."""
+def figures(
+    model: VAE, data: Dataset, rows: list[dict[str, Any]], metrics: Mapping[str, Any] | None = None
+) -> dict[str, Callable[[], Figure]]:
+    """Every figure that this model, data, log and entries of metrics.json allow, by name."""
     latent_dim = model.p_z().event_shape[0]
     images = data.test.images
     allowed: dict[str, Callable[[], Figure]] = {}
@@ -103,6 +106,9 @@ def figures(model: VAE, data: Dataset, rows: list[dict[str, Any]]) -> dict[str, 
     allowed |= {"generated_samples": lambda: samples(model), "reconstructions": lambda: pairs(model, images)}
     allowed |= {"latent_space": lambda: latents(model, data), "traversals": lambda: walks(model, images)}
     allowed["aggregate_posterior"] = lambda: aggregate(model, images)
+    bound = (metrics or {}).get("likelihood", {}).get("curves", {}).get("iwae", [])
+    if len(bound) > 1:
+        allowed["convergence"] = lambda: convergence(bound)
     if len(images) > 1:
         allowed["interpolations"] = lambda: paths(model, images)
     if latent_dim == 2:

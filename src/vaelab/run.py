@@ -116,7 +116,8 @@ def draw(run: str | Path, *only: str, data_dir: str | Path | None = None, device
     """Draw the figures that a run allows, or those named, into its folder; returns their paths."""
     model, _, data = open_run(run, data_dir, device)
     folder = folder_of(run)
-    allowed = gallery.figures(model, data, read_rows(folder / "log.jsonl"))
+    metrics = read_report(folder / "metrics.json").get("metrics", {})
+    allowed = gallery.figures(model, data, read_rows(folder / "log.jsonl"), metrics)
     return list(gallery.draw(allowed, folder / "figures", only))
 
 
@@ -145,6 +146,15 @@ def restore(run: str | Path, device: str = "cpu") -> tuple[VAE, Recipe, tuple[in
             f"the weights in {path} do not fit the recipe in it; restore the file or train again"
         ) from error
     return model.to(pick_device(device)).eval().requires_grad_(False), recipe, x_shape
+
+
+def read_report(path: Path) -> dict[str, Any]:
+    """A metrics.json; whatever else is there counts as none."""
+    try:
+        found = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) and isinstance(found.get("metrics"), dict) else {}
 
 
 def weights_hash(run: str | Path) -> str:

@@ -85,16 +85,16 @@ def test_the_curve_is_the_kl_of_each_dimension(split):
     slope, std = ByHand.slopes.double(), ByHand.stds.double()
     expected = (slope.square() * (N - 1) / N + std.square() - 1) / 2 - std.log()
     curve = torch.tensor(active_units(ByHand(), split).curves["kl_per_dimension"]).double()
-    assert curve[:, 0].tolist() == [0, 1, 2, 3, 4, 5]
+    assert curve[:, 0].tolist() == [1, 2, 3, 4, 5, 6]
     torch.testing.assert_close(curve[:, 1], expected, rtol=1e-4, atol=1e-5)
 
 
 def test_a_partial_collapse_in_words(split):
     report, mismatch = active_units(ByHand(), split).notes
     assert report.startswith("3 of 6 dimensions carry information; the posterior has collapsed onto the prior in 3 ")
-    assert "(KL below 0.05 nats): 1, 3, 5; a lower beta" in report
+    assert "(KL below 0.05 nats): z2, z4, z6; a lower beta" in report
     # The third dimension's means lie within 0.003 and are read off exactly; the last one's vary and say little.
-    assert "less than 0.01 carry information in 2; means vary, but carry no information in 5" in mismatch
+    assert "less than 0.01 carry information in z3; means vary, but carry no information in z6" in mismatch
 
 
 @pytest.mark.parametrize(("slope", "words"), [(3.0, "all 6 dimensions"), (0.0, "total collapse: none of 6")])

@@ -38,7 +38,7 @@ def active_units(
     return Measurement(
         {name: active.sum().item() for name, active in counts.items()} | {"latent_dim": len(spread)},
         protocol={"images": len(split)},
-        curves={} if kl is None else {"kl_per_dimension": [(float(d), v) for d, v in enumerate(kl.tolist())]},
+        curves={} if kl is None else {"kl_per_dimension": [(float(d), v) for d, v in enumerate(kl.tolist(), 1)]},
         notes=[_report(by_kl, why), *_mismatch(by_variance, by_kl, variance)],
     )
 
@@ -80,6 +80,6 @@ def _mismatch(by_variance: Tensor, scale_free: Tensor, variance: float) -> list[
 
 
 def _listed(which: Tensor) -> str:
-    """The first few dimensions by number."""
-    numbers = which.nonzero().flatten().tolist()
-    return ", ".join(map(str, numbers[:NAMED])) + (", …" if len(numbers) > NAMED else "")
+    """The first few dimensions by name, as in figures."""
+    numbers = [f"z{d + 1}" for d in which.nonzero().flatten().tolist()]
+    return ", ".join(numbers[:NAMED]) + (", …" if len(numbers) > NAMED else "")
