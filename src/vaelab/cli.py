@@ -136,7 +136,7 @@ def evaluate(
         else:
             spec = {"kind": real, **options.pop("real", {})}
             report = evaluation.evaluate_images(images, spec, fit=fit, out=out, **common, announce=say, **options)
-    show_metrics(report)
+    show_metrics(report, chosen)
 
 
 @command

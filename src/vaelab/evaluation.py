@@ -40,14 +40,14 @@ def evaluate(
     """
     chosen, draws = specs(metrics, options, split)
     model, recipe, data = open_run(run, data_dir, device)
-    subject = Subject(data=data, split=split, device=pick_device(device), model=model, draws=draws)  # pyright: ignore
+    subject = Subject(data=data, split=split, device=pick_device(device), data_dir=data_dir, model=model, draws=draws)  # pyright: ignore
     entries, unavailable = measure(chosen, subject, announce)
     folder = folder_of(run)
     path = folder / ("metrics.json" if split == "test" else f"metrics-{split}.json")
     weights, before = weights_hash(run), read_report(path)
     if before.get("model") == weights:  # numbers of these weights stay, unless they are new
         entries = before["metrics"] | entries
-        unavailable = {k: v for k, v in (before.get("unavailable", {}) | unavailable).items() if k not in entries}
+        unavailable = {k: v for k, v in before.get("unavailable", {}).items() if k not in entries} | unavailable
     report = {
         "run": folder.resolve().name,
         "recipe": recipe.name,
@@ -85,7 +85,7 @@ def evaluate_images(
     chosen, draws = specs(metrics, options, split)
     data = _real(real, data_dir)
     made = _folder(fake, data.x_shape, fit)[: draws.n]
-    subject = Subject(data=data, split=split, device=pick_device(device), made=made)  # pyright: ignore
+    subject = Subject(data=data, split=split, device=pick_device(device), data_dir=data_dir, made=made)  # pyright: ignore
     asked = chosen if metrics else {k: v for k, v in chosen.items() if "model" not in subject.asks(k)}
     entries, unavailable = measure(asked, subject, announce)
     report = {

@@ -6,6 +6,7 @@ import hashlib
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -17,6 +18,7 @@ from vaelab.errors import UsageError, VaelabError
 from vaelab.progress import Bar
 
 Folder = str | os.PathLike | None  # what a user may give as the data directory
+_GIVEN: ContextVar[Folder] = ContextVar("given", default=None)
 
 
 @dataclass(frozen=True)
@@ -35,13 +37,23 @@ def cache() -> Path:
     return Path(pooch.os_cache("vaelab"))
 
 
+@contextmanager
+def also_in(directory: Folder) -> Iterator[None]:
+    """Search this data directory too, wherever files are looked for meanwhile."""
+    token = _GIVEN.set(directory)
+    try:
+        yield
+    finally:
+        _GIVEN.reset(token)
+
+
 def places(directory: Folder = None) -> list[Path]:
     """The data directories in the order they are searched: the explicit one, `VAELAB_DATA`, the user's cache.
 
     Raises UsageError where one that the user named does not exist, because a misspelt one would pass
     unnoticed.
     """
-    named = [("the data directory", directory), ("VAELAB_DATA", os.environ.get("VAELAB_DATA"))]
+    named = [("the data directory", directory or _GIVEN.get()), ("VAELAB_DATA", os.environ.get("VAELAB_DATA"))]
     found = []
     for what, folder in named:
         if folder and not Path(folder).expanduser().is_dir():

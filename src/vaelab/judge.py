@@ -15,6 +15,7 @@ from torch import Tensor
 from vaelab.data.images import to_bytes
 from vaelab.data.source import Dataset, Split
 from vaelab.errors import UsageError, listed
+from vaelab.files import Folder, also_in
 from vaelab.model import VAE
 from vaelab.recipe import Recipe, evaluate_options
 from vaelab.registry import build, check, check_part, defaults, hint, names, normalise, options, part
@@ -70,6 +71,7 @@ class Subject:
     data: Dataset
     split: Literal["train", "valid", "test"]
     device: torch.device
+    data_dir: Folder = None  # where weights of extractors are looked for, too
     model: VAE | None = None
     draws: Draws = Draws()
     made: Tensor | None = None  # uint8 [n, C, H, W], where there is no model
@@ -144,8 +146,9 @@ def measure(
         announce(name)
         began = time.perf_counter()
         try:
-            supplied, drawn = subject.supply(name)
-            found = build("metric", spec, name, **supplied)
+            with also_in(subject.data_dir):
+                supplied, drawn = subject.supply(name)
+                found = build("metric", spec, name, **supplied)
         except UsageError as reason:
             unavailable[name] = str(reason)
             continue
@@ -174,12 +177,17 @@ class Watch:
     subject: Subject
 
     @classmethod
-    def of(cls, recipe: Recipe, data: Dataset, device: torch.device, epochs: int) -> "Watch":
+    def of(cls, recipe: Recipe, data: Dataset, device: torch.device, epochs: int, data_dir: Folder = None) -> "Watch":
         """What a recipe's `evaluate` section asks for."""
-        given = defaults(evaluate_options) | {"metrics": []} | recipe.options.get("evaluate", {})
-        chosen = {spec["kind"]: spec for spec in map(normalise, given["metrics"])}
-        draws = Draws(given["n"], given["sampler"], given["pixels"], given["seed"])
-        return cls(chosen, given["every"], epochs, Subject(data=data, split="valid", device=device, draws=draws))
+        asked = defaults(evaluate_options) | {"metrics": []} | recipe.options.get("evaluate", {})
+        chosen = {spec["kind"]: spec for spec in map(normalise, asked["metrics"])}
+        draws = Draws(asked["n"], asked["sampler"], asked["pixels"], asked["seed"])
+        return cls(
+            chosen,
+            asked["every"],
+            epochs,
+            Subject(data=data, split="valid", device=device, data_dir=data_dir, draws=draws),
+        )
 
     def __call__(self, epoch: int, model: VAE) -> dict[str, float]:
         """The numbers by name; none in an epoch that is not due."""

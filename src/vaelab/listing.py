@@ -81,10 +81,14 @@ def show_data(
         print(save(generated_samples(data.train.images[:64].float() / 255, title=f"{name}: training images"), out))
 
 
-def show_metrics(report: dict[str, Any]) -> None:
-    """The table of an evaluation, what could not be measured, what the recipe expected, and what one must know."""
+def show_metrics(report: dict[str, Any], only: Sequence[str] | None = None) -> None:
+    """The table of an evaluation, or of some metrics in it; what could not be measured, what was expected, notes."""
+    entries, unavailable = (
+        {k: v for k, v in report[part].items() if only is None or k in only} for part in ("metrics", "unavailable")
+    )
+    entries = {k: v for k, v in entries.items() if k not in unavailable}  # an older number does not answer
     rows = []
-    for name, result in report["metrics"].items():
+    for name, result in entries.items():
         for key, value in result["values"].items():
             if not key.endswith("_error"):
                 rows.append([name, key, _number(value), _interval(result["intervals"].get(key)), UNITS.get(key, "")])
@@ -94,15 +98,15 @@ def show_metrics(report: dict[str, Any]) -> None:
         rows,
         markdown=False,
     )
-    extractors = {e["protocol"]["extractor"]["name"]: e for e in report["metrics"].values() if _extracted(e)}
+    extractors = {e["protocol"]["extractor"]["name"]: e for e in entries.values() if _extracted(e)}
     for name, entry in extractors.items():
         print(f"features: {name} {entry['protocol']['extractor']['hash']}")
-    for name, reason in report["unavailable"].items():
+    for name, reason in unavailable.items():
         print(f"not measured: {name}: {reason}")
     for verdict in report["expected"]:
         bar = ", ".join(f"{k} {v}" for k, v in verdict.items() if k not in ("name", "reached", "met"))
         print(f"{'reached' if verdict['met'] else 'MISSED'}: {verdict['name']} {verdict['reached']:.2f} ({bar})")
-    remarks = {note for entry in report["metrics"].values() for note in entry["notes"]}
+    remarks = {note for entry in entries.values() for note in entry["notes"]}
     for note in [*report["notes"], *sorted(remarks)]:
         print(f"note: {note}")
 

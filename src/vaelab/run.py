@@ -62,7 +62,7 @@ def train(
     model = wanted.build_model(data.x_shape)
     _rehearse(model, objective, data)
     epochs = math.ceil(options.steps / engine.steps_per_epoch(len(data.train), options.batch_size, world.size))
-    watch, best = Watch.of(wanted, data, world.device, epochs), wanted.best()
+    watch, best = Watch.of(wanted, data, world.device, epochs, data_dir), wanted.best()
     if world.is_main and not resume:
         watch.rehearse(model, best)
     if world.is_main:

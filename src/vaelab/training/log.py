@@ -82,7 +82,8 @@ class _Bar:
         elif row["kind"] == "epoch" and row["split"] == "train":
             self.train = row
         elif row["kind"] == "evaluation":
-            self.measured = {k: v for k, v in row.items() if k not in ("kind", "step", "epoch", "split")}
+            known = ("kind", "step", "epoch", "split")
+            self.measured = {k: v for k, v in row.items() if k not in known and not k.endswith("_error")}
         elif row["kind"] == "epoch":
             self._line(row)
 
