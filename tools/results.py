@@ -50,6 +50,9 @@ def row(name: str, report: dict[str, Any]) -> str:
 
 def table(reports: dict[str, dict[str, Any]]) -> str:
     """The table, and in words how its numbers came about."""
+    used = {report["metrics"]["frechet"]["protocol"]["extractor"]["hash"] for report in reports.values()}
+    if len(used) > 1:
+        raise SystemExit(f"the recipes were judged by {len(used)} classifiers; their Fréchet distances do not compare")
     first = next(iter(reports.values()))["metrics"]
     extractor, lpips = first["frechet"]["protocol"]["extractor"], first["lpips"]["protocol"] if "lpips" in first else {}
     names = ["recipe", *COLUMNS]
