@@ -8,7 +8,7 @@ import torch
 import vaelab.recipe  # noqa: F401  # registers all parts
 from vaelab import registry
 from vaelab.data import load
-from vaelab.errors import UsageError
+from vaelab.errors import UsageError, VaelabError
 from vaelab.judge import Draws, Subject, measure, specs
 from vaelab.metrics.measurement import Measurement, NotApplicable
 from vaelab.recipe import Recipe
@@ -54,6 +54,7 @@ def test_options_reach_the_metrics_that_have_them():
         (["active_units"], {"extractor": "pixels"}, "extractor: no option of active_units; it is one of frechet"),
         (["active_units"], {"frechet": {"pca_dim": 2}}, "frechet: options of a metric that is not among active_units"),
         (["frechet"], {"extractor": "pixel"}, "unknown extractor 'pixel'; did you mean 'pixels'"),
+        (["frechet"], {"frechet": 5}, "frechet: expected options like frechet.seed=1, got 5"),
         (["frechet"], {"n": 0}, "evaluate.n: expected greater than 0"),
         (["frechet"], {"sampler": "flaw"}, "unknown sampler 'flaw'; did you mean 'flow'"),
         (["frechet"], {"pixels": "means"}, "evaluate.pixels"),
@@ -74,6 +75,15 @@ def test_one_metric_that_cannot_answer_does_not_stop_the_others(subject, metric)
     assert unavailable == {"silent": "it has no labels; give some"}
 
 
+def test_a_metric_that_fails_does_not_stop_the_others(subject, metric):
+    def broken(split):
+        raise VaelabError("features are not finite")
+
+    metric("broken", broken)
+    entries, unavailable = measure(specs(["broken", "reconstruction"], {})[0], subject)
+    assert list(entries) == ["reconstruction"] and unavailable == {"broken": "features are not finite"}
+
+
 def test_each_entry_says_how_it_came_about(subject):
     entries, _ = measure(specs(["frechet"], {"extractor": "pixels", "seed": 5, "n": 25})[0], subject)
     entry = entries["frechet"]
@@ -81,7 +91,7 @@ def test_each_entry_says_how_it_came_about(subject):
     assert protocol["split"] == "test" and protocol["images"] == 30
     assert protocol["fakes"] == 30, "the draws are the subject's own"
     assert protocol["extractor"].keys() >= {"name", "hash", "resize"} and protocol["seed"] == 5
-    assert entry["versions"].keys() == {"vaelab", "torch", "numpy"} and entry["seconds"] >= 0
+    assert entry["versions"].keys() == {"vaelab", "torch", "numpy", "scikit-learn"} and entry["seconds"] >= 0
 
 
 def test_samples_are_drawn_once_and_only_if_they_are_asked_for(subject, metric, monkeypatch):

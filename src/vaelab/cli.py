@@ -124,6 +124,10 @@ def evaluate(
     runs = [word for word in words or [] if "=" not in word]
     if (len(runs), images is None, real is None) not in ((1, True, True), (0, False, False)):
         raise UsageError("evaluate takes one RUN, or --images FOLDER with --real FOLDER|SET")
+    idle = [f"--{k}" for k, v in {"fit": fit, "out": out}.items() if v] if images is None else []
+    idle += ["--sampler"] if images and sampler else []
+    if idle:
+        raise UsageError(f"{idle[0]} is about {'--images' if images is None else 'a RUN'}; leave it out")
     flags = {"n": n, "sampler": sampler, "extractor": extractor, "pca_dim": pca_dim, "seed": seed}
     options: dict[str, Any] = {key: value for key, value in flags.items() if value is not None}
     options |= {} if samples is None else {"likelihood": {"samples": samples}}
@@ -134,7 +138,10 @@ def evaluate(
         if images is None:
             report = evaluation.evaluate(runs[0], **common, announce=say, **options)
         else:
-            spec = {"kind": real, **options.pop("real", {})}
+            given = options.pop("real", {})
+            if not isinstance(given, dict):
+                raise UsageError("options of the real set are given like real.resize=32")
+            spec = {"kind": real, **given}
             report = evaluation.evaluate_images(images, spec, fit=fit, out=out, **common, announce=say, **options)
     show_metrics(report, chosen)
 
@@ -179,7 +186,9 @@ def reconstruct(
         Path | None, typer.Option(help="A folder for single PNGs, below real/ and recon/, in place of one picture.")
     ] = None,
     out: Annotated[Path | None, typer.Option(help="The picture's file [default: RUN/reconstructions.png].")] = None,
-    n: Annotated[int | None, typer.Option("-n", help="How many test images [default: 20; all with --images].")] = None,
+    n: Annotated[
+        int | None, typer.Option("-n", help="How many test images [default: 20; all with --images].", min=1)
+    ] = None,
     data_dir: DataDir = None,
     device: Device = "auto",
     plugin: Plugin = None,

@@ -2,7 +2,8 @@
 
 import json
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -46,8 +47,9 @@ def evaluate(
     path = folder / ("metrics.json" if split == "test" else f"metrics-{split}.json")
     weights, before = weights_hash(run), read_report(path)
     if before.get("model") == weights:  # numbers of these weights stay, unless they are new
-        entries = before["metrics"] | entries
+        entries = {k: v for k, v in before["metrics"].items() if k not in unavailable} | entries
         unavailable = {k: v for k, v in before.get("unavailable", {}).items() if k not in entries} | unavailable
+    whole = {k: v for k, v in entries.items() if v["protocol"].get("images") == len(subject.images)}
     report = {
         "run": folder.resolve().name,
         "recipe": recipe.name,
@@ -57,7 +59,7 @@ def evaluate(
         "images": len(subject.images),
         "metrics": entries,
         "unavailable": unavailable,
-        "expected": verdicts(recipe, folder, entries if split == "test" else {}),
+        "expected": verdicts(recipe, folder, whole if split == "test" else {}),
         "notes": notes(model, data),
         "versions": versions(),
     }
@@ -147,17 +149,35 @@ def _real(real: str | dict[str, Any], data_dir: str | Path | None) -> Dataset:
         return build("data", spec, "real").load(data_dir)
     if not Path(kind).is_dir():
         raise UsageError(f"--real {kind!r} is neither a folder nor a set; {hint(kind, names('data'))}")
-    folder = spec | {"kind": "folder", "path": str(Path(kind).resolve())}
-    pool = build("data", folder, "real").read(data_dir)
+    with _as_typed({"data.size": "real.size", "data.path": "--real"}):
+        folder = spec | {"kind": "folder", "path": str(Path(kind).resolve())}
+        pool = build("data", folder, "real").read(data_dir)
     return Dataset(Path(kind).resolve().name, pool.train, pool.train, pool.train, classes=pool.classes)
+
+
+@contextmanager
+def _as_typed(words: Mapping[str, str]) -> Iterator[None]:
+    """Errors of a folder that name a recipe's options, in the words of this command."""
+    try:
+        yield
+    except UsageError as error:
+        text = str(error)
+        for option, word in words.items():
+            text = text.replace(option, word)
+        raise UsageError(text) from error
 
 
 def _folder(path: str | Path, shape: tuple[int, int, int], fit: bool) -> Tensor:
     """All images of a folder in a shape."""
     channels, height, width = shape
-    size = {"size": min(height, width)} if fit else {}
+    side = max(height, width)
+    size = {"size": side} if fit else {}
     spec = {"kind": "folder", "path": str(Path(path).resolve()), "channels": channels, **size}
-    images = build("data", spec).read(None).train.images
+    with _as_typed({"data.size, for example": "--fit, for example to", "data.path": "--images"}):
+        images = build("data", spec).read(None).train.images
+    if fit:
+        top, left = (side - height) // 2, (side - width) // 2
+        images = images[..., top : top + height, left : left + width]
     if images.shape[1:] != shape:
         sizes = [f"{s[-1]}×{s[-2]}" for s in (images.shape, shape)]
         raise UsageError(f"the images in {path} are {sizes[0]}, the real ones {sizes[1]}; add --fit to resize them")

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from vaelab.data.images import to_bytes
 from vaelab.data.source import Dataset, Split
-from vaelab.errors import UsageError, listed
+from vaelab.errors import UsageError, VaelabError, listed
 from vaelab.files import Folder, also_in
 from vaelab.model import VAE
 from vaelab.recipe import Recipe, evaluate_options
@@ -44,7 +44,7 @@ QUICK = (
 
 def versions() -> dict[str, str]:
     """What made the numbers."""
-    return {name: version(name) for name in ("vaelab", "torch", "numpy")}
+    return {name: version(name) for name in ("vaelab", "torch", "numpy", "scikit-learn")}
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class Draws:
         """Images uint8 [n, C, H, W], and in words how they were drawn."""
         n, pixels = self.n or count, self.pixels or ("sample" if data.binary else "mean")
         latents = build("sampler", self.sampler, "sampler", model=model, split=data.as_seen())
-        protocol = {"fakes": n, "sampler": normalise(self.sampler), "pixels": pixels, "seed": self.seed}
+        protocol = {"fakes": n, "sampler": normalise(self.sampler), "pixels": pixels, "fakes_seed": self.seed}
         return to_bytes(images(model, latents, n, self.seed, pixels)), protocol
 
 
@@ -117,13 +117,8 @@ def specs(
     chosen = list(QUICK if metrics is None else metrics)
     known = {name: options(part("metric", name)) for name in chosen if name in names("metric")}
     shared = {k: v for k, v in given.items() if k not in names("metric")}
-    problems = [
-        f"{key}: no option of {', '.join(chosen)}; it is one of {', '.join(_takers(key)) or 'no metric'}"
-        for key in shared
-        if not any(key in o for o in known.values()) and key != "seed"
-    ]
-    idle = [key for key in given if key in names("metric") and key not in chosen]
-    problems += [f"{key}: options of a metric that is not among {', '.join(chosen)}" for key in idle]
+    problems = _misplaced(given, shared, known, chosen)
+    given = {k: v for k, v in given.items() if k not in names("metric") or isinstance(v, Mapping)}
     if split not in SPLITS:
         problems.append(f"unknown split {split!r}; {hint(split, list(SPLITS))}")
     problems += check(evaluate_options, {"metrics": chosen} | drawn, "evaluate")
@@ -149,7 +144,7 @@ def measure(
             with also_in(subject.data_dir):
                 supplied, drawn = subject.supply(name)
                 found = build("metric", spec, name, **supplied)
-        except UsageError as reason:
+        except VaelabError as reason:
             unavailable[name] = str(reason)
             continue
         protocol = {"split": subject.split, "images": len(subject.images)} | drawn
@@ -207,8 +202,8 @@ class Watch:
 
 
 def values_of(entries: Mapping[str, Entry]) -> dict[str, float]:
-    """All numbers by name."""
-    return {k: v for entry in entries.values() for k, v in entry["values"].items()}
+    """All finite numbers by name."""
+    return {k: v for entry in entries.values() for k, v in entry["values"].items() if v is not None}
 
 
 def finite(value: Any) -> Any:
@@ -218,6 +213,23 @@ def finite(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [finite(v) for v in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _misplaced(
+    given: Mapping[str, Any], shared: Mapping[str, Any], known: Mapping[str, Any], chosen: list[str]
+) -> list[str]:
+    """Options that no chosen metric has, of metrics that are not chosen, and what is no set of options."""
+    problems = [
+        f"{key}: no option of {', '.join(chosen)}; it is one of {', '.join(_takers(key)) or 'no metric'}"
+        for key in shared
+        if not any(key in o for o in known.values()) and key != "seed"
+    ]
+    for key in (key for key in given if key in names("metric")):
+        if key not in chosen:
+            problems.append(f"{key}: options of a metric that is not among {', '.join(chosen)}")
+        elif not isinstance(given[key], Mapping):
+            problems.append(f"{key}: expected options like {key}.seed=1, got {given[key]!r}")
+    return problems
 
 
 def _takers(option: str) -> list[str]:

@@ -189,8 +189,12 @@ def _watched_problems(options: Mapping[str, Any]) -> list[str]:
     given = options["evaluate"]
     problems += check(evaluate_options, given, "evaluate")
     metrics = given.get("metrics") if isinstance(given, Mapping) else None
+    kinds = []
     for i, metric in enumerate(metrics if isinstance(metrics, list) else []):
         problems += check_part("metric", metric, f"evaluate.metrics[{i}]")
+        kinds.append(metric.get("kind") if isinstance(metric, Mapping) else metric)
+    if twice := [kind for i, kind in enumerate(kinds) if kind in kinds[:i]]:
+        problems.append(f"evaluate.metrics: {twice[0]} stands twice, and its numbers have one name; leave one out")
     return problems
 
 

@@ -136,6 +136,8 @@ def restore(run: str | Path, device: str = "cpu") -> tuple[VAE, Recipe, tuple[in
     tensors, metadata = read_model(path if path.suffix == ".safetensors" else path / "model.safetensors")
     if not {"recipe", "x_shape"} <= set(metadata):
         raise UsageError(f"{path} was not written by vaelab: it has no recipe in its metadata; name a vaelab run")
+    if broken := [k for k, t in tensors.items() if t.is_floating_point() and not t.isfinite().all()]:
+        raise UsageError(f"{path}: {broken[0]} holds values that are not finite; train again with a smaller train.lr")
     try:
         recipe, x_shape = Recipe.from_json(metadata["recipe"]), tuple(json.loads(metadata["x_shape"]))
         with torch.random.fork_rng(devices=[]):  # loading a model changes no random number of the caller's

@@ -34,7 +34,7 @@ def test_one_component_has_the_moments_of_the_aggregated_posterior(linear_gaussi
 
 
 def test_fewer_images_than_components_are_refused(linear_gaussian, split):
-    with pytest.raises(UsageError, match="10 components need as many images, there are 9; lower components"):
+    with pytest.raises(UsageError, match="10 components need as many images and points, there are 9 and"):
         build("sampler", "gmm", model=linear_gaussian(), split=split[:9])
 
 

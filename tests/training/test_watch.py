@@ -1,10 +1,14 @@
 """Metrics while training: when they are measured, what they decide, and that they disturb nothing."""
 
+import math
+
 import pytest
 import torch
 from safetensors.torch import load_file
 
+from vaelab import registry
 from vaelab.errors import UsageError
+from vaelab.metrics.measurement import Measurement
 from vaelab.training.log import read_rows
 from vaelab.training.options import Best
 
@@ -80,6 +84,28 @@ def test_what_cannot_be_measured_is_said_before_the_training(train, watched, ove
     with pytest.raises(UsageError, match=said):
         train("a", *watched, override)
     assert not (tmp_path / "a").exists()
+
+
+def test_patience_waits_for_measured_epochs_and_a_run_never_ends_without_a_model(train, watched):
+    folder = train("a", *watched, "evaluate.every=3", "best.metric=frechet", "train.patience=1")
+    assert list(measured(folder)) == [3, 4] and (folder / "model.safetensors").is_file()
+
+
+def test_a_number_that_is_none_is_left_out_and_the_last_weights_are_kept(train, monkeypatch):
+    monkeypatch.setitem(
+        registry._TABLE["metric"], "broken", lambda split: Measurement({"broken": math.nan, "fine": 1.0})
+    )
+    choice = ("evaluate.metrics=[broken]", "train.epochs=1", "objective=elbo")
+    folder = train("a", *choice)
+    (row,) = (r for r in read_rows(folder / "log.jsonl") if r["kind"] == "evaluation")
+    assert row["fine"] == 1.0 and "broken" not in row
+    with pytest.raises(UsageError, match="'broken' is not measured while training"):
+        train("b", *choice, "best.metric=broken")
+
+
+def test_the_same_metric_twice_is_refused(train):
+    with pytest.raises(UsageError, match=r"evaluate.metrics: frechet stands twice"):
+        train("a", f"evaluate.metrics=[{FRECHET}, frechet]")
 
 
 def test_the_score_of_an_epoch():

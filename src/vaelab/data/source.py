@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import ClassVar, Literal, NamedTuple
 
 import numpy as np
@@ -67,8 +68,10 @@ class Dataset:
 
     def as_seen(self) -> Split:
         """The training images as a model sees them: of a dynamic set, each pixel drawn once."""
-        if not self.dynamic:
-            return self.train
+        return self._drawn if self.dynamic else self.train
+
+    @cached_property
+    def _drawn(self) -> Split:
         return replace(self.train, images=images.bernoulli(self.train.images, images.stream(0, "seen")))
 
     def as_float(self, x: Tensor) -> Tensor:

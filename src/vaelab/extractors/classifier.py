@@ -23,11 +23,12 @@ LEARNING_RATE = 6e-3  # the peak of its cycle
 
 @register("extractor", "classifier")
 class Classifier:
-    """The last hidden layer, F = 128, of a convolutional network trained on a set's training images and labels.
+    """The last hidden layer, F = 128, of a convolutional network trained on a set's own images and labels.
 
-    Always on the CPU from the same random numbers: at most 1000 steps of AdamW on 128 images each, the learning rate
-    in one cycle (Smith & Topin 2018). Kept by content below `cache()/classifiers`. `accuracy` is that on the validation
-    images. Raises UsageError for a set without labels of several classes.
+    On training and validation images together, so that it does not depend on where they are cut; always on the CPU
+    from the same random numbers: at most 1000 steps of AdamW on 128 images each, the learning rate in one cycle (Smith
+    & Topin 2018). Kept by content below `cache()/classifiers`. `accuracy` is that on the test images. Raises
+    UsageError for a set without labels of several classes.
     """
 
     name, resize = "classifier", f"bilinear with antialiasing to {SIDE}×{SIDE}"
@@ -37,8 +38,8 @@ class Classifier:
             raise UsageError(f"a classifier needs labels of several classes, which {data.name} has not; try squeezenet")
         self.network = _trained(data).requires_grad_(False).to(device)
         self.device, self.hash = device, sha256(self.network.state_dict().values())[:12]
-        guesses = torch.cat([self.network(self._input(x)).argmax(1).cpu() for x in data.valid.images.split(ROWS)])
-        self.accuracy = (guesses == data.valid.labels).double().mean().item()
+        guesses = torch.cat([self.network(self._input(x)).argmax(1).cpu() for x in data.test.images.split(ROWS)])
+        self.accuracy = (guesses == data.test.labels).double().mean().item()
 
     def __call__(self, images: Tensor) -> Tensor:
         """uint8 images [B, C, H, W] -> float32 [B, F]."""
@@ -55,15 +56,15 @@ def has_classes(data: Dataset) -> bool:
 
 def _trained(data: Dataset) -> nn.Sequential:
     """From the cache, or trained now."""
-    images, labels = data.train.images, data.train.labels
-    assert labels is not None
+    content = [t for split in (data.train, data.valid) for t in (split.images, split.labels) if t is not None]
     settings = (SIDE, STEPS, EPOCHS, ROWS, LEARNING_RATE, data.dynamic, data.flip)
-    path = files.cache() / "classifiers" / f"{sha256([images, labels], *settings)}.safetensors"
+    path = files.cache() / "classifiers" / f"{sha256(content, *settings)}.safetensors"
     with torch.random.fork_rng([]), torch.enable_grad():
         torch.default_generator.manual_seed(0)  # `torch.manual_seed` would reseed a GPU too
-        network = _network(images.shape[1], int(labels.max()) + 1)
+        classes = max(int(split.labels.max()) for split in (data.train, data.valid) if split.labels is not None) + 1
+        network = _network(data.x_shape[0], classes)
         if not _load(path, network):
-            _train(network, data, labels)
+            _train(network, data)
             with contextlib.suppress(VaelabError):  # a full disk costs the time of another training, not the numbers
                 files.write_whole(path, lambda target: save_file(network.state_dict(), target))
     return network
@@ -91,21 +92,30 @@ def _network(channels: int, classes: int) -> nn.Sequential:
     )
 
 
-def _train(network: nn.Sequential, data: Dataset, labels: Tensor) -> None:
+def _train(network: nn.Sequential, data: Dataset) -> None:
     """Cross-entropy of images as a model in training sees them, in shuffled epochs."""
-    count = len(labels)
+    count = len(data.train) + len(data.valid)
     steps = min(STEPS, -(-EPOCHS * count // ROWS))
     order = torch.cat([torch.randperm(count) for _ in range(-(-steps * ROWS // count))])
     optimizer = torch.optim.AdamW(network.parameters())
     cycle = torch.optim.lr_scheduler.OneCycleLR(optimizer, LEARNING_RATE, total_steps=steps)
     with Bar("training a classifier", steps) as bar:
         for index in order[: steps * ROWS].split(ROWS):
-            loss = cross_entropy(network(_resized(data.augment(data.train.images[index]))), labels[index])
+            images, labels = _either(data, index)
+            loss = cross_entropy(network(_resized(data.augment(images))), labels)
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
             cycle.step()
             bar.update(1)
+
+
+def _either(data: Dataset, index: Tensor) -> tuple[Tensor, Tensor]:
+    """Images and labels of training and validation images that are counted through, in the order of `index`."""
+    held = index >= len(data.train)
+    first, second = data.train[index[~held]], data.valid[index[held] - len(data.train)]
+    order = torch.cat([(~held).nonzero(), held.nonzero()]).flatten().argsort()
+    return torch.cat([first.images, second.images])[order], torch.cat([first.labels, second.labels])[order]  # pyright: ignore
 
 
 def _resized(x: Tensor) -> Tensor:

@@ -39,7 +39,8 @@ def frechet(
     return Measurement(
         values={"frechet": whole.value, "frechet_unbiased": unbiased.value},
         intervals={"frechet": whole.interval, "frechet_unbiased": unbiased.interval},
-        protocol=pair.protocol | {"covariance": "unbiased", "interval": JACKKNIFE},
+        protocol=pair.protocol
+        | {"covariance": "unbiased", "interval": f"{JACKKNIFE}; of frechet, around its biased value"},
         curves={"frechet": curve},
         notes=[_label(extractor.name, pca_dim), *_worth(pair)],
     )

@@ -38,7 +38,8 @@ def likelihood(
     (Burda et al. 2016), over the first `images` images, or all. `ess` = (Σ w)² / Σ w² counts the draws that carry the
     mean; `iwae_gain` is L_S − L_{S/2}, about what is still missing. `*_error` is the standard error over images.
     `bits_per_dim` is −iwae / (C·H·W·log 2); for a density it counts one step of 1/256 per pixel. The curve `iwae` is
-    L_s against s, the mean over disjoint blocks of s of the same draws, so each point is unbiased for its bound.
+    L_s against s, the mean over disjoint blocks of s of the same draws, so each point is unbiased for its bound. Draws
+    do not see where q has no mass: a flat curve is no proof, `ais` is the stronger check.
 
     `precision` is the decoder network's, probabilities are float32 and weights float64; `compile` pays from about
     1,000 images × 5,000 draws on. Log-weights are kept [S, B] for the curve; images never are.

@@ -29,8 +29,11 @@ def gmm(
 
     Raises UsageError for more components than images.
     """
-    if len(split) < components:
-        raise UsageError(f"gmm: {components} components need as many images, there are {len(split)}; lower components")
+    if min(len(split), points) < components:
+        raise UsageError(
+            f"gmm: {components} components need as many images and points, there are {len(split)} and {points}; "
+            "lower components"
+        )
     torch.manual_seed(seed)
     location, scale = location_and_scale(model, split)
     z = torch.cat(list(draws(model, split, 1000, -(-points // 1000))))[:points]

@@ -11,7 +11,7 @@ from torch.distributions import Distribution, Independent, Normal
 from vaelab.data.source import Split
 from vaelab.errors import UsageError
 from vaelab.model import VAE
-from vaelab.registry import Count, register
+from vaelab.registry import register
 from vaelab.samplers.latents import to_input
 
 SCORES = 2**24  # densities log q(z | x) held at once, in float64
@@ -19,12 +19,12 @@ SCORES = 2**24  # densities log q(z | x) held at once, in float64
 
 @register("sampler", "nearest_posterior")
 @torch.no_grad()
-def nearest_posterior(model: VAE, split: Split, *, seed: Count = 0) -> "NearestPosterior":
+def nearest_posterior(model: VAE, split: Split) -> "NearestPosterior":
     """z ~ q(z | x*) with x* = argmax_x log q(u | x) over the training images, at u ~ p(z).
 
     Such samples stay near training images, so see the metric `memorisation` before praising them; and images count
-    by the prior mass near them, not equally, which in many dimensions favours a few with wide posteriors. Nothing
-    is fitted, so nothing depends on the seed. Raises UsageError for posteriors that are not diagonal Gaussians.
+    by the prior mass near them, not equally, which in many dimensions favours a few with wide posteriors.
+    Raises UsageError for posteriors that are not diagonal Gaussians.
     """
     means, scales = [], []
     for images in split.images.split(1000):

@@ -34,7 +34,7 @@ class Progress:
 
     step: int = 0
     best: float = -math.inf  # score of the best epoch so far, by default its validation bound in nats per image
-    stale: int = 0  # epochs since then, or since the warm-up
+    stale: int = 0  # epochs with a score since then, or since the warm-up
     sums: dict[str, float] = field(default_factory=dict)  # over the steps of the epoch under way
     steps: int = 0  # how many those are
 
@@ -144,18 +144,18 @@ def train(
             if broken := [k for k in ("reconstruction", "kl", "loss") if not math.isfinite(valid_row[k])]:
                 raise VaelabError(_diverged(progress.step, broken, folder))
             watched = world.share(watch(number, learner.average) if world.is_main else {})
-            score = best.score(valid_row | watched)
+            score = best.score(watched | valid_row)
             better = score is not None and score > progress.best
             progress.best = score if score is not None and better else progress.best
             warming = progress.step < getattr(objective, "settled", 0)  # β still rising: no verdict yet
-            progress.stale = 0 if better or warming else progress.stale + 1
+            progress.stale = 0 if better or warming else progress.stale + (score is not None)
             log.write(train_row)
             if watched:
                 log.write({"kind": "evaluation", "step": progress.step, "epoch": number, "split": "valid"} | watched)
             log.write(valid_row | {"best": better})
 
             ended = progress.over(options)
-            if better and world.is_main:
+            if (better or (ended and progress.best == -math.inf)) and world.is_main:  # a run never ends without a model
                 save_model(folder / "model.safetensors", learner.average, metadata or {})
             if ended or number % options.save_every == 0:
                 save()

@@ -4,6 +4,7 @@ import atexit
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TypeVar
 
 import torch
@@ -36,7 +37,8 @@ class World:
         if chosen.type == "cuda":
             torch.cuda.set_device(chosen)
         if size > 1 and not dist.is_initialized():
-            dist.init_process_group("nccl" if chosen.type == "cuda" else "gloo")
+            # Long, because the others wait while the first process measures or draws.
+            dist.init_process_group("nccl" if chosen.type == "cuda" else "gloo", timeout=timedelta(hours=6))
             atexit.register(dist.destroy_process_group)  # else gloo's threads abort one exit in ten
         return cls(rank, size, chosen)
 
