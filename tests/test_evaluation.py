@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 
 import vaelab
+import vaelab.recipe  # registers all parts
 from vaelab.data import load
 from vaelab.errors import UsageError
 from vaelab.export import write_images

@@ -133,6 +133,9 @@ def evaluate(
     options |= {} if samples is None else {"likelihood": {"samples": samples}}
     options = with_overrides(options, [word for word in words or [] if "=" in word])
     chosen = [name.strip() for name in metrics.split(",")] if metrics else None
+    if misplaced := [key for key in options if key in ("run", "metrics", "split", "device", "data_dir", "out", "fit")]:
+        flag = misplaced[0].replace("_", "-")
+        raise UsageError(f"{misplaced[0]} is no option of a metric; write --{flag}, see vaelab evaluate --help")
     common = {"metrics": chosen, "split": split, "data_dir": data_dir, "device": device}
     with announce() as say:
         if images is None:

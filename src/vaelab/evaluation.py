@@ -106,6 +106,8 @@ def evaluate_images(
 
 def notes(model: VAE, data: Dataset) -> list[str]:
     """What a reader of the numbers must know."""
+    if not getattr(model.likelihood, "is_likelihood", True):
+        return []
     if getattr(model.likelihood, "binary", False) and not data.binary:
         return [
             "Bernoulli on grey images: log_px is a cross-entropy; elbo, iwae and bits_per_dim are no log-likelihoods; "
@@ -170,14 +172,10 @@ def _as_typed(words: Mapping[str, str]) -> Iterator[None]:
 def _folder(path: str | Path, shape: tuple[int, int, int], fit: bool) -> Tensor:
     """All images of a folder in a shape."""
     channels, height, width = shape
-    side = max(height, width)
-    size = {"size": side} if fit else {}
+    size = {"size": (width, height)} if fit else {}
     spec = {"kind": "folder", "path": str(Path(path).resolve()), "channels": channels, **size}
     with _as_typed({"data.size, for example": "--fit, for example to", "data.path": "--images"}):
         images = build("data", spec).read(None).train.images
-    if fit:
-        top, left = (side - height) // 2, (side - width) // 2
-        images = images[..., top : top + height, left : left + width]
     if images.shape[1:] != shape:
         sizes = [f"{s[-1]}×{s[-2]}" for s in (images.shape, shape)]
         raise UsageError(f"the images in {path} are {sizes[0]}, the real ones {sizes[1]}; add --fit to resize them")

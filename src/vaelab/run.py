@@ -156,7 +156,11 @@ def read_report(path: Path) -> dict[str, Any]:
         found = json.loads(path.read_text())
     except (OSError, ValueError):
         return {}
-    return found if isinstance(found, dict) and isinstance(found.get("metrics"), dict) else {}
+    entries = found.get("metrics") if isinstance(found, dict) else None
+    whole = isinstance(entries, dict) and all(
+        isinstance(entry, dict) and {"values", "protocol", "notes"} <= entry.keys() for entry in entries.values()
+    )
+    return found if whole else {}
 
 
 def weights_hash(run: str | Path) -> str:

@@ -79,7 +79,7 @@ def test_classes_that_training_never_saw_count_as_errors():
 
 def test_training_images_are_judged_with_a_warning_and_fitted_up_to_a_number():
     data = dataset(split(torch.arange(100) % 2), split(torch.arange(10) % 2))
-    measured = probe(Pixels(), data.train, data, images=60)
+    measured = probe(Pixels(), data.train, data, training_images=60)
     assert measured.protocol["fitted_on"] == 60
     assert "fitted on" in measured.notes[0]
 

@@ -13,10 +13,11 @@ def image_names(root: Path) -> list[str]:
     return sorted(p.as_posix() for p in paths if not any(part.startswith((".", "__MACOSX")) for part in p.parts))
 
 
-def decode(path: Path, channels: int, size: int | None = None) -> np.ndarray | str:
+def decode(path: Path, channels: int, size: int | tuple[int, int] | None = None) -> np.ndarray | str:
     """uint8 [channels, H, W], or in words why the file cannot be read.
 
-    With `size`, the central square, resized to size × size; without, the image as it is.
+    With `size`, the central square, resized to size × size, or what fits into (width, height); without, the image as
+    it is.
     """
     from PIL import Image, ImageOps
 
@@ -25,7 +26,7 @@ def decode(path: Path, channels: int, size: int | None = None) -> np.ndarray | s
     except Exception as error:  # Pillow's decoders raise whatever a broken file makes them stumble over
         return str(error).replace(f" {str(path)!r}", "") or type(error).__name__
     if size is not None:
-        image = ImageOps.fit(image, (size, size), Image.Resampling.BICUBIC)
+        image = ImageOps.fit(image, (size, size) if isinstance(size, int) else size, Image.Resampling.BICUBIC)
     pixels = np.array(image)
     return pixels[None] if channels == 1 else np.ascontiguousarray(pixels.transpose(2, 0, 1))
 

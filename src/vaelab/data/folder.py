@@ -30,14 +30,14 @@ class ImageFolder(Source):
     """All images below `path`, shuffled by `seed`, split 80 / 10 / 10; subfolders, if several, are classes.
 
     `path` is absolute, or relative to the working directory or a data directory. With `size`, the central
-    square of each image is resized to size × size, and `crop`, `resize`, `pad` follow; without it, all must
-    come out equally large. Rotation marks are obeyed, transparency is dropped. Decoded images are kept in the
-    user's cache under `folder/` until a file or an option changes. Unreadable files are listed in one warning
-    and left out.
+    square of each image is resized to size × size, or the largest centre of that shape to (width, height), and
+    `crop`, `resize`, `pad` follow; without it, all must come out equally large. Rotation marks are obeyed,
+    transparency is dropped. Decoded images are kept in the user's cache under `folder/` until a file or an
+    option changes. Unreadable files are listed in one warning and left out.
     """
 
     path: str
-    size: Size | None = None
+    size: Size | tuple[Size, Size] | None = None
     channels: Literal[1, 3] = 3
 
     name: ClassVar = "folder"

@@ -12,16 +12,17 @@ from vaelab.registry import Count, Size, register
 
 @register("metric", "probe")
 def probe(
-    model: VAE, split: Split, data: Dataset, *, images: Size = 10_000, neighbours: Size = 5, seed: Count = 0
+    model: VAE, split: Split, data: Dataset, *, training_images: Size = 10_000, neighbours: Size = 5, seed: Count = 0
 ) -> Measurement:
-    """Accuracy of classifiers that see the posterior means only, fitted on `images` training images at most.
+    """Accuracy of classifiers that see the posterior means only, fitted on `training_images` at most.
 
     `probe_linear`: logistic regression on standardised means (Alain & Bengio 2017); `probe_knn`: a vote of the nearest
     `neighbours`. Intervals are over the judged images.
     """
     if split.labels is None or data.train.labels is None:
         raise NotApplicable("a probe needs labels; take a data set with classes")
-    train = data.as_seen()[torch.randperm(len(data.train), generator=torch.Generator().manual_seed(seed))[:images]]
+    order = torch.randperm(len(data.train), generator=torch.Generator().manual_seed(seed))
+    train = data.as_seen()[order[:training_images]]
     seen, counts = train.labels.unique(return_counts=True)  # pyright: ignore[reportOptionalMemberAccess]
     if len(seen) < 2:
         raise NotApplicable("a probe needs at least two classes among the training images")
