@@ -11,7 +11,7 @@ import vaelab
 
 PACKAGE = Path(vaelab.__file__).parent
 FLOORS = [
-    ["errors", "registry", "distributions", "schedules", "terms"],
+    ["errors", "registry", "distributions", "schedules", "terms", "memory"],
     ["progress"],
     ["files"],
     ["perceptual"],

@@ -10,6 +10,7 @@ from torch.distributions import Distribution
 
 from vaelab.data.source import Split
 from vaelab.distributions import draw, kl_per_dimension, log_mean_exp
+from vaelab.memory import keep_freed_memory
 from vaelab.metrics.batches import batches, device_of
 from vaelab.metrics.measurement import Measurement, NotApplicable, averages
 from vaelab.model import VAE
@@ -47,6 +48,7 @@ def likelihood(
     """
     refuse_pseudo_likelihood(model, "NLL and bits per dimension")
     torch.manual_seed(seed)
+    keep_freed_memory()
     score = _scorer(model, precision, compile)
     chosen, p = split.images[:images], model.p_z()
     rows = _rows(model, chosen, precision, compile)
