@@ -125,9 +125,8 @@ def evaluate(
     if (len(runs), images is None, real is None) not in ((1, True, True), (0, False, False)):
         raise UsageError("evaluate takes one RUN, or --images FOLDER with --real FOLDER|SET")
     idle = [f"--{k}" for k, v in {"fit": fit, "out": out}.items() if v] if images is None else []
-    idle += ["--sampler"] if images and sampler else []
     if idle:
-        raise UsageError(f"{idle[0]} is about {'--images' if images is None else 'a RUN'}; leave it out")
+        raise UsageError(f"{idle[0]} is about --images; leave it out")
     flags = {"n": n, "sampler": sampler, "extractor": extractor, "pca_dim": pca_dim, "seed": seed}
     options: dict[str, Any] = {key: value for key, value in flags.items() if value is not None}
     options |= {} if samples is None else {"likelihood": {"samples": samples}}
@@ -197,7 +196,7 @@ def reconstruct(
     plugin: Plugin = None,
 ) -> None:
     """Encode images and decode them again."""
-    from vaelab.export import read_images, reconstructions, write_images, write_pairs
+    from vaelab.export import make_empty, read_images, reconstructions, write_images, write_pairs
     from vaelab.run import folder_of, open_run, restore
 
     if files:
@@ -208,6 +207,8 @@ def reconstruct(
         originals = data.test.images[: n or (None if images else 20)]
     back = reconstructions(model, originals)
     if images:
+        for name in ("real", "recon"):  # both, before anything is written
+            make_empty(images / name)
         write_images(originals.float() / 255, images / "real")
         print(f"{write_images(back, images / 'recon')} images in {images}/real and {images}/recon")
     else:

@@ -12,7 +12,7 @@ from torch import Tensor
 from vaelab.data.source import Dataset
 from vaelab.errors import UsageError
 from vaelab.files import write_whole
-from vaelab.judge import Entry, Subject, measure, specs, values_of, versions
+from vaelab.judge import Draws, Entry, Subject, measure, specs, values_of, versions
 from vaelab.metrics.likelihood import is_mass
 from vaelab.model import VAE
 from vaelab.recipe import Recipe
@@ -85,6 +85,8 @@ def evaluate_images(
     `fit` crops and resizes images of other sizes to the real ones'. The numbers go to `<fake>.metrics.json`.
     """
     chosen, draws = specs(metrics, options, split)
+    if (draws.sampler, draws.pixels) != (Draws.sampler, Draws.pixels):
+        raise UsageError("a sampler and its pixels are about a RUN, these images are drawn already; leave them out")
     data = _real(real, data_dir)
     made = _folder(fake, data.x_shape, fit)[: draws.n]
     subject = Subject(data=data, split=split, device=pick_device(device), data_dir=data_dir, made=made)  # pyright: ignore

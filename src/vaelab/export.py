@@ -24,11 +24,16 @@ def reconstructions(model: VAE, images: Tensor) -> Tensor:
     return torch.cat([model.reconstruct(x).cpu() for x in batches(model, images, 500)])
 
 
-def write_images(images: Tensor, folder: Path) -> int:
-    """Images [N, C, H, W] in [0, 1] as 00000.png, 00001.png, …, rounded to 8 bits; returns N."""
+def make_empty(folder: Path) -> None:
+    """A new folder, or one without anything in it; UsageError for another."""
     folder.mkdir(parents=True, exist_ok=True)
     if any(folder.iterdir()):
         raise UsageError(f"{folder} is not empty; choose a new folder, so that no images mix")
+
+
+def write_images(images: Tensor, folder: Path) -> int:
+    """Images [N, C, H, W] in [0, 1] as 00000.png, 00001.png, …, rounded to 8 bits; returns N."""
+    make_empty(folder)
     pixels = to_bytes(images).movedim(1, -1).numpy()
     for i, image in enumerate(pixels):
         Image.fromarray(image.squeeze(-1) if image.shape[-1] == 1 else image).save(folder / f"{i:05d}.png")

@@ -57,7 +57,7 @@ class Draws:
     seed: int = 0
 
     def of(self, model: VAE, data: Dataset, count: int) -> tuple[Tensor, Entry]:
-        """Images uint8 [n, C, H, W], and in words how they were drawn."""
+        """Images uint8 [n, C, H, W], and the protocol of the draw."""
         n, pixels = self.n or count, self.pixels or ("sample" if data.binary else "mean")
         latents = build("sampler", self.sampler, "sampler", model=model, split=data.as_seen())
         protocol = {"fakes": n, "sampler": normalise(self.sampler), "pixels": pixels, "fakes_seed": self.seed}

@@ -32,6 +32,9 @@ def built(real, monkeypatch, dataset):
         try:
             return build("extractor", extractor, data=dataset, device=torch.device("cpu"))
         except UsageError as reason:
+            assert re.search("weights|vaelab\\[fidelity", str(reason)), (
+                "these sets have all that an extractor may ask for"
+            )
             if "VAELAB_DATA" in os.environ:
                 pytest.skip(str(reason))
         monkeypatch.setenv("VAELAB_DATA", str(real("weights")))

@@ -30,13 +30,15 @@ def _split(count: int) -> Split:
 
 
 @pytest.mark.parametrize("kind", names("metric"))
-def test_metrics_are_numbers_and_leave_the_model_alone(subject, kind):
+def test_metrics_are_numbers_and_leave_the_model_alone(subject, kind, real, monkeypatch):
     model = subject["model"]
     state = {k: v.clone() for k, v in model.state_dict().items()}
     try:
-        first, second = (build("metric", kind, **subject) for _ in range(2))
+        build("metric", kind, **subject)
     except NotApplicable as reason:
-        pytest.skip(str(reason))
+        assert "weights" in str(reason), "this subject has all that a metric may ask for"
+        monkeypatch.setenv("VAELAB_DATA", str(real("weights")))
+    first, second = (build("metric", kind, **subject) for _ in range(2))
     assert isinstance(first, Measurement)
     assert first == second
     assert first.values

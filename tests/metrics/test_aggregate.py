@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from vaelab.data.source import Split
-from vaelab.distributions import diagonal_normal
-from vaelab.metrics.aggregate import aggregate, critical, kolmogorov_smirnov, mmd
+from vaelab.distributions import diagonal_normal, kolmogorov_smirnov
+from vaelab.metrics.aggregate import aggregate, critical, mmd
 from vaelab.metrics.measurement import NotApplicable
 
 IMAGES = Split(torch.zeros(1500, 1, 2, 2).byte())

@@ -3,12 +3,14 @@
 import math
 
 import numpy as np
+import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from numpy.typing import ArrayLike, NDArray
 
+from vaelab.distributions import kolmogorov_smirnov
 from vaelab.figures.style import INK, MUTED, SMALL, TITLE, blank, house
 from vaelab.registry import register
 
@@ -35,7 +37,7 @@ def aggregate_posterior(
         raise ValueError(f"expected draws [N, D] and [M, D] of one D, got {list(q.shape)} and {list(p.shape)}")
     if not (np.isfinite(q).all() and np.isfinite(p).all()):
         raise ValueError("some draws are NaN or infinite; the model has diverged")
-    distances = kolmogorov_smirnov(q, p)
+    distances = kolmogorov_smirnov(*map(torch.from_numpy, (q, p))).numpy()
     shown = np.argsort(-distances, kind="stable")[:MOST]
     columns = min(len(shown), COLUMNS)
     rows = math.ceil(len(shown) / columns)
@@ -77,13 +79,3 @@ def heading(figure: Figure, title: str) -> None:
         columnspacing=1.4,
         labelcolor=MUTED,
     )
-
-
-def kolmogorov_smirnov(q: NDArray, p: NDArray) -> NDArray:
-    """sup |F_q − F_p| of the empirical distribution functions, per dimension [D]."""
-    points = np.concatenate([q, p])
-    f_q, f_p = (
-        [np.searchsorted(np.sort(own), at, side="right") / len(own) for own, at in zip(draws.T, points.T, strict=True)]
-        for draws in (q, p)
-    )
-    return np.abs(np.subtract(f_q, f_p)).max(1)

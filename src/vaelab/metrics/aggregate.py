@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from vaelab.data.source import Split
+from vaelab.distributions import kolmogorov_smirnov
 from vaelab.metrics.batches import batches
 from vaelab.metrics.measurement import Measurement, NotApplicable
 from vaelab.model import VAE
@@ -69,13 +70,6 @@ def mmd(x: Tensor, y: Tensor, permutations: int = 200) -> tuple[float, float]:
     within_y = kernel.sum() - within_x - 2 * between
     statistic = within_x / (n * (n - 1)) + within_y / (m * (m - 1)) - 2 * between / (n * m)
     return statistic[0].item(), (statistic >= statistic[0]).double().mean().item()
-
-
-def kolmogorov_smirnov(x: Tensor, y: Tensor) -> Tensor:
-    """sup |F_x − F_y| of the empirical distribution functions of samples [N, D] and [M, D], per dimension [D]."""
-    points = torch.cat([x, y]).T.contiguous()
-    f_x, f_y = (torch.searchsorted(s.T.contiguous().sort().values, points, right=True) / len(s) for s in (x, y))
-    return (f_x - f_y).abs().amax(1)
 
 
 def critical(count: int, dimensions: int) -> float:
