@@ -6,6 +6,7 @@ import torch
 from PIL import Image
 
 from vaelab import export
+from vaelab.data.source import Split
 from vaelab.errors import UsageError
 
 
@@ -76,5 +77,5 @@ def test_what_is_no_image_is_named(tmp_path, content, monkeypatch):
 def test_reconstructions_come_in_the_order_of_the_images(linear_gaussian):
     model = linear_gaussian().requires_grad_(False)
     images = torch.randint(0, 256, (1003, 1, 2, 2), dtype=torch.uint8)
-    back = export.reconstructions(model, images)
+    back = export.reconstructions(model, Split(images))
     torch.testing.assert_close(back, model.reconstruct(images.double() / 255), rtol=1e-6, atol=1e-6)

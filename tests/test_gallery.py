@@ -88,7 +88,7 @@ def test_drawing_is_repeatable_and_needs_no_closed_form(digits, monkeypatch):
     gallery.samples(model)
     assert torch.equal(*seen)
     monkeypatch.setattr(gallery, "kl_per_dimension", lambda q, p: None)
-    assert isinstance(gallery.walks(model, digits.test.images), Figure)
+    assert isinstance(gallery.walks(model, digits.test), Figure)
 
 
 def test_files_are_drawn_one_by_one_and_only_those_asked_for(tmp_path):

@@ -11,11 +11,11 @@ import vaelab
 
 PACKAGE = Path(vaelab.__file__).parent
 FLOORS = [
-    ["errors", "registry", "distributions", "schedules", "terms", "memory"],
+    ["errors", "registry", "distributions", "schedules", "terms", "memory", "mixtures"],
     ["progress"],
     ["files"],
     ["perceptual"],
-    ["flows", "likelihoods", "backbones", "data", "recipe_text"],
+    ["flows", "likelihoods", "backbones", "data", "recipe_text", "labels"],
     ["priors", "posteriors", "objectives", "extractors"],
     ["model"],
     ["training", "metrics", "samplers", "figures"],

@@ -9,17 +9,29 @@ from torch import Tensor
 from vaelab.distributions import kl_per_dimension
 from vaelab.model import VAE
 from vaelab.recipe import Recipe
-from vaelab.registry import names
+from vaelab.registry import names, part
 from vaelab.terms import Terms
 
 SHAPE, LATENT_DIM, IMAGES = (1, 9, 8), 3, 4
 ROLES = ("backbone", "likelihood", "posterior", "prior")
-COMBINATIONS = list(itertools.product(*(names(role) for role in ROLES)))
+SCORED = [name for name in names("likelihood") if getattr(part("likelihood", name), "is_likelihood", True)]
+# Every likelihood with both kinds of network, and every prior with every posterior.
+COMBINATIONS = [
+    *(("conv", likelihood, "gaussian", "normal") for likelihood in SCORED),
+    *(("mlp", likelihood, "gaussian", "normal") for likelihood in SCORED),
+    *(
+        ("mlp", "bernoulli", *pair)
+        for pair in itertools.product(names("posterior"), names("prior"))
+        if pair != ("gaussian", "normal")
+    ),
+]
 
 
 def make(combination: tuple[str, ...], seed: int = 0, shape=SHAPE) -> VAE:
     parts = dict(zip(ROLES, combination, strict=True))
     model = {"latent_dim": LATENT_DIM, **parts, "backbone": {"kind": parts["backbone"], "width": 6}}
+    if parts["prior"] == "exemplar":
+        model["prior"] = {"kind": "exemplar", "components": 9, "per_step": 5}
     return Recipe("law", {"model": model, "train": {"seed": seed}}).build_model(shape).eval()
 
 

@@ -160,6 +160,7 @@ def sample(
     pixels: Annotated[
         Literal["mean", "sample"], typer.Option(help="Of p(x | z): its mean, or a draw from it.")
     ] = "mean",
+    label: Annotated[int | None, typer.Option(help="Of a conditional model: one class [default: all in turn].")] = None,
     data_dir: DataDir = None,
     device: Device = "auto",
     plugin: Plugin = None,
@@ -170,7 +171,7 @@ def sample(
     from vaelab.run import folder_of, sample
 
     spec = with_overrides({"kind": sampler}, options or [])
-    drawn = sample(run, n, sampler=spec, pixels=pixels, seed=seed, data_dir=data_dir, device=device)
+    drawn = sample(run, n, sampler=spec, pixels=pixels, seed=seed, label=label, data_dir=data_dir, device=device)
     if images:
         print(f"{write_images(drawn, images)} images in {images}")
     else:
@@ -191,28 +192,31 @@ def reconstruct(
     n: Annotated[
         int | None, typer.Option("-n", help="How many test images [default: 20; all with --images].", min=1)
     ] = None,
+    label: Annotated[int | None, typer.Option(help="Of a conditional model: the class of the image files.")] = None,
     data_dir: DataDir = None,
     device: Device = "auto",
     plugin: Plugin = None,
 ) -> None:
     """Encode images and decode them again."""
+    from vaelab.data.source import Split
     from vaelab.export import make_empty, read_images, reconstructions, write_images, write_pairs
-    from vaelab.run import folder_of, open_run, restore
+    from vaelab.run import folder_of, labels_of, open_run, restore
 
     if files:
         model, recipe, shape = restore(run, device)
-        originals = read_images(files, shape, fit, recipe.binary)
+        labels = labels_of(model, label, len(files))
+        originals = Split(read_images(files, shape, fit, recipe.binary), labels)
     else:
         model, _, data = open_run(run, data_dir, device)
-        originals = data.test.images[: n or (None if images else 20)]
+        originals = data.test[: n or (None if images else 20)]
     back = reconstructions(model, originals)
     if images:
         for name in ("real", "recon"):  # both, before anything is written
             make_empty(images / name)
-        write_images(originals.float() / 255, images / "real")
+        write_images(originals.images.float() / 255, images / "real")
         print(f"{write_images(back, images / 'recon')} images in {images}/real and {images}/recon")
     else:
-        print(write_pairs(originals, back, out or folder_of(run) / "reconstructions.png"))
+        print(write_pairs(originals.images, back, out or folder_of(run) / "reconstructions.png"))
 
 
 @command

@@ -7,13 +7,73 @@ from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 from torch.distributions import Distribution, Independent, Normal, constraints
+
+
+def at_least_float32(t: Tensor) -> Tensor:
+    """Densities are computed in float32, or in float64 if that is what comes in; never in what autocast leaves."""
+    return t if t.dtype == torch.float64 else t.float()
 
 
 def diagonal_normal(mean: Tensor, log_std: Tensor) -> Independent:
     """N(mean, diag(exp(log_std)²)) over the last dimension."""
     return Independent(Normal(mean, log_std.exp(), validate_args=False), 1, validate_args=False)
+
+
+class Pushforward(Distribution):
+    """z = f(u) with u ~ base and an invertible f: the transform that `flow(context)` returns."""
+
+    arg_constraints: ClassVar = {}  # pyright: ignore
+    has_rsample = True
+
+    def __init__(self, base: Distribution, flow: nn.Module, context: Tensor | None = None) -> None:
+        if context is not None and not base.batch_shape:
+            base = base.expand(context.shape[:-1])
+        self.base, self.flow, self.context, self.transform = base, flow, context, flow(context)
+        super().__init__(base.batch_shape, base.event_shape, validate_args=False)
+
+    def draw(self, samples: int) -> tuple[Tensor, Tensor]:
+        """See `draw`: log q(z) = log base(u) − log |det ∂f/∂u|, without the inverse."""
+        u = self.base.rsample(torch.Size((samples,)))
+        z, log_det = self.transform.call_and_ladj(u)
+        return z, self.base.log_prob(u) - log_det
+
+    def rsample(self, sample_shape: Sequence[int] = ()) -> Tensor:  # pyright: ignore
+        """Reparameterised z [*sample_shape, *batch, D]."""
+        return self.transform(self.base.rsample(torch.Size(sample_shape)))
+
+    def sample(self, sample_shape: Sequence[int] = ()) -> Tensor:  # pyright: ignore
+        """z [*sample_shape, *batch, D], also of a base that cannot be reparameterised."""
+        with torch.no_grad():
+            return self.transform(self.base.sample(torch.Size(sample_shape)))
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        """log base(f⁻¹(z)) + log |det ∂f⁻¹/∂z|."""
+        u, log_det = self.transform.inv.call_and_ladj(value)
+        return self.base.log_prob(u) + log_det
+
+    def given(self, y: Tensor) -> "Pushforward":
+        """p(z | y), if the base knows classes."""
+        return Pushforward(given(self.base, y), self.flow, self.context)
+
+
+def given(p: Distribution, y: Tensor | None) -> Distribution:
+    """p(z | y) of a distribution that knows classes, else p(z)."""
+    return p.given(y) if y is not None and hasattr(p, "given") else p  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def centre(q: Distribution) -> Tensor:
+    """The mean; of a pushforward, which has none in closed form, the image of its base's: a point, no expectation."""
+    return q.transform(q.base.mean) if isinstance(q, Pushforward) else q.mean
+
+
+def moments(q: Distribution, samples: int = 64) -> tuple[Tensor, Tensor]:
+    """Mean and variance per dimension; of a pushforward, those of so many draws."""
+    if not isinstance(q, Pushforward):
+        return q.mean, q.variance
+    z = q.sample((samples,))
+    return z.mean(0), z.var(0)
 
 
 def draw(q: Distribution, samples: int) -> tuple[Tensor, Tensor]:
@@ -26,6 +86,10 @@ def draw(q: Distribution, samples: int) -> tuple[Tensor, Tensor]:
 
 def detached(q: Distribution) -> Distribution:
     """The same distribution, as a constant of the parameters that made it."""
+    if isinstance(q, Pushforward):
+        constants = {id(p): p.detach() for p in q.flow.parameters()}  # what deepcopy takes for their copies
+        context = None if q.context is None else q.context.detach()
+        return Pushforward(detached(q.base), copy.deepcopy(q.flow, constants), context)
     constant = copy.copy(q)
     for name, value in vars(q).items():
         if isinstance(value, Tensor):

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from vaelab.data.decode import open_image
 from vaelab.data.images import to_bytes
+from vaelab.data.source import Split
 from vaelab.errors import UsageError
 from vaelab.figures.generated_samples import generated_samples
 from vaelab.figures.reconstructions import reconstructions as pairs
@@ -19,9 +20,9 @@ from vaelab.model import VAE
 
 
 @torch.no_grad()
-def reconstructions(model: VAE, images: Tensor) -> Tensor:
-    """uint8 images [N, C, H, W] -> their reconstructions in [0, 1]."""
-    return torch.cat([model.reconstruct(x).cpu() for x in batches(model, images, 500)])
+def reconstructions(model: VAE, split: Split) -> Tensor:
+    """The reconstructions of images [N, C, H, W] in [0, 1]."""
+    return torch.cat([model.reconstruct(x, y).cpu() for x, y in batches(model, split, 500)])
 
 
 def make_empty(folder: Path) -> None:

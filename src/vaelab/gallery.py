@@ -8,8 +8,8 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from vaelab.data.source import Dataset
-from vaelab.distributions import kl_per_dimension
+from vaelab.data.source import Dataset, Split
+from vaelab.distributions import centre, kl_per_dimension
 from vaelab.errors import UsageError
 from vaelab.figures.aggregate_posterior import aggregate_posterior
 from vaelab.figures.convergence import convergence
@@ -25,6 +25,7 @@ from vaelab.figures.traversals import traversals
 from vaelab.metrics.batches import batches
 from vaelab.model import VAE
 from vaelab.registry import hint
+from vaelab.samplers.drawing import images
 
 SEED = 0  # every drawing of a model shows the same noise
 SHOWN = {"reconstructions": 20, "samples": 64, "latents": 5000, "dimensions": 10, "pairs": 8, "side": 20}
@@ -32,32 +33,31 @@ SHOWN = {"reconstructions": 20, "samples": 64, "latents": 5000, "dimensions": 10
 
 @torch.no_grad()
 def samples(model: VAE, title: str = "Generated samples") -> Figure:
-    """Mean images of z ~ p(z)."""
-    torch.manual_seed(SEED)
-    return generated_samples(model.generate(SHOWN["samples"]).cpu(), title=title)
+    """Mean images of z ~ p(z), of a conditional model of all classes in turn."""
+    return generated_samples(images(model, model.p_z(), SHOWN["samples"], SEED), title=title)
 
 
 @torch.no_grad()
-def pairs(model: VAE, images: Tensor, title: str = "Reconstructions") -> Figure:
+def pairs(model: VAE, split: Split, title: str = "Reconstructions") -> Figure:
     """The first images of a split above their reconstructions."""
-    x = next(batches(model, images, SHOWN["reconstructions"]))
-    return reconstructions(x.cpu(), model.reconstruct(x).cpu(), title=title)
+    x, y = next(batches(model, split, SHOWN["reconstructions"]))
+    return reconstructions(x.cpu(), model.reconstruct(x, y).cpu(), title=title)
 
 
 @torch.no_grad()
 def latents(model: VAE, data: Dataset) -> Figure:
     """Posterior means of test images, by class."""
     shown = data.test[: SHOWN["latents"]]
-    means = torch.cat([model.q_z(x).mean.cpu() for x in batches(model, shown.images)])
+    means = torch.cat([centre(model.q_z(x, y)).cpu() for x, y in batches(model, shown)])
     return latent_space(means, shown.labels, data.classes)
 
 
 @torch.no_grad()
-def aggregate(model: VAE, images: Tensor) -> Figure:
+def aggregate(model: VAE, split: Split) -> Figure:
     """One draw of q(z | x) per image, against draws of the prior."""
     torch.manual_seed(SEED)
-    shown = images[: SHOWN["latents"]]
-    posterior = torch.cat([model.q_z(x).sample().cpu() for x in batches(model, shown)])
+    shown = split[: SHOWN["latents"]]
+    posterior = torch.cat([model.q_z(x, y).sample().cpu() for x, y in batches(model, shown)])
     return aggregate_posterior(posterior, model.p_z().sample(torch.Size((SHOWN["latents"],))).cpu())
 
 
@@ -71,27 +71,28 @@ def plane(model: VAE) -> Figure:
 
 
 @torch.no_grad()
-def walks(model: VAE, images: Tensor) -> Figure:
+def walks(model: VAE, split: Split) -> Figure:
     """One image's latent, with one dimension moved at a time: those of the largest KL, or of the largest spread."""
-    x = next(batches(model, images))
-    q = model.q_z(x)
-    kl = kl_per_dimension(q, model.p_z())
-    ranked = (q.mean.var(0) if kl is None else kl.mean(0)).argsort(descending=True)[: SHOWN["dimensions"]]
+    x, y = next(batches(model, split))
+    q = model.q_z(x, y)
+    means, kl = centre(q), kl_per_dimension(q, model.p_z(y))
+    ranked = (means.var(0) if kl is None else kl.mean(0)).argsort(descending=True)[: SHOWN["dimensions"]]
     values = torch.arange(-5, 6) * 0.6  # −3 … 3, and exactly 0 in the middle
-    z = q.mean[0].cpu().repeat(len(ranked), len(values), 1)
+    z = means[0].cpu().repeat(len(ranked), len(values), 1)
     for row, dimension in enumerate(ranked.tolist()):
         z[row, :, dimension] = values
     nats = None if kl is None else kl.mean(0)[ranked].cpu()
-    return traversals(_decoded(model, z), values, (ranked + 1).tolist(), nats)
+    return traversals(_decoded(model, z, None if y is None else y[0]), values, (ranked + 1).tolist(), nats)
 
 
 @torch.no_grad()
-def paths(model: VAE, images: Tensor) -> Figure:
+def paths(model: VAE, split: Split) -> Figure:
     """Straight lines between the latents of pairs of images."""
-    x = next(batches(model, images, 2 * SHOWN["pairs"]))
-    means = model.q_z(x).mean.cpu()
+    x, y = next(batches(model, split, 2 * SHOWN["pairs"]))
+    means = centre(model.q_z(x, y)).cpu()
     start, end = means[: len(means) // 2, None], means[len(means) // 2 : len(means) // 2 * 2, None]
-    return interpolations(_decoded(model, torch.lerp(start, end, torch.linspace(0, 1, 11)[:, None])))
+    y = None if y is None else y[: len(start), None]  # the class of the first of a pair, all the way
+    return interpolations(_decoded(model, torch.lerp(start, end, torch.linspace(0, 1, 11)[:, None]), y))
 
 
 def figures(
@@ -99,19 +100,18 @@ def figures(
 ) -> dict[str, Callable[[], Figure]]:
     """Every figure that this model, data, log and entries of metrics.json allow, by name."""
     latent_dim = model.p_z().event_shape[0]
-    images = data.test.images
     allowed: dict[str, Callable[[], Figure]] = {}
     if rows:
         allowed |= {"training_losses": lambda: training_losses(rows), "kl_ratio": lambda: kl_ratio(rows)}
-    allowed |= {"generated_samples": lambda: samples(model), "reconstructions": lambda: pairs(model, images)}
-    allowed |= {"latent_space": lambda: latents(model, data), "traversals": lambda: walks(model, images)}
-    allowed["aggregate_posterior"] = lambda: aggregate(model, images)
+    allowed |= {"generated_samples": lambda: samples(model), "reconstructions": lambda: pairs(model, data.test)}
+    allowed |= {"latent_space": lambda: latents(model, data), "traversals": lambda: walks(model, data.test)}
+    allowed["aggregate_posterior"] = lambda: aggregate(model, data.test)
     bound = (metrics or {}).get("likelihood", {}).get("curves", {}).get("iwae", [])
     if len(bound) > 1:
         allowed["convergence"] = lambda: convergence(bound)
-    if len(images) > 1:
-        allowed["interpolations"] = lambda: paths(model, images)
-    if latent_dim == 2:
+    if len(data.test) > 1:
+        allowed["interpolations"] = lambda: paths(model, data.test)
+    if latent_dim == 2 and not model.classes:
         allowed["manifold"] = lambda: plane(model)
     return allowed
 
@@ -126,8 +126,12 @@ def draw(allowed: Mapping[str, Callable[[], Figure]], folder: Path, only: Iterab
         yield save(allowed[name](), folder / f"{name}.png")
 
 
-def _decoded(model: VAE, z: Tensor) -> Tensor:
-    """Mean images of latents [..., D]."""
-    device = next(model.parameters()).device
-    parts = [model.p_x(part.to(device)).mean.cpu() for part in z.flatten(0, -2).split(1000)]
+def _decoded(model: VAE, z: Tensor, y: Tensor | None = None) -> Tensor:
+    """Mean images of latents [..., D], and of classes that broadcast to [...] if the model sees them."""
+    device, rows = next(model.parameters()).device, z.flatten(0, -2).split(1000)
+    classes = [None] * len(rows) if y is None else y.expand(z.shape[:-1]).flatten().split(1000)
+    parts = [
+        model.p_x(part.to(device), None if c is None else c.to(device)).mean.cpu()
+        for part, c in zip(rows, classes, strict=True)
+    ]
     return torch.cat(parts).unflatten(0, z.shape[:-1])

@@ -60,8 +60,12 @@ class Draws:
         """Images uint8 [n, C, H, W], and the protocol of the draw."""
         n, pixels = self.n or count, self.pixels or ("sample" if data.binary else "mean")
         latents = build("sampler", self.sampler, "sampler", model=model, split=data.as_seen())
+        labels = None
+        if model.classes and data.train.labels is not None:  # as often as among the training images
+            generator = torch.Generator().manual_seed(self.seed)
+            labels = data.train.labels[torch.randint(len(data.train), (n,), generator=generator)]
         protocol = {"fakes": n, "sampler": normalise(self.sampler), "pixels": pixels, "fakes_seed": self.seed}
-        return to_bytes(images(model, latents, n, self.seed, pixels)), protocol
+        return to_bytes(images(model, latents, n, self.seed, pixels, labels)), protocol
 
 
 @dataclass(frozen=True, kw_only=True)

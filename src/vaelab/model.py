@@ -4,16 +4,23 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
-from vaelab.distributions import detached, draw, kl_per_dimension
+from vaelab.distributions import centre, detached, draw, given, kl_per_dimension
+from vaelab.labels import apply
 from vaelab.terms import Terms
 
 
 class VAE(nn.Module):
-    """Everything outside the model uses forward, p_z, q_z, p_x, generate and reconstruct, and nothing else."""
+    """Everything outside the model uses forward, p_z, q_z, p_x, generate and reconstruct, and nothing else.
 
-    def __init__(self, prior: nn.Module, posterior: nn.Module, decoder: nn.Module, likelihood: nn.Module) -> None:
+    A conditional model has `classes`, and takes the class y of each image, int64 [B], wherever it takes images.
+    """
+
+    def __init__(
+        self, prior: nn.Module, posterior: nn.Module, decoder: nn.Module, likelihood: nn.Module, classes: int = 0
+    ) -> None:
         super().__init__()
         self.prior, self.posterior, self.decoder, self.likelihood = prior, posterior, decoder, likelihood
+        self.classes = classes
 
     def forward(self, x: Tensor, y: Tensor | None = None, samples: int = 1, path: bool = False) -> Terms:
         """Terms of images x [B, C, H, W] in [0, 1].
@@ -21,15 +28,15 @@ class VAE(nn.Module):
         With `path`, log q(z | x) passes gradients through z alone and not through q's parameters, whose score has
         expectation zero (Roeder et al. 2017).
         """
-        q, p = self.q_z(x, y), self.p_z()
+        q, p = self.q_z(x, y), self.p_z(y)
         z, log_qz = draw(q, samples)
         if path:
             log_qz = detached(q).log_prob(z)
         return Terms(self.p_x(z, y).log_prob(x), p.log_prob(z), log_qz, kl_per_dimension(q, p), z)
 
-    def p_z(self) -> Distribution:
-        """The prior over z."""
-        return self.prior(self.posterior)
+    def p_z(self, y: Tensor | None = None) -> Distribution:
+        """The prior over z; of images of class y [B], where the prior sees classes."""
+        return given(self.prior(self.posterior), y)
 
     def q_z(self, x: Tensor, y: Tensor | None = None) -> Distribution:
         """The posterior over z [B, D] of images x."""
@@ -37,15 +44,17 @@ class VAE(nn.Module):
 
     def p_x(self, z: Tensor, y: Tensor | None = None) -> Distribution:
         """The likelihood of images given z [..., D]; decoders see one leading dimension, whatever z has."""
-        output = self.decoder(z.flatten(0, -2))
+        y = None if y is None else y.expand(z.shape[:-1]).flatten()
+        output = apply(self.decoder, z.flatten(0, -2), y)
         return self.likelihood(output.unflatten(0, z.shape[:-1]))
 
     @torch.no_grad()
     def generate(self, n: int, y: Tensor | None = None) -> Tensor:
-        """Mean images [n, C, H, W] in [0, 1] of z ~ p(z)."""
-        return self.p_x(self.p_z().sample(torch.Size((n,))), y).mean
+        """Mean images [n, C, H, W] in [0, 1] of z ~ p(z), or of z ~ p(z | y) for classes y [n]."""
+        p = self.p_z(y)
+        return self.p_x(p.sample() if p.batch_shape else p.sample(torch.Size((n,))), y).mean
 
     @torch.no_grad()
     def reconstruct(self, x: Tensor, y: Tensor | None = None) -> Tensor:
-        """Mean images [B, C, H, W] in [0, 1] at the mean of q(z | x), so that two calls agree."""
-        return self.p_x(self.q_z(x, y).mean, y).mean
+        """Mean images [B, C, H, W] in [0, 1] at the centre of q(z | x), so that two calls agree."""
+        return self.p_x(centre(self.q_z(x, y)), y).mean

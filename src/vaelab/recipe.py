@@ -12,6 +12,7 @@ import torch
 
 from vaelab.data.source import Dataset
 from vaelab.errors import UsageError, listed
+from vaelab.labels import LabelledDecoder, LabelledEncoder
 from vaelab.model import VAE
 from vaelab.recipe_text import read_recipe, with_overrides
 from vaelab.registry import Count, Part, Size, build, check, check_part, defaults, hint, resolve
@@ -30,6 +31,7 @@ PACKAGES = (
     "backbones",
     "data",
     "extractors",
+    "flows",
     "likelihoods",
     "metrics",
     "objectives",
@@ -48,8 +50,9 @@ def model_options(
     posterior: Annotated[Any, Part("posterior")] = "gaussian",
     prior: Annotated[Any, Part("prior")] = "normal",
     likelihood: Annotated[Any, Part("likelihood")] = "bernoulli",
+    condition: tuple[Literal["encoder", "decoder", "prior"], ...] = (),
 ) -> None:
-    """The `model` section; its signature is all that is used."""
+    """The `model` section; its signature is all that is used. `condition` lists what sees the class of an image."""
 
 
 def evaluate_options(
@@ -111,17 +114,40 @@ class Recipe:
         """The recipe's images."""
         return build("data", self.options["data"]).load(directory)
 
-    def build_model(self, x_shape: tuple[int, int, int]) -> VAE:
-        """A new model for images of a shape, initialised by the recipe's seed."""
-        torch.manual_seed(seed_of("init", self.options.get("train", {}).get("seed", 0), 0, 0))
-        given = defaults(model_options) | self.options["model"]
+    def new_model(self, data: Dataset) -> VAE:
+        """A model to be trained on a set, whose prior may begin with its images."""
+        if self.condition and not data.class_count:
+            raise UsageError(
+                f"model.condition needs the class of each image, and {data.name} has none; leave it out, or take a "
+                "set with classes"
+            )
+        model = self.build_model(data.x_shape, data.class_count)
+        if hasattr(model.prior, "initialise"):
+            model.prior.initialise(data.as_seen(), self._seed)  # pyright: ignore[reportCallIssue]
+        return model
+
+    def build_model(self, x_shape: tuple[int, int, int], classes: int = 0) -> VAE:
+        """A new model for images of a shape and so many classes, initialised by the recipe's seed."""
+        torch.manual_seed(seed_of("init", self._seed, 0, 0))
+        given, sees = defaults(model_options) | self.options["model"], self.condition
         sizes = {"x_shape": x_shape, "latent_dim": given["latent_dim"]}
         likelihood = build("likelihood", given["likelihood"], "model.likelihood", **sizes)
-        out_channels = likelihood.params_per_channel * x_shape[0]
-        encoder, decoder = build("backbone", given["backbone"], "model.backbone", out_channels=out_channels, **sizes)
+        channels, *sides = x_shape
+        encoder, decoder = build(
+            "backbone",
+            given["backbone"],
+            "model.backbone",
+            x_shape=(channels + ("encoder" in sees), *sides),
+            latent_dim=given["latent_dim"] + classes * ("decoder" in sees),
+            out_channels=likelihood.params_per_channel * channels,
+        )
+        encoder = LabelledEncoder(encoder, x_shape, classes) if "encoder" in sees else encoder
+        decoder = LabelledDecoder(decoder, classes) if "decoder" in sees else decoder
         posterior = build("posterior", given["posterior"], "model.posterior", encoder=encoder, **sizes)
-        prior = build("prior", given["prior"], "model.prior", **sizes)
-        return VAE(prior, posterior, decoder, likelihood)
+        classes = classes if sees else 0
+        labels = {"classes": classes, "conditional": "prior" in sees}
+        prior = build("prior", given["prior"], "model.prior", **labels, **sizes)
+        return VAE(prior, posterior, decoder, likelihood, classes)
 
     def build_training(self, data: Dataset, processes: int = 1) -> tuple[Any, TrainOptions]:
         """The objective and the train options, with every duration in steps."""
@@ -141,6 +167,15 @@ class Recipe:
                 f"{train.steps / per_epoch:g}, or train longer"
             )
         return objective, train
+
+    @property
+    def condition(self) -> list[str]:
+        """What sees the class of an image."""
+        return self.options["model"].get("condition", [])
+
+    @property
+    def _seed(self) -> int:
+        return self.options.get("train", {}).get("seed", 0)
 
     def best(self) -> Best:
         """By what the best epoch is known."""

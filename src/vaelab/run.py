@@ -17,7 +17,7 @@ from vaelab import gallery
 from vaelab.data.source import Dataset
 from vaelab.errors import UsageError, listed
 from vaelab.figures.style import save
-from vaelab.files import write_whole
+from vaelab.files import also_in, write_whole
 from vaelab.judge import Watch, versions
 from vaelab.model import VAE
 from vaelab.recipe import Recipe
@@ -59,8 +59,9 @@ def train(
     world.meet()  # all have looked before one writes
     data = world.one_by_one(lambda: wanted.load_data(data_dir))
     objective, options = wanted.build_training(data, world.size)
-    model = wanted.build_model(data.x_shape)
-    _rehearse(model, objective, data)
+    model = wanted.new_model(data)
+    with also_in(data_dir):  # weights of a perceptual network
+        _rehearse(model, objective, data)
     epochs = math.ceil(options.steps / engine.steps_per_epoch(len(data.train), options.batch_size, world.size))
     watch, best = Watch.of(wanted, data, world.device, epochs, data_dir), wanted.best()
     if world.is_main and not resume:
@@ -71,6 +72,7 @@ def train(
     metadata = {
         "recipe": wanted.to_json(),
         "x_shape": json.dumps(data.x_shape),
+        "classes": json.dumps(model.classes),
         "fingerprint": _fingerprint(wanted),
     }
     choice = {"device": device, "metadata": metadata, "quiet": quiet, "watch": watch, "best": best}
@@ -92,10 +94,11 @@ def sample(
     sampler: Any = "prior",
     pixels: Literal["mean", "sample"] = "mean",
     seed: int = 0,
+    label: int | None = None,
     data_dir: str | Path | None = None,
     device: str = "auto",
 ) -> Tensor:
-    """New images [n, C, H, W] in [0, 1] of a trained run.
+    """New images [n, C, H, W] in [0, 1] of a trained run; of a conditional one of the class `label`, or of all in turn.
 
     Latents come from the prior, or from a `sampler` fitted to those of the training images: "gmm", or
     {"kind": "gmm", "components": 20}. `pixels` are the means of p(x | z), or a draw from it.
@@ -109,7 +112,19 @@ def sample(
     else:
         model, _, data = open_run(run, data_dir, device)
         split = data.as_seen()
-    return images(model, build("sampler", sampler, "sampler", model=model, split=split), n, seed, pixels)
+    labels = labels_of(model, label, n)
+    return images(model, build("sampler", sampler, "sampler", model=model, split=split), n, seed, pixels, labels)
+
+
+def labels_of(model: VAE, label: int | None, n: int) -> Tensor | None:
+    """n times the same class; UsageError for one that the model does not know."""
+    if label is not None and not 0 <= label < model.classes:
+        raise UsageError(
+            f"there is no class {label}: the model knows 0 to {model.classes - 1}"
+            if model.classes
+            else "this model is not conditional, so label has no meaning for it; leave it out"
+        )
+    return None if label is None else torch.full((n,), label)
 
 
 def draw(run: str | Path, *only: str, data_dir: str | Path | None = None, device: str = "auto") -> list[Path]:
@@ -141,7 +156,7 @@ def restore(run: str | Path, device: str = "cpu") -> tuple[VAE, Recipe, tuple[in
     try:
         recipe, x_shape = Recipe.from_json(metadata["recipe"]), tuple(json.loads(metadata["x_shape"]))
         with torch.random.fork_rng(devices=[]):  # loading a model changes no random number of the caller's
-            model = recipe.build_model(x_shape)
+            model = recipe.build_model(x_shape, json.loads(metadata.get("classes", "0")))
         model.load_state_dict(tensors)
     except (RuntimeError, ValueError, TypeError, KeyError) as error:
         raise UsageError(
@@ -222,8 +237,9 @@ def _fingerprint(recipe: Recipe) -> str:
 def _rehearse(model: VAE, objective: Any, data: Dataset) -> None:
     """Let parts that do not go together say so before anything is written."""
     try:
-        x = data.as_float(data.train.images[:2])
-        objective(model.eval()(x, samples=objective.samples), 0)
+        first = data.train[:2]
+        y = first.labels if model.classes else None
+        objective(model.eval()(data.as_float(first.images), y, samples=objective.samples), 0)
     except ValueError as error:
         raise UsageError(f"these parts do not go together: {error}") from error
 
@@ -246,6 +262,6 @@ def _draw_progress(epoch: engine.Epoch, data: Dataset, folder: Path) -> None:
     stem = folder / "figures" / f"epoch_{epoch.number:04d}"
     save(gallery.samples(epoch.model, f"Samples {at}"), Path(f"{stem}_samples.png"))
     save(
-        gallery.pairs(epoch.model, data.valid.images, f"Reconstructions {at}"),
+        gallery.pairs(epoch.model, data.valid, f"Reconstructions {at}"),
         Path(f"{stem}_reconstructions.png"),
     )

@@ -9,6 +9,7 @@ from vaelab.data.source import Split
 from vaelab.distributions import diagonal_normal
 from vaelab.metrics import active_units as module
 from vaelab.metrics.active_units import active_units
+from vaelab.metrics.batches import batches
 from vaelab.metrics.measurement import NotApplicable
 
 N = 200
@@ -17,6 +18,8 @@ GREY = torch.arange(N, dtype=torch.uint8)
 
 class ByHand(nn.Module):
     """Posterior N(slope · (x − mean of x), σ²) in six dimensions; x is the image's only pixel, spread to variance 1."""
+
+    classes = 0
 
     slopes = torch.tensor([1.0, 0.0, 0.003, 0.05, 1.0, 0.2])
     stds = torch.tensor([0.1, 1.0, 0.0001, 1.0, 8.0, 1.0])
@@ -31,7 +34,7 @@ class ByHand(nn.Module):
         standard = (x.flatten(1).double() - grey.mean()) / grey.std()
         return diagonal_normal((standard * self.slopes).float(), self.stds.log().expand(len(x), -1))
 
-    def p_z(self) -> Distribution:
+    def p_z(self, y: Tensor | None = None) -> Distribution:
         return self.prior
 
 
@@ -68,7 +71,7 @@ def test_thresholds_are_options(split, option, name, below, above):
 def test_batches_do_not_change_the_counts(split, monkeypatch):
     """Burda's covariance is over the whole test set, not the mean of those of batches."""
     whole = active_units(ByHand(), split)
-    monkeypatch.setattr(module, "batches", lambda model, images: (part.float() / 255 for part in images.split(7)))
+    monkeypatch.setattr(module, "batches", lambda model, split: batches(model, split, 7))
     assert active_units(ByHand(), split) == whole
 
 

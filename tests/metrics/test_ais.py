@@ -24,7 +24,7 @@ def split(x) -> Split:
 def weights(model, x, start: str, temperatures: int, chains: int) -> torch.Tensor:
     """w / p(x) [C, B]."""
     with torch.no_grad():
-        path, betas = AnnealingPath.of(model, x, start), sigmoidal(temperatures)
+        path, betas = AnnealingPath.of(model, x, None, start), sigmoidal(temperatures)
         steps = tuned_steps(path, path.draw(50), betas, 3)
         log_w, _ = annealed_weights(path, path.draw(chains), betas, steps, 3)
         return (log_w - model.log_evidence(x)).exp()
@@ -65,7 +65,7 @@ def test_hmc_leaves_the_target_alone_and_moves(linear_gaussian, agrees, x):
     """Draws of the exact posterior stay draws of it, in mean and square, with steps so long that many are refused."""
     model = linear_gaussian()
     with torch.no_grad():
-        q, path = model.q_z(x), AnnealingPath.of(model, x, "prior")
+        q, path = model.q_z(x), AnnealingPath.of(model, x, None, "prior")
         point = path.at(q.sample((4000,)))
         before = point.z
         for _ in range(3):
@@ -83,7 +83,7 @@ def test_a_flight_to_infinity_is_refused(linear_gaussian, x, monkeypatch):
     monkeypatch.setattr(Distribution, "_validate_args", False)  # as vaelab's own distributions: nan, not an error
     model = linear_gaussian()
     with torch.no_grad():
-        path = AnnealingPath.of(model, x, "prior")
+        path = AnnealingPath.of(model, x, None, "prior")
         here = path.at(path.draw(4))
         there, accepted = hmc(path, here, 1.0, torch.full((len(x),), 1e100, dtype=torch.float64), 3)
         assert not path.at(here.z * torch.inf).log_joint.isfinite().any()

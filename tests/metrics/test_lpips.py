@@ -15,6 +15,8 @@ from vaelab.perceptual.lpips import LPIPS
 class Blur(nn.Module):
     """Reconstructs means of squares of pixels."""
 
+    classes = 0
+
     def __init__(self, side: int) -> None:
         super().__init__()
         self.side, self.weight = side, nn.Parameter(torch.zeros(1))

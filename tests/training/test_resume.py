@@ -22,9 +22,9 @@ from vaelab.training.learner import Learner
 
 step = Learner.step
 
-def slow(self, batch, number):
+def slow(self, batch, number, labels=None):
     time.sleep({pause!r} if number < {hang!r} else 60)
-    return step(self, batch, number)
+    return step(self, batch, number, labels)
 
 Learner.step = slow
 main()
@@ -97,11 +97,11 @@ def test_an_interrupt_at_any_step_loses_nothing(train, largest_gap, rows, monkey
     whole = train("whole")
     step, pending = Learner.step, set(stops)
 
-    def interrupted(self, batch, number):
+    def interrupted(self, batch, number, labels=None):
         if number in pending:
             pending.discard(number)
             os.kill(os.getpid(), signal.SIGINT)
-        return step(self, batch, number)
+        return step(self, batch, number, labels)
 
     monkeypatch.setattr(Learner, "step", interrupted)
     half, resume = whole.parent / "half", False

@@ -29,9 +29,9 @@ class Seen(Learner):
         super().__init__(*arguments)
         Seen.last, self.batches = self, []
 
-    def step(self, batch, number):
+    def step(self, batch, number, labels=None):
         self.batches.append(batch)
-        return super().step(batch, number)
+        return super().step(batch, number, labels)
 
 
 def train(name, *overrides, **options):
@@ -47,10 +47,10 @@ def refused(*arguments, **options):
         (out / f"refused-{rank}.txt").open("a").write(f"{error}\\n")
 
 
-def interrupted(self, batch, number):
+def interrupted(self, batch, number, labels=None):
     if number == 8 and rank == 1:  # a Ctrl-C that reaches one process only
         os.kill(os.getpid(), signal.SIGINT)
-    return step(self, batch, number)
+    return step(self, batch, number, labels)
 
 
 engine.Learner = Seen

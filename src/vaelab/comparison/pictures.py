@@ -42,7 +42,7 @@ def draw_figures(
     for run in runs:
         model = restore(run.folder, device)[0]
         drawn[run.name] = images(model, model.p_z(), len(real), seed)
-        back[run.name] = reconstructions(model, real)
+        back[run.name] = reconstructions(model, data.test[:SHOWN])
         sharp[run.name] = sharpness_statistics(Draws(n, seed=seed).of(model, data, n)[0])
     values = {title: {name: found[key] for name, found in sharp.items()} for key, title in TITLES.items()}
     made = {

@@ -1,45 +1,57 @@
 """Image files: finding them in a folder, and their pixels, whatever the format, mode and orientation."""
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import IO, TYPE_CHECKING
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm")
 
 
+def is_image(name: str) -> bool:
+    """Whether a relative path with forward slashes looks like an image; hidden files and folders do not."""
+    hidden = any(part.startswith((".", "__MACOSX")) for part in name.split("/"))
+    return name.lower().endswith(SUFFIXES) and not hidden
+
+
 def image_names(root: Path) -> list[str]:
     """Relative paths with forward slashes, sorted; hidden files and folders are passed over."""
-    paths = (p.relative_to(root) for p in root.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
-    return sorted(p.as_posix() for p in paths if not any(part.startswith((".", "__MACOSX")) for part in p.parts))
+    paths = ((path, path.relative_to(root).as_posix()) for path in root.rglob("*"))
+    return sorted(name for path, name in paths if is_image(name) and path.is_file())
 
 
-def decode(path: Path, channels: int, size: int | tuple[int, int] | None = None) -> np.ndarray | str:
-    """uint8 [channels, H, W], or in words why the file cannot be read.
-
-    With `size`, the central square, resized to size × size, or what fits into (width, height); without, the image as
-    it is.
-    """
-    from PIL import Image, ImageOps
-
+def decode(file: Path | IO[bytes], channels: int, frame: "Callable[[Image], Image] | None" = None) -> np.ndarray | str:
+    """uint8 [channels, H, W] of the image, after `frame` if given; or in words why the file cannot be read."""
     try:
-        image = open_image(path, channels)
+        image = open_image(file, channels)
+        pixels = np.array(frame(image) if frame else image)
     except Exception as error:  # Pillow's decoders raise whatever a broken file makes them stumble over
-        return str(error).replace(f" {str(path)!r}", "") or type(error).__name__
-    if size is not None:
-        image = ImageOps.fit(image, (size, size) if isinstance(size, int) else size, Image.Resampling.BICUBIC)
-    pixels = np.array(image)
+        named = str(file) if isinstance(file, Path) else file
+        return str(error).replace(f" {named!r}", "") or type(error).__name__
     return pixels[None] if channels == 1 else np.ascontiguousarray(pixels.transpose(2, 0, 1))
 
 
-def open_image(path: Path, channels: int):
+def central(size: int | tuple[int, int]) -> "Callable[[Image], Image]":
+    """The central square resized to size × size, or the largest centre of that shape to (width, height)."""
+    from PIL import Image, ImageOps
+
+    shape = (size, size) if isinstance(size, int) else size
+    return lambda image: ImageOps.fit(image, shape, Image.Resampling.BICUBIC)
+
+
+def open_image(file: Path | IO[bytes], channels: int) -> "Image":
     """A Pillow image, upright, of 8 bits and 1 or 3 channels; raises whatever Pillow's decoders raise."""
     from PIL import Image, ImageOps
 
-    with Image.open(path) as file:
-        return _eight_bit(ImageOps.exif_transpose(file)).convert("L" if channels == 1 else "RGB")
+    with Image.open(file) as image:
+        return _eight_bit(ImageOps.exif_transpose(image)).convert("L" if channels == 1 else "RGB")
 
 
-def _eight_bit(image):
+def _eight_bit(image: "Image") -> "Image":
     """Grey levels of 16 bits, which Pillow would clip to 255, scaled to 8."""
     from PIL import Image
 

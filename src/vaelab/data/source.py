@@ -52,6 +52,13 @@ class Dataset:
         channels, height, width = self.train.images.shape[1:]
         return channels, height, width
 
+    @property
+    def class_count(self) -> int:
+        """How many classes the labels tell apart; 0 without labels."""
+        if self.train.labels is None:
+            return 0
+        return len(self.classes) if self.classes else int(self.train.labels.max()) + 1
+
     def augment(self, x: Tensor) -> Tensor:
         """A training batch, uint8 [B, C, H, W] -> float32 in [0, 1], flipped and binarised if so chosen.
 

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from vaelab.data.source import Split
-from vaelab.distributions import kl_per_dimension
+from vaelab.distributions import given, kl_per_dimension, moments
 from vaelab.metrics.batches import batches
 from vaelab.metrics.measurement import Measurement, NotApplicable
 from vaelab.model import VAE
@@ -46,11 +46,12 @@ def active_units(
 def _moments(model: VAE, split: Split) -> tuple[Tensor, Tensor, Tensor | None]:
     """Var_x(u), E σ² and the mean KL per dimension [D] over all images, in float64; the KL where it has a form."""
     means, variances, kls, p = [], [], [], model.p_z()
-    for x in batches(model, split.images):
-        q = model.q_z(x)
-        means.append(q.mean.cpu().double())
-        variances.append(q.variance.cpu().double())
-        kls.append(kl_per_dimension(q, p))
+    for x, y in batches(model, split):
+        q = model.q_z(x, y)
+        mean, variance = moments(q)
+        means.append(mean.cpu().double())
+        variances.append(variance.cpu().double())
+        kls.append(kl_per_dimension(q, given(p, y)))
     kl = None if kls[0] is None else torch.cat(kls).cpu().double().mean(0)
     return torch.cat(means).var(0), torch.cat(variances).mean(0), kl
 

@@ -29,7 +29,7 @@ def aggregate(
     if len(split) < 2:
         raise NotApplicable("the aggregated posterior needs at least two images")
     torch.manual_seed(seed)
-    posterior = torch.cat([model.q_z(x).sample().cpu().double() for x in batches(model, split.images)])
+    posterior = torch.cat([model.q_z(x, y).sample().cpu().double() for x, y in batches(model, split)])
     prior = model.p_z().sample(torch.Size((len(posterior),))).cpu().double()
     order = torch.randperm(len(posterior))[:points]
     squared, p = mmd(posterior[order], prior[order], permutations)

@@ -46,8 +46,8 @@ def ais(
     """
     refuse_pseudo_likelihood(model, "annealed importance sampling")
     torch.manual_seed(seed)
-    x = next(batches(model, split.images[:images], images))
-    path = AnnealingPath.of(model, x, start)
+    x, y = next(batches(model, split[:images], images))
+    path = AnnealingPath.of(model, x, y, start)
     betas = sigmoidal(temperatures)
     steps = tuned_steps(path, path.draw(chains), betas, leapfrog)
     log_w, accepted = annealed_weights(path, path.draw(chains), betas, steps, leapfrog)
@@ -86,18 +86,19 @@ class AnnealingPath:
 
     model: VAE
     x: Tensor
+    y: Tensor | None  # the class of each, where the model sees it
     prior: Distribution
     posterior: Distribution | None  # where the path begins there
 
     @classmethod
-    def of(cls, model: VAE, x: Tensor, start: str) -> "AnnealingPath":
+    def of(cls, model: VAE, x: Tensor, y: Tensor | None, start: str) -> "AnnealingPath":
         """Encode x and the prior once; gradients go through the decoder only."""
-        return cls(model, x, model.p_z(), model.q_z(x) if start == "posterior" else None)
+        return cls(model, x, y, model.p_z(y), model.q_z(x, y) if start == "posterior" else None)
 
     def draw(self, chains: int) -> Tensor:
         """Places z [C, B, D] of the first distribution."""
         if self.posterior is None:
-            return self.prior.sample(torch.Size((chains, len(self.x))))
+            return self.prior.sample(torch.Size((chains, len(self.x))[: 2 - len(self.prior.batch_shape)]))
         return draw(self.posterior, chains)[0]
 
     @torch.enable_grad()
@@ -105,7 +106,7 @@ class AnnealingPath:
         """Both log-densities at z, and their gradients."""
         z = z.detach().requires_grad_()
         log_start = (self.posterior or self.prior).log_prob(z)
-        log_joint = self.model.p_x(z).log_prob(self.x) + self.prior.log_prob(z)
+        log_joint = self.model.p_x(z, self.y).log_prob(self.x) + self.prior.log_prob(z)
         gradients = (torch.autograd.grad(v.sum(), z)[0] for v in (log_start, log_joint))
         return Point(z.detach(), log_start.detach(), log_joint.detach(), *gradients)
 

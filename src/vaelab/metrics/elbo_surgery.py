@@ -30,7 +30,7 @@ def elbo_surgery(model: VAE, split: Split, *, images: Size = 5000, samples: Size
     that factorises. Intervals take q(z) as given. Raises NotApplicable for posteriors other than diagonal Gaussians.
     """
     torch.manual_seed(seed)
-    batch = [_encoded(model, x, samples) for x in batches(model, split.images[:images])]
+    batch = [_encoded(model, x, y, samples) for x, y in batches(model, split[:images])]
     z, mean, std, log_qz_x, log_pz = (torch.cat(t, dim=1).cpu().double() for t in zip(*batch, strict=True))
     log_qz = log_mixture(z.flatten(0, 1), mean[0], std[0]).view_as(log_pz)
     dimensions = (t.flatten(0, -2).T[..., None] for t in (z, mean[0], std[0]))  # each [D, …, 1]
@@ -51,9 +51,9 @@ def elbo_surgery(model: VAE, split: Split, *, images: Size = 5000, samples: Size
     )
 
 
-def _encoded(model: VAE, x: Tensor, samples: int) -> tuple[Tensor, ...]:
+def _encoded(model: VAE, x: Tensor, y: Tensor | None, samples: int) -> tuple[Tensor, ...]:
     """z [K, B, D], mean and std [1, B, D] of the posterior, log q(z | x) and log p(z) [K, B]."""
-    q = model.q_z(x)
+    q = model.q_z(x, y)
     gaussian = diagonal_gaussian(q)
     if gaussian is None:
         raise NotApplicable(
@@ -61,7 +61,7 @@ def _encoded(model: VAE, x: Tensor, samples: int) -> tuple[Tensor, ...]:
             "train with posterior: gaussian"
         )
     z, log_qz = draw(q, samples)
-    return z, gaussian[0][None], gaussian[1][None], log_qz, model.p_z().log_prob(z)
+    return z, gaussian[0][None], gaussian[1][None], log_qz, model.p_z(y).log_prob(z)
 
 
 def _factorises(model: VAE) -> bool:

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.distributions import Distribution
 
 from vaelab.data.source import Split
-from vaelab.distributions import draw, kl_per_dimension, log_mean_exp
+from vaelab.distributions import draw, given, kl_per_dimension, log_mean_exp
 from vaelab.memory import keep_freed_memory
 from vaelab.metrics.batches import batches, device_of
 from vaelab.metrics.measurement import Measurement, NotApplicable, averages
@@ -50,14 +50,14 @@ def likelihood(
     torch.manual_seed(seed)
     keep_freed_memory()
     score = _scorer(model, precision, compile)
-    chosen, p = split.images[:images], model.p_z()
-    rows = _rows(model, chosen, precision, compile)
-    found = [_bounds(model, p, score, x, samples, rows) for x in batches(model, chosen, rows // samples)]
+    chosen, p = split[:images], model.p_z()
+    rows = _rows(model, chosen.images, precision, compile)
+    found = [_bounds(model, p, score, x, y, samples, rows) for x, y in batches(model, chosen, rows // samples)]
     columns = {name: torch.cat([c[name] for c, _ in found]) for name in found[0][0]}
     curve = torch.cat([levels for _, levels in found], dim=1).mean(1)
     values, intervals = averages(**columns)
     values |= {f"{k}_error": standard_error(columns[k]) for k in ("elbo", "iwae")}
-    values["bits_per_dim"] = -values["iwae"] / math.log(2) / chosen[0].numel() + (0.0 if is_mass(model) else 8.0)
+    values["bits_per_dim"] = -values["iwae"] / math.log(2) / chosen.images[0].numel() + (0.0 if is_mass(model) else 8.0)
     return Measurement(
         values,
         intervals,
@@ -104,27 +104,27 @@ def _rows(model: VAE, images: Tensor, precision: str, compiled: bool) -> int:
     return max(1, BYTES.get(device_of(model).type, BYTES["other"]) // (images[0].numel() * per_pixel))
 
 
-def _scorer(model: VAE, precision: str, compiled: bool) -> Callable[[Tensor, Tensor], Tensor]:
+def _scorer(model: VAE, precision: str, compiled: bool) -> Callable[[Tensor, Tensor, Tensor | None], Tensor]:
     """log p(x | z) [K, B] of z [K, B, D] and x: autocast ends before the likelihood scores."""
     kind, low = device_of(model).type, precision == "bfloat16"
 
-    def score(z: Tensor, x: Tensor) -> Tensor:
+    def score(z: Tensor, x: Tensor, y: Tensor | None) -> Tensor:
         with torch.autocast(kind, torch.bfloat16, enabled=low):
-            p_x = model.p_x(z)
+            p_x = model.p_x(z, y)
         return p_x.log_prob(x)
 
     return torch.compile(score, dynamic=False) if compiled else score
 
 
 def _bounds(
-    model: VAE, p: Distribution, score: Callable, x: Tensor, samples: int, rows: int
+    model: VAE, p: Distribution, score: Callable, x: Tensor, y: Tensor | None, samples: int, rows: int
 ) -> tuple[dict[str, Tensor], Tensor]:
     """Columns [B] by name, and L_s [len(ladder), B], in float64 on the CPU; x is encoded once, z decoded in pieces."""
-    q = model.q_z(x)
+    q, p = model.q_z(x, y), given(p, y)
     z, log_qz = draw(q, samples)
     log_ratio = (log_qz - p.log_prob(z)).cpu().double()
     pieces = z.chunk(math.ceil(samples * len(x) / rows))  # of like size, so few are compiled
-    log_px = torch.cat([score(piece, x).cpu() for piece in pieces]).double()
+    log_px = torch.cat([score(piece, x, y).cpu() for piece in pieces]).double()
     kl, log_px_mean, log_w = kl_per_dimension(q, p), log_px.mean(0), log_px - log_ratio
     rate = log_ratio.mean(0) if kl is None else kl.sum(-1).cpu().double()
     levels = torch.stack([level(log_w, size) for size in ladder(samples)])

@@ -24,7 +24,7 @@ def lpips(model: VAE, split: Split, *, net: Literal["squeeze", "alex", "vgg"] = 
     """
     try:
         distance = LPIPS(net).to(device_of(model))
-        found = [distance(x, model.reconstruct(x)) for x in batches(model, split.images, ROWS)]
+        found = [distance(x, model.reconstruct(x, y)) for x, y in batches(model, split, ROWS)]
     except UsageError as error:
         raise NotApplicable(str(error)) from error
     network = {"name": net, "hash": distance.network.hash, "heads": distance.hash, "resize": RESIZE}

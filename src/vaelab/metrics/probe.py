@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from vaelab.data.source import Dataset, Split
+from vaelab.distributions import centre
 from vaelab.metrics.batches import batches
 from vaelab.metrics.measurement import Measurement, NotApplicable, averages
 from vaelab.model import VAE
@@ -29,9 +30,9 @@ def probe(
     if len(train) < neighbours:
         raise NotApplicable(f"probe needs {neighbours} training images, has {len(train)}; lower probe.neighbours")
     columns = hits(
-        posterior_means(model, train.images),
+        posterior_means(model, train),
         train.labels,  # pyright: ignore[reportArgumentType]
-        posterior_means(model, split.images),
+        posterior_means(model, split),
         split.labels,
         neighbours,
     )
@@ -63,6 +64,6 @@ def hits(means: Tensor, labels: Tensor, judged: Tensor, truth: Tensor, neighbour
 
 
 @torch.no_grad()
-def posterior_means(model: VAE, images: Tensor) -> Tensor:
-    """E[z | x] of uint8 images, float64 [N, D] on the CPU."""
-    return torch.cat([model.q_z(x).mean.cpu().double() for x in batches(model, images)])
+def posterior_means(model: VAE, split: Split) -> Tensor:
+    """E[z | x] of the images, or where a flow hides it the image of its base's mean: float64 [N, D] on the CPU."""
+    return torch.cat([centre(model.q_z(x, y)).cpu().double() for x, y in batches(model, split)])

@@ -15,11 +15,11 @@ from vaelab.registry import register
 def reconstruction(model: VAE, split: Split) -> Measurement:
     """Means over images of the squared error per pixel (`mse`), of `psnr` = −10 log₁₀ mse in dB, and of `ssim`.
 
-    Images in [0, 1]; `reconstruct` decodes the posterior mean and shows the mean of the likelihood.
+    Images in [0, 1]; `reconstruct` decodes the posterior's mean and shows the mean of the likelihood.
     """
     errors, similarities = [], []
-    for x in batches(model, split.images):
-        back, x = model.reconstruct(x).cpu(), x.cpu()  # float64 is not on every device
+    for x, y in batches(model, split):
+        back, x = model.reconstruct(x, y).cpu(), x.cpu()  # float64 is not on every device
         errors.append((x.double() - back.double()).square().mean((1, 2, 3)))
         similarities.append(ssim(x, back))
     mse = torch.cat(errors)

@@ -17,6 +17,7 @@ class ELBO:
 
     - `kl`: in closed form, by the draws, or (auto) in closed form where the prior and posterior allow it;
     - `free_bits`: λ nats per latent dimension are free: Σ_d max(KL_d, λ) of the batch means (Kingma et al. 2016);
+    - `free_nats`: λ nats of the whole KL are free: max(KL, λ) of the batch mean, with no gradient below;
     - `capacity`: β · |KL − C| with a scheduled C in nats (Burgess et al. 2018);
     - `reduction: mean` divides both terms by the number of pixels, so that β keeps its meaning.
     """
@@ -26,6 +27,7 @@ class ELBO:
     kl: Literal["auto", "analytic", "monte_carlo"] = "auto"
     beta: Scheduled = Constant(value=1.0)
     free_bits: NonNegative = 0.0
+    free_nats: NonNegative = 0.0
     capacity: Scheduled | None = None
     reduction: Literal["sum", "mean"] = "sum"
     samples: Size = 1
@@ -35,6 +37,8 @@ class ELBO:
     def __post_init__(self) -> None:
         if self.free_bits and self.kl == "monte_carlo":
             raise ValueError("free_bits are counted per latent dimension, which kl: monte_carlo does not give")
+        if (self.free_bits > 0) + (self.free_nats > 0) + (self.capacity is not None) > 1:
+            raise ValueError("free_bits, free_nats and capacity each say what the KL may be; give one of them")
 
     @property
     def settled(self) -> int:
@@ -45,7 +49,7 @@ class ELBO:
         """The loss to minimise and what to log, in nats per image; β as applied."""
         beta, reconstruction = self.beta(step), -terms.log_px.mean()
         rate = self._rate(terms).mean()
-        penalty = self._free(terms) if self.free_bits else rate
+        penalty = self._free(terms) if self.free_bits else rate.clamp(min=self.free_nats) if self.free_nats else rate
         if self.capacity is not None:
             penalty = (penalty - self.capacity(step)).abs()
         loss = reconstruction + beta * penalty

@@ -4,7 +4,8 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Independent
 
-from vaelab.distributions import diagonal_normal
+from vaelab.distributions import at_least_float32, diagonal_normal
+from vaelab.labels import LabelledEncoder, apply
 from vaelab.registry import register
 
 
@@ -27,19 +28,24 @@ class GaussianPosterior(nn.Module):
         if not log_variance[0] < log_variance[1]:
             raise ValueError(f"log_variance must be [low, high] with low < high, got {list(log_variance)}")
         self.encoder = encoder
-        self.head = nn.Linear(_features(encoder, x_shape), 2 * latent_dim)
+        self.head = nn.Linear(features_of(encoder, x_shape), 2 * latent_dim)
         self.low, self.high = log_variance
 
     def forward(self, x: Tensor, y: Tensor | None = None) -> Independent:
-        """Images [B, C, H, W] in [0, 1] -> distribution over z [B, D]."""
-        mean, log_variance = self.head(self.encoder(x)).float().chunk(2, -1)
+        """Images [B, C, H, W] in [0, 1], and classes [B] if the encoder sees them -> distribution over z [B, D]."""
+        return self.given_features(apply(self.encoder, x, y))
+
+    def given_features(self, features: Tensor) -> Independent:
+        """The distribution of an image with these features [B, F]."""
+        mean, log_variance = at_least_float32(self.head(features)).chunk(2, -1)
         return diagonal_normal(mean, log_variance.clamp(self.low, self.high) / 2)
 
 
 @torch.no_grad()
-def _features(encoder: nn.Module, x_shape: tuple[int, int, int]) -> int:
+def features_of(encoder: nn.Module, x_shape: tuple[int, int, int]) -> int:
     """The encoder's output size, from one image, so that a backbone need not declare it."""
     training = encoder.training
-    features = encoder.eval()(torch.zeros(1, *x_shape)).shape[-1]
+    y = torch.zeros(1, dtype=torch.int64) if isinstance(encoder, LabelledEncoder) else None
+    features = apply(encoder.eval(), torch.zeros(1, *x_shape), y).shape[-1]
     encoder.train(training)
     return features

@@ -1,21 +1,30 @@
-"""The standard normal prior."""
+"""The normal prior."""
 
 import torch
 from torch import nn
-from torch.distributions import Independent
+from torch.distributions import Distribution
 
 from vaelab.distributions import diagonal_normal
+from vaelab.mixtures import DiagonalMixture
 from vaelab.registry import register
 
 
 @register("prior", "normal")
 class NormalPrior(nn.Module):
-    """p(z) = N(0, I) (Kingma & Welling 2014)."""
+    """p(z) = N(0, I) (Kingma & Welling 2014); for a conditional model p(z | y) = N(mean_y, diag σ_y²), learned."""
 
-    def __init__(self, latent_dim: int) -> None:
+    def __init__(self, latent_dim: int, classes: int = 0, conditional: bool = False) -> None:
         super().__init__()
-        self.zeros = nn.Buffer(torch.zeros(latent_dim), persistent=False)
+        shape = (classes, latent_dim) if conditional else (latent_dim,)
+        make = nn.Parameter if conditional else lambda zeros: nn.Buffer(zeros, persistent=False)
+        self.mean, self.log_std = make(torch.zeros(shape)), make(torch.zeros(shape))
+        self.conditional = conditional
+        for parameter in self.parameters():
+            parameter.spare_weight_decay = True  # pyright: ignore
 
-    def forward(self, posterior: nn.Module) -> Independent:
+    def forward(self, posterior: nn.Module) -> Distribution:
         """The same distribution whatever the posterior."""
-        return diagonal_normal(self.zeros, self.zeros)
+        if not self.conditional:
+            return diagonal_normal(self.mean, self.log_std)
+        labels = torch.arange(len(self.mean), device=self.mean.device)
+        return DiagonalMixture(self.mean, self.log_std.exp(), labels=labels)

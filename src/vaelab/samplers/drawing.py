@@ -6,17 +6,34 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution
 
+from vaelab.distributions import given
 from vaelab.model import VAE
 
 ROWS = 500  # latents decoded at once
 
 
 @torch.no_grad()
-def images(model: VAE, latents: Distribution, n: int, seed: int, pixels: Literal["mean", "sample"] = "mean") -> Tensor:
-    """Images [n, C, H, W] in [0, 1] on the CPU: the mean of p(x | z), or a draw from it clamped to [0, 1]."""
+def images(
+    model: VAE,
+    latents: Distribution,
+    n: int,
+    seed: int,
+    pixels: Literal["mean", "sample"] = "mean",
+    labels: Tensor | None = None,
+) -> Tensor:
+    """Images [n, C, H, W] in [0, 1] on the CPU: the mean of p(x | z), or a draw from it clamped to [0, 1].
+
+    Of a conditional model of the classes `labels` [n], or of all classes in turn.
+    """
+    if labels is None and model.classes:
+        labels = torch.arange(n) % model.classes
     torch.manual_seed(seed)
     drawn = []
-    for count in torch.arange(n).split(ROWS):
-        p = model.p_x(latents.sample(torch.Size((len(count),))))
+    device = next(model.parameters()).device
+    for rows in torch.arange(n).split(ROWS):
+        y = None if labels is None else labels[rows].to(device)
+        p_z = given(latents, y)
+        z = p_z.sample() if p_z.batch_shape else p_z.sample(torch.Size((len(rows),)))
+        p = model.p_x(z, y)
         drawn.append((p.mean if pixels == "mean" else p.sample()).float().clamp(0, 1).cpu())
     return torch.cat(drawn)

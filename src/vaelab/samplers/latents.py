@@ -10,9 +10,11 @@ from vaelab.data.source import Split
 from vaelab.model import VAE
 
 
-def to_input(model: VAE, images: Tensor) -> Tensor:
-    """uint8 images -> the encoder's input, float32 in [0, 1] on the model's device."""
-    return images.to(next(model.parameters()).device).float() / 255
+def encoded(model: VAE, split: Split) -> Distribution:
+    """q(z | x) of a few images."""
+    device = next(model.parameters()).device
+    y = split.labels.to(device) if model.classes and split.labels is not None else None
+    return model.q_z(split.images.to(device).float() / 255, y)
 
 
 @torch.no_grad()
@@ -23,7 +25,7 @@ def draws(model: VAE, split: Split, batch_size: int, steps: int) -> Iterator[Ten
     """
     for _ in range(steps):
         picked = torch.randint(len(split), (batch_size,))
-        yield model.q_z(to_input(model, split.images[picked])).sample()
+        yield encoded(model, split[picked]).sample()
 
 
 def location_and_scale(model: VAE, split: Split, count: int = 5000) -> tuple[Tensor, Tensor]:

@@ -12,7 +12,7 @@ from vaelab.data.source import Split
 from vaelab.errors import UsageError
 from vaelab.model import VAE
 from vaelab.registry import register
-from vaelab.samplers.latents import to_input
+from vaelab.samplers.latents import encoded
 
 SCORES = 2**24  # densities log q(z | x) held at once, in float64
 
@@ -27,8 +27,8 @@ def nearest_posterior(model: VAE, split: Split) -> "NearestPosterior":
     Raises UsageError for posteriors that are not diagonal Gaussians.
     """
     means, scales = [], []
-    for images in split.images.split(1000):
-        q = model.q_z(to_input(model, images))
+    for start in range(0, len(split), 1000):
+        q = encoded(model, split[start : start + 1000])
         if not (isinstance(q, Independent) and isinstance(q.base_dist, Normal)):
             raise UsageError("nearest_posterior needs diagonal Gaussian posteriors; take --sampler gmm or flow")
         means.append(q.base_dist.loc)

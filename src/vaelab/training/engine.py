@@ -8,7 +8,7 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -94,7 +94,8 @@ def train(
             raise UsageError(f"{folder / 'last.pt'} belongs to another recipe; move it away or choose another --run")
         learner.load(state["learner"])
         progress = Progress(**state["progress"])
-    images, held_out = resident(data.train.images, world.device), resident(data.valid.images, world.device)
+    images, labels = resident(data.train.images, world.device), data.train.labels if model.classes else None
+    held_out = replace(data.valid, images=resident(data.valid.images, world.device))
 
     def steps(until: int) -> Iterator[tuple[int, Row]]:
         """Learn up to a step, or until interrupted; yields how many steps each logged row sums up."""
@@ -104,7 +105,8 @@ def train(
             first = progress.step % per_epoch * options.batch_size
             rows = order[first : first + options.batch_size][world.rank :: world.size]
             seed_device(world.device, seed_of("noise", options.seed, world.rank, progress.step))
-            window.append(learner.step(images.index_select(0, rows.to(images.device)), progress.step))
+            y = None if labels is None else labels[rows]
+            window.append(learner.step(images.index_select(0, rows.to(images.device)), progress.step, y))
             progress.step += 1
             logged = progress.step % options.log_steps == 0 or progress.step == until
             stop = interrupt.asked if world.size == 1 else logged and world.any(interrupt.asked)

@@ -53,22 +53,26 @@ class Learner:
         # Schedules are computed in float64 where the device has it.
         self._real = torch.float32 if world.device.type == "mps" else torch.float64
 
-    def step(self, batch: Tensor, number: int) -> dict[str, Tensor | float]:
-        """Learn from uint8 images [B, C, H, W]; returns scalars to log, still on the device."""
+    def step(self, batch: Tensor, number: int, labels: Tensor | None = None) -> dict[str, Tensor | float]:
+        """Learn from uint8 images [B, C, H, W], and their classes [B] if the model sees them.
+
+        Returns scalars to log, still on the device.
+        """
         for part in self.scheduled:
             part.at(number)
         device, lr = self.world.device, self.options.lr * math.prod(schedule(number) for schedule in self.schedules)
         rates = torch.tensor(self.adam.rates(lr, number + 1)).to(device, non_blocking=True)
         batch = batch.to(device, non_blocking=True)
-        scalars = self._step(batch, torch.tensor(number, dtype=self._real, device=device), rates)
+        labels = labels if labels is None else labels.to(device, non_blocking=True)
+        scalars = self._step(batch, labels, torch.tensor(number, dtype=self._real, device=device), rates)
         if (number + 1) % STRIDE == 0:
             self._average(number + 1, STRIDE)
         return {**scalars, "lr": lr}
 
-    def _update(self, batch: Tensor, number: Tensor, rates: Tensor) -> dict[str, Tensor]:
+    def _update(self, batch: Tensor, y: Tensor | None, number: Tensor, rates: Tensor) -> dict[str, Tensor]:
         x = self.augment(batch)
         with torch.autocast(x.device.type, torch.bfloat16, enabled=self.options.precision == "bfloat16"):
-            terms = self.model(x, samples=self.objective.samples, path=self.objective.path)
+            terms = self.model(x, y, samples=self.objective.samples, path=self.objective.path)
         loss, scalars = self.objective(terms, number)
         loss.backward()
         gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in self.parameters]

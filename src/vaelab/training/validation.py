@@ -4,8 +4,8 @@ from collections import Counter
 from typing import Any
 
 import torch
-from torch import Tensor
 
+from vaelab.data.source import Split
 from vaelab.model import VAE
 from vaelab.training.randomness import seed_of
 from vaelab.training.world import World
@@ -14,17 +14,19 @@ ROWS = 16_384  # images × samples decoded at once
 
 
 @torch.no_grad()
-def validate(model: VAE, objective: Any, images: Tensor, seed: int, world: World) -> dict[str, float]:
-    """Mean of −bound, reconstruction and KL over uint8 images [N, C, H, W], nats per image, at β = 1.
+def validate(model: VAE, objective: Any, split: Split, seed: int, world: World) -> dict[str, float]:
+    """Mean of −bound, reconstruction and KL over the images of a split, nats per image, at β = 1.
 
     The same noise every time, so that epochs compare; the images are dealt out to the processes.
     """
     sums: Counter[str] = Counter()
-    for i, rows in enumerate(torch.arange(len(images)).split(max(1, ROWS // objective.samples))):
+    for i, rows in enumerate(torch.arange(len(split)).split(max(1, ROWS // objective.samples))):
         mine = rows[world.rank :: world.size]
         torch.manual_seed(seed_of("valid", seed, world.rank, i))
-        terms = model(images[mine].to(world.device).float() / 255, samples=objective.samples)
+        x = split.images[mine].to(world.device).float() / 255
+        y = split.labels[mine].to(world.device) if model.classes and split.labels is not None else None
+        terms = model(x, y, samples=objective.samples)
         sums["loss"] -= objective.bound(terms).cpu().double().sum().item()
         sums["reconstruction"] -= terms.log_px.cpu().double().mean(0).sum().item()
         sums["kl"] += terms.rate.cpu().double().sum().item()
-    return {name: total / len(images) for name, total in world.sum(sums).items()}
+    return {name: total / len(split) for name, total in world.sum(sums).items()}

@@ -15,6 +15,8 @@ from vaelab.metrics.measurement import NotApplicable
 class Pixels(nn.Module):
     """The posterior's means are the pixels; the prior is N(0, 1)."""
 
+    classes = 0
+
     def __init__(self) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.zeros(1))
@@ -22,7 +24,7 @@ class Pixels(nn.Module):
     def q_z(self, x: Tensor, y: Tensor | None = None):
         return diagonal_normal(x.flatten(1) * 4 - 2, torch.zeros(x[0].numel()))
 
-    def p_z(self):
+    def p_z(self, y: Tensor | None = None):
         return diagonal_normal(torch.zeros(4), torch.zeros(4))
 
 

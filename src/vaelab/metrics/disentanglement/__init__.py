@@ -52,7 +52,7 @@ def disentanglement(
     chosen = split[torch.randperm(len(split), generator=torch.Generator().manual_seed(seed))[:images]]
     v = discretised(chosen.factors, levels)  # pyright: ignore[reportArgumentType]
     told = varying(v)
-    z, v = posterior_means(model, chosen.images).numpy(), v[:, told]
+    z, v = posterior_means(model, chosen).numpy(), v[:, told]
     torch.manual_seed(seed)
     prior = model.p_z().sample(torch.Size((10_000,))).cpu().numpy()
     active = z.var(0) > COLLAPSED * prior.var(0)

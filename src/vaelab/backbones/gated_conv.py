@@ -1,0 +1,44 @@
+"""Gated convolutions, of the convolutional VAE of the VampPrior paper."""
+
+from torch import Tensor, nn
+
+from vaelab.backbones.gated_mlp import GatedLinear
+from vaelab.backbones.mlp import Shape
+from vaelab.registry import Size, register
+
+
+class GatedConv(nn.Module):
+    """(A ∗ x + a) · σ(B ∗ x + b), both as one convolution; its padding keeps the size, up to the stride."""
+
+    def __init__(self, inputs: int, outputs: int, kernel: int, stride: int = 1) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(inputs, 2 * outputs, kernel, stride, padding=kernel // 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, inputs, H, W] -> [B, outputs, ⌈H / stride⌉, ⌈W / stride⌉]."""
+        return nn.functional.glu(self.conv(x), -3)
+
+
+@register("backbone", "gated_conv")
+def gated_conv(x_shape: Shape, latent_dim: int, out_channels: int, *, width: Size = 300) -> tuple[nn.Module, nn.Module]:
+    """Gated convolutions in; out, two gated linear layers, the first of `width` units, and gated convolutions.
+
+    The encoder of q(z₂ | x) and the decoder of the convHVAE (Tomczak & Welling 2018). Any image size.
+    """
+    c, h, w = x_shape
+    encoder = nn.Sequential(
+        GatedConv(c, 32, 7),
+        GatedConv(32, 32, 3, stride=2),
+        GatedConv(32, 64, 5),
+        GatedConv(64, 64, 3, stride=2),
+        GatedConv(64, 6, 3),
+        nn.Flatten(-3),
+    )
+    decoder = nn.Sequential(
+        GatedLinear(latent_dim, width),
+        GatedLinear(width, c * h * w),
+        nn.Unflatten(-1, x_shape),
+        *(GatedConv(i, 64, 3) for i in (c, 64, 64, 64)),
+        nn.Conv2d(64, out_channels, 1),
+    )
+    return encoder, decoder

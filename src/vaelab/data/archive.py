@@ -1,0 +1,110 @@
+"""Archives, read without unpacking: damage is named, and so is a member that would leave the folder it belongs to."""
+
+import posixpath
+import re
+import stat
+import tarfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from io import BytesIO
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any, NamedTuple, Self
+from zipfile import ZipFile, ZipInfo
+
+from vaelab.data.decode import image_names, is_image
+from vaelab.errors import UsageError
+from vaelab.files import damaged, parsing
+
+ABSOLUTE = re.compile(r"[/\\]|[A-Za-z]:")  # on any system
+CLIMBS = re.compile(r"(^|[/\\])\.\.($|[/\\])")
+
+
+class Zip:
+    """A context: the files in a zip archive, by name, to be read from any thread.
+
+    UsageError for an archive that is broken or encrypted, or whose members lead outside (see `refuse_escape`).
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        with parsing(path):
+            self._zip = ZipFile(path)
+            members = self._zip.infolist()
+        if any(member.flag_bits & 1 for member in members):
+            raise damaged(path, "it is encrypted")
+        for member in members:
+            refuse_escape(path, member.filename, self.read(member.filename).decode() if _is_link(member) else None)
+        self.names = sorted(member.filename for member in members if not (member.is_dir() or _is_link(member)))
+
+    def read(self, name: str) -> bytes:
+        """The content of one file, verified by its checksum."""
+        with parsing(self.path):
+            return self._zip.read(name)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._zip.close()
+
+
+class Images(NamedTuple):
+    """The images in a folder or an archive: sorted names, what changes when a file does, and a file's content."""
+
+    names: list[str]
+    stamp: Any
+    open: Callable[[str], Path | IO[bytes]]
+
+
+@contextmanager
+def open_images(path: Path) -> Iterator[Images]:
+    """The images below a folder or in a zip archive, alike; UsageError for an archive that has none."""
+    if path.is_dir():
+        names = image_names(path)
+        yield Images(names, [stamp(path / name) for name in names], lambda name: path / name)
+        return
+    with Zip(path) as archive:
+        names = [name for name in archive.names if is_image(name)]
+        if not names:
+            raise damaged(path, "it holds no images")
+        yield Images(names, stamp(path), lambda name: BytesIO(archive.read(name)))
+
+
+def stamp(path: Path) -> list[int]:
+    """Size and time of change, by which a changed file is noticed."""
+    status = path.stat()
+    return [status.st_size, status.st_mtime_ns]
+
+
+def read_tar(path: Path, names: list[str]) -> list[bytes]:
+    """The contents of these files in a tar archive of any compression, in one pass; UsageError as for `Zip`."""
+    found = {}
+    with parsing(path), tarfile.open(path) as archive:
+        for member in archive:
+            refuse_escape(path, member.name, member.linkname if member.issym() else None)
+            if member.name in names and (content := archive.extractfile(member)):
+                found[member.name] = content.read()
+    if missing := [name for name in names if name not in found]:
+        raise damaged(path, f"it has no {missing[0]}")
+    return [found[name] for name in names]
+
+
+def refuse_escape(path: Path, name: str, link: str | None = None) -> None:
+    """UsageError for a member that is absolute or climbs with `..`, or that links to what lies outside."""
+    outside = ABSOLUTE.match(name) or CLIMBS.search(name)
+    if link is not None and not outside:
+        target = posixpath.normpath(posixpath.join(posixpath.dirname(name), link))
+        outside = ABSOLUTE.match(link) or CLIMBS.search(target)
+    if outside:
+        what = repr(name) if link is None else f"a link {name!r} to {link!r}"
+        raise UsageError(
+            f"{path} holds {what}, which leads out of the folder it would be unpacked in; the archive is not to be "
+            "trusted and was not read, so get the original one"
+        )
+
+
+def _is_link(member: ZipInfo) -> bool:
+    return stat.S_ISLNK(member.external_attr >> 16)

@@ -1,0 +1,85 @@
+"""Images decoded once: an array in the user's cache, mapped until what it was made from changes."""
+
+import hashlib
+import json
+import warnings
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from torch import Tensor
+
+from vaelab import files
+from vaelab.data.mapped import ArrayWriter, map_array
+from vaelab.errors import UsageError
+from vaelab.progress import Bar
+
+BATCH = 256  # images decoded ahead of the writing
+Decode = Callable[[str], np.ndarray | str]  # a name -> its pixels [C, H, W], or what is wrong with it
+
+
+class Decoded(NamedTuple):
+    """Images uint8 [n, C, H, W], mapped from the disk, and the place of each among the names."""
+
+    images: Tensor
+    kept: list[int]
+
+
+def decode_once(kind: str, root: Path, names: list[str], state: Any, decode: Decode, fix: str) -> Decoded:
+    """The images in the order of `names`, decoded into the cache under `kind/` unless they are there already.
+
+    `state` is, as JSON, all that the pixels depend on besides `root` and `names`. Unreadable files are listed in
+    one warning and left out; UsageError where none is left (`fix` says what to do then), or where sizes differ.
+    """
+    key = hashlib.sha256(json.dumps([str(root), names, state]).encode()).hexdigest()[:24]
+    array = files.cache() / kind / f"{key}.npy"
+    index = array.with_suffix(".json")  # written last: where it is, the array is whole
+    if not (index.is_file() and array.is_file()):
+        text = json.dumps(_write(root, names, decode, array, fix))
+        files.write_whole(index, lambda file: file.write_text(text))
+    with files.parsing(index):
+        kept, skipped = json.loads(index.read_text()).values()
+    if skipped:
+        warnings.warn(_skipped(root, len(names), skipped), stacklevel=3)
+    with files.parsing(array):
+        return Decoded(map_array(array), kept)
+
+
+def _write(root: Path, names: list[str], decode: Decode, array: Path, fix: str) -> dict[str, list]:
+    """Decode in order; return what was kept, and what not and why."""
+    kept, skipped = [], []
+    with ArrayWriter(array) as writer, Bar(f"decoding {root.name}", len(names)) as bar:
+        for i, result in enumerate(_in_threads(decode, names)):
+            bar.update(1)
+            if isinstance(result, str):
+                skipped.append(f"{names[i]}: {result}")
+                continue
+            if writer.count and result.shape != writer.shape:
+                raise _uneven(names[i], result.shape, names[kept[0]], writer.shape)
+            writer.append(result)
+            kept.append(i)
+    if not kept:
+        raise UsageError(f"{_skipped(root, len(names), skipped)}\nnone is left; {fix}")
+    return {"kept": kept, "skipped": sorted(skipped)}
+
+
+def _in_threads(decode: Decode, names: list[str]) -> Iterator[np.ndarray | str]:
+    """In threads, because Pillow works outside the lock."""
+    with ThreadPoolExecutor() as workers:
+        for start in range(0, len(names), BATCH):
+            yield from workers.map(decode, names[start : start + BATCH])
+
+
+def _uneven(name: str, shape: tuple[int, ...], other: str, expected: tuple[int, ...]) -> UsageError:
+    return UsageError(
+        f"{name} is {shape[1]}×{shape[2]} pixels (height × width), {other} {expected[1]}×{expected[2]}; "
+        f"bring all images to one size with data.size, for example {min(expected[1:])}"
+    )
+
+
+def _skipped(root: Path, total: int, skipped: list[str]) -> str:
+    more = [f"… and {len(skipped) - 20} more"] if len(skipped) > 20 else []
+    heading = f"left out {len(skipped)} of the {total} images in {root}, which cannot be read"
+    return "\n  ".join([f"{heading}:", *skipped[:20], *more])

@@ -1,0 +1,51 @@
+"""Images by class: a row for each, its name at the left."""
+
+from collections.abc import Sequence
+
+from matplotlib.figure import Figure
+from numpy.typing import ArrayLike
+
+from vaelab.figures.style import TEXT, house, text_width
+from vaelab.figures.tiles import as_images, centres, enlarge, label_rows, mount, tile
+from vaelab.registry import register
+
+LONGEST = 130.0  # points that a name may take
+
+
+@register("figure", "by_class")
+@house
+def by_class(images: ArrayLike, names: Sequence[str], *, title: str = "Images by class") -> Figure:
+    """One row per class, named at the left; the middle of a long name is left out.
+
+    Args:
+        images: [R, S, C, H, W] in [0, 1], S images of each of R classes.
+        names: of the R classes, from the first row to the last.
+        title: what stands above.
+
+    Raises:
+        ValueError: images of another shape, or another number of names.
+    """
+    array = as_images(images, dimensions=5)
+    rows, across, _, height, _ = array.shape
+    if len(names) != rows:
+        raise ValueError(f"names: expected {rows} for images {list(array.shape)}, got {len(names)}")
+    factor, labels = enlarge(rows, across, array.shape), [shortened(str(name)) for name in names]
+    picture = tile(array.reshape(-1, *array.shape[2:]), across, factor=factor)
+    figure, axes = mount(picture, title=title, left=text_width(labels, TEXT) + 5)
+    label_rows(axes, centres(rows, height * factor), labels)
+    return figure
+
+
+def shortened(name: str) -> str:
+    """The name on one line, its middle left out if it exceeds `LONGEST`: names often differ in their last word."""
+    whole = " ".join(name.split())
+    letters = len(whole)
+    while letters > 2 and text_width([hollow(whole, letters)], TEXT) > LONGEST:
+        letters -= 1
+    return hollow(whole, letters)
+
+
+def hollow(text: str, letters: int) -> str:
+    """So many of the letters, two of three from the beginning, with dots where some are missing."""
+    end = letters // 3
+    return text if letters >= len(text) else f"{text[: letters - end].rstrip()}…{text[len(text) - end :].lstrip()}"

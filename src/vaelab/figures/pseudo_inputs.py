@@ -1,0 +1,127 @@
+"""A VampPrior's pseudo-inputs, those that win the most images first, and how evenly they share them."""
+
+import math
+
+import numpy as np
+from matplotlib.artist import Artist
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+from matplotlib.ticker import MaxNLocator
+from numpy.typing import ArrayLike, NDArray
+
+from vaelab.figures.style import DPI, INK, MUTED, PALETTE, SMALL, TEXT, TRAIN, house, quiet, text_width
+from vaelab.figures.tiles import GAP, MARGIN, as_images, centres, enlarge, join, mount, tile
+from vaelab.registry import Size, register
+
+BROADEST = 24  # images per row: with more, a share would be wider than the image above it
+FEW = 8  # images that stand in one row, even if they are all
+LINE = 1.5 * SMALL  # points from one row of images to the next, for the shares
+HEAD, PANEL, FOOT, SIDE = 28.0, 90.0, 26.0, 28.0  # points above, of, below and at the left of the lower panel
+
+
+@register("figure", "pseudo_inputs")
+@house
+def pseudo_inputs(
+    images: ArrayLike, responsibility: ArrayLike, *, shown: Size = 64, title: str = "Pseudo-inputs"
+) -> Figure:
+    """Pseudo-inputs with the share of images that each wins below it, and a panel of all the shares, sorted.
+
+    A pseudo-input u_k of p(z) = 1/K Σ_k q(z | u_k) wins an image if it is the most probable component for the
+    image's latent. The effective number is exp(H) with H = −Σ_k r_k log r_k: K if all win equally often (the dashed
+    line of the panel), 1 if one wins all images (Tomczak and Welling 2018 for the prior).
+
+    Args:
+        images: pseudo-inputs [K, C, H, W] in [0, 1].
+        responsibility: r [K], the share of images that each wins; sums to 1.
+        shown: how many are shown, at most.
+        title: what stands above.
+
+    Raises:
+        ValueError: images of another shape, or shares that do not fit them.
+    """
+    array = as_images(images)
+    shares = as_shares(responsibility, len(array))
+    if shown < 1:
+        raise ValueError(f"shown: expected 1 or more pseudo-inputs to show; got {shown}")
+    order = np.argsort(-shares, kind="stable")
+    array, shares, hidden = array[order[:shown]], shares[order], max(0, len(array) - shown)
+    heading = f"{title}: the {shown} that win most often, {hidden} not shown" if hidden else title
+    figure = gallery(array, [percent(share) for share in shares[:shown]], heading, summary(shares))
+    sorted_shares(figure, shares, shown)
+    return figure
+
+
+def as_shares(responsibility: ArrayLike, count: int) -> NDArray[np.float64]:
+    """Checked shares [K]."""
+    shares = np.asarray(responsibility, np.float64)
+    if shares.shape != (count,):
+        raise ValueError(f"responsibility: expected a share for each of {count} images, got shape {list(shares.shape)}")
+    if not (shares.min() >= 0 and abs(shares.sum() - 1) < 1e-3):  # NaN fails too
+        raise ValueError(
+            f"responsibility: expected shares of 0 or more that sum to 1; got {shares.min():.3g} … {shares.max():.3g}, "
+            f"which sum to {shares.sum():.4g}"
+        )
+    return shares
+
+
+def summary(shares: NDArray) -> str:
+    """How many win at all, and the exponential of the entropy."""
+    winners = shares[shares > 0]
+    effective = math.exp(-(winners * np.log(winners)).sum())
+    return (
+        f"{len(winners)} of {len(shares)} pseudo-inputs win for at least one image; "
+        f"effective number exp(H) = {effective:.1f}"
+    )
+
+
+def percent(share: float) -> str:
+    """A share in per cent, as short as tells it from none."""
+    if share == 0:
+        return "0%"
+    if share < 5e-5:
+        return "<0.01%"
+    digits = 0 if share > 0.9995 else 1 if share >= 0.00995 else 2
+    return f"{share:.{digits}%}"
+
+
+def gallery(images: NDArray, labels: list[str], title: str, note: str) -> Figure:
+    """Rows of images with a label below each, and room for the lower panel."""
+    per_row = full_rows(*images.shape)
+    rows, wide = -(-len(images) // per_row), text_width(labels, SMALL) + 3
+    factor = max(enlarge(rows, per_row, images.shape), math.ceil(wide * DPI / 72 / images.shape[-1]))
+    height, width = (size * factor for size in images.shape[-2:])
+    strip = round(LINE * DPI / 72 * max(1.0, (per_row * (width + GAP) - GAP) / 1500))
+    bands = [tile(images[i : i + per_row], per_row, factor=factor) for i in range(0, len(images), per_row)]
+    figure, axes = mount(join(bands, strip, axis=0), title=title, note=note, bottom=LINE + HEAD + PANEL + FOOT)
+    for i, label in enumerate(labels):
+        place = centres(per_row, width)[i % per_row], i // per_row * (height + strip) + height + strip / 2
+        colour = MUTED if label == "0%" else INK
+        axes.text(*place, label, ha="center", va="center", fontsize=SMALL, color=colour)
+    return figure
+
+
+def full_rows(n: int, _: int, height: int, width: int) -> int:
+    """Images per row for a sheet a little wider than tall, whose last row is as full as can be."""
+    wanted = min(n, max(FEW, min(BROADEST, math.sqrt(1.3 * n * height / width))))
+    near = range(math.ceil(0.8 * wanted), min(n, BROADEST, math.ceil(1.3 * wanted)) + 1)
+    return min(near, key=lambda columns: (-n % columns, abs(columns - wanted)))
+
+
+def sorted_shares(figure: Figure, shares: NDArray, shown: int) -> None:
+    """All shares in falling order, those not shown above in grey, and the line on which all would be equal."""
+    width, height = 72 * figure.get_size_inches()
+    count, even, edges = min(shown, len(shares)), 1 / len(shares), np.arange(len(shares) + 1) + 0.5
+    west, east, south = MARGIN + SIDE, max(MARGIN, text_width([str(len(shares))], SMALL) / 2 + 2), MARGIN + FOOT
+    axes = quiet(figure.add_axes((west / width, south / height, 1 - (west + east) / width, PANEL / height)))
+    axes.stairs(shares[:count], edges[: count + 1], fill=True, color=TRAIN)
+    line = axes.axhline(even, color=INK, linewidth=1, linestyle=(0, (4, 3)), label=f"uniform, 1/K = {percent(even)}")
+    keys: list[Artist] = [line]
+    if count < len(shares):
+        axes.stairs(shares[count:], edges[count:], fill=True, color=PALETTE[-1])
+        keys = [Patch(color=TRAIN, label="shown"), Patch(color=PALETTE[-1], label="not shown"), line]
+    axes.set(xlim=(edges[0], edges[-1]), ylim=(0, 1.1 * shares[0]), xlabel="rank")
+    axes.xaxis.set_major_locator(MaxNLocator(10, integer=True, min_n_ticks=1))
+    axes.yaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 2.5, 5, 10]))
+    axes.yaxis.set_major_formatter(lambda share, _: f"{100 * share:g}%")
+    figure.text(MARGIN / width, (south + PANEL + 7) / height, "Share of images won", fontsize=TEXT + 1)
+    axes.legend(handles=keys, loc="lower right", bbox_to_anchor=(1, 1), ncols=3, handlelength=1.4, borderaxespad=0.2)

@@ -1,0 +1,5 @@
+"""Invertible maps that shape a distribution of latents."""
+
+from vaelab.registry import discover
+
+discover(__name__)

@@ -1,0 +1,47 @@
+"""Householder flow."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from vaelab.flows.chain import Amortised, Flow, Layer
+from vaelab.registry import Count, Size, register
+
+
+def reflect(x: Tensor, v: Tensor) -> Tensor:
+    """H_n ⋯ H_1 x with H = I − 2vvᵀ/‖v‖², for x [..., D] and v [..., n, D]; with v reversed, its inverse."""
+    for normal in F.normalize(v, dim=-1).unbind(-2):
+        x = x - 2 * normal * (normal * x).sum(-1, keepdim=True)
+    return x
+
+
+def normals(reflections: int, latent_dim: int) -> Tensor:
+    """Vectors [reflections, D] to begin with: alike in pairs, so that each pair's product is near the identity."""
+    pairs = torch.randn((reflections + 1) // 2, latent_dim).repeat_interleave(2, 0)[:reflections]
+    return pairs + 0.05 * torch.randn(reflections, latent_dim)
+
+
+class Householder(Layer):
+    """y = H_n ⋯ H_1 x, a rotation or reflection: log |det| = 0."""
+
+    def __init__(self, latent_dim: int, context: int, reflections: int) -> None:
+        super().__init__()
+        self.shape = reflections, latent_dim
+        self.numbers = Amortised(normals(*self.shape).flatten(), context)
+
+    def forward(self, x: Tensor, c: Tensor | None) -> tuple[Tensor, Tensor]:
+        """In order."""
+        return reflect(x, self.numbers(c).unflatten(-1, self.shape)), x.new_zeros(x.shape[:-1])
+
+    def inverse(self, y: Tensor, c: Tensor | None) -> tuple[Tensor, Tensor]:
+        """In the opposite order, since every reflection is its own inverse."""
+        return reflect(y, self.numbers(c).unflatten(-1, self.shape).flip(-2)), y.new_zeros(y.shape[:-1])
+
+
+@register("flow", "householder")
+def householder(latent_dim: int, *, context: Count = 0, reflections: Size = 10) -> nn.Module:
+    """`reflections` in hyperplanes whose normals are linear in the context (Tomczak & Welling 2016).
+
+    It preserves volume and gives a diagonal normal correlations. An even number begins near the identity.
+    """
+    return Flow([Householder(latent_dim, context, reflections)], latent_dim, context)

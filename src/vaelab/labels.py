@@ -1,0 +1,42 @@
+"""Networks that see the class of an image beside the image or its latent."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from vaelab.errors import UsageError
+
+
+class LabelledEncoder(nn.Module):
+    """An encoder of images with one channel more, which holds a learned picture of the class (Sohn et al. 2015)."""
+
+    def __init__(self, encoder: nn.Module, x_shape: tuple[int, int, int], classes: int) -> None:
+        super().__init__()
+        self.encoder, self.sides = encoder, x_shape[1:]
+        self.pictures = nn.Embedding(classes, x_shape[1] * x_shape[2])
+
+    def forward(self, x: Tensor, y: Tensor) -> Tensor:
+        """Images [B, C, H, W] and classes [B] -> features."""
+        picture = self.pictures(y).view(-1, 1, *self.sides).to(x)
+        return self.encoder(torch.cat([x, picture], dim=1))
+
+
+class LabelledDecoder(nn.Module):
+    """A decoder of latents with one coordinate more for each class."""
+
+    def __init__(self, decoder: nn.Module, classes: int) -> None:
+        super().__init__()
+        self.decoder, self.classes = decoder, classes
+
+    def forward(self, z: Tensor, y: Tensor) -> Tensor:
+        """Latents [N, D] and classes [N] -> output for the likelihood."""
+        return self.decoder(torch.cat([z, F.one_hot(y, self.classes).to(z)], dim=-1))
+
+
+def apply(network: nn.Module, value: Tensor, y: Tensor | None) -> Tensor:
+    """network(value), or network(value, y) where it is a labelled one; UsageError if it then gets no classes."""
+    if not isinstance(network, LabelledEncoder | LabelledDecoder):
+        return network(value)
+    if y is None:
+        raise UsageError("this model is conditional: give it the class y of each image, an int64 tensor [B]")
+    return network(value, y)

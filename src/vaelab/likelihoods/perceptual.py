@@ -1,0 +1,74 @@
+"""A likelihood with a perceptual distance added, which makes it a loss and no likelihood."""
+
+from functools import cache
+from typing import Annotated, Any, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.distributions import Distribution
+
+from vaelab.perceptual.lpips import LPIPS
+from vaelab.registry import NonNegative, Part, register
+
+
+@register("likelihood", "perceptual")
+class PerceptualLikelihood(nn.Module):
+    """log p(x | z) of the base − weight · LPIPS(mean, x), in place of a log-likelihood (Zhang et al. 2018).
+
+    The sum is not normalised over x: it trains, but nothing may be called NLL or bits per dimension, and evaluation
+    withholds both. Gradients go through the reconstruction; the target's features carry no graph. The network's
+    weights are no part of the model, and a model of this kind is loaded and sampled without them.
+    Raises UsageError, when first scored, for weights that are not to be had.
+    """
+
+    is_likelihood = False
+
+    def __init__(
+        self,
+        *,
+        base: Annotated[Any, Part("likelihood")] = "laplace",
+        weight: NonNegative = 100.0,
+        net: Literal["vgg", "alex", "squeeze"] = "vgg",
+    ) -> None:
+        super().__init__()
+        if isinstance(base, PerceptualLikelihood):
+            raise ValueError("its base is a likelihood, such as laplace or normal, not another perceptual one")
+        self.base, self.weight, self.net = base, weight, net
+        self.params_per_channel = base.params_per_channel
+
+    def forward(self, output: Tensor) -> "PerceptualImage":
+        """Decoder output [..., C, H, W] of the base -> what images are scored and drawn by."""
+        return PerceptualImage(self.base(output), self.weight, self.net)
+
+
+class PerceptualImage(Distribution):
+    """Draws and means are the base's; the score has the perceptual distance in it."""
+
+    arg_constraints = {}  # noqa: RUF012  # pyright: ignore
+
+    def __init__(self, base: Distribution, weight: float, net: str) -> None:
+        self.base, self.weight, self.net = base, weight, net
+        super().__init__(base.batch_shape, base.event_shape, validate_args=False)
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        """The score [...] of images [..., C, H, W] in [0, 1]."""
+        lpips, mean = _lpips(self.net, value.device), self.mean
+        with torch.no_grad():
+            target = lpips.features(value)
+        back = lpips.features(mean.flatten(0, -4)).view(*mean.shape[:-3], -1)
+        return self.base.log_prob(value) - self.weight * (back - target).square().sum(-1)
+
+    @property
+    def mean(self) -> Tensor:
+        """Of the base."""
+        return self.base.mean
+
+    def sample(self, sample_shape=()) -> Tensor:
+        """Of the base."""
+        return self.base.sample(sample_shape)
+
+
+@cache
+def _lpips(net: str, device: torch.device) -> LPIPS:
+    """One network for all models of a process."""
+    return LPIPS(net).to(device)

@@ -1,0 +1,70 @@
+"""Exemplar prior: a mixture around the latents of training images."""
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from vaelab.data.source import Split
+from vaelab.mixtures import DiagonalMixture
+from vaelab.priors.chosen import distinct
+from vaelab.priors.mixture import dealt_out
+from vaelab.priors.vamp import gaussian_of, running_statistics
+from vaelab.registry import Positive, Size, register
+
+
+@register("prior", "exemplar")
+class ExemplarPrior(nn.Module):
+    """p(z) = 1/N Σ_n N(mean(x_n), σ² I), with N = `components` training images and one learned σ (Norouzi et al. 2020).
+
+    The exemplars are kept in the model file. A training step sees `per_step` of them, drawn anew, as an estimate of the
+    sum. Where the images of a step are themselves exemplars they meet themselves, which happens to a share of
+    `per_step` / training images; the paper leaves them out.
+    """
+
+    def __init__(
+        self,
+        x_shape: tuple[int, int, int],
+        classes: int = 0,
+        conditional: bool = False,
+        *,
+        components: Size = 1000,
+        per_step: Size = 250,
+        sigma: Positive = 0.5,
+    ) -> None:
+        super().__init__()
+        if max(classes, 1) > per_step or per_step > components:
+            raise ValueError(
+                f"per_step must be at most components and at least the number of classes, {max(classes, 1)}; "
+                f"it is {per_step} of {components}"
+            )
+        self.exemplars = nn.Buffer(torch.randint(256, (components, *x_shape), dtype=torch.uint8))
+        self.labels = nn.Buffer(dealt_out(components, classes), persistent=False) if classes else None
+        self.log_std = nn.Parameter(torch.tensor(math.log(sigma)))
+        self.log_std.spare_weight_decay = True  # pyright: ignore
+        self.per_step, self.classes, self.conditional = per_step, max(classes, 1), conditional
+
+    @torch.no_grad()
+    def initialise(self, split: Split, seed: int) -> None:
+        """Choose distinct training images; UsageError where there are too few."""
+        self.exemplars.copy_(distinct(split, self.labels, len(self.exemplars), seed))
+
+    @property
+    def pseudo_inputs(self) -> Tensor:
+        """The exemplars [N, C, H, W] in [0, 1]."""
+        return self.exemplars.to(self.log_std) / 255
+
+    def forward(self, posterior: nn.Module) -> DiagonalMixture:
+        """Encode the exemplars; ValueError for posteriors without a Gaussian base."""
+        chosen = self._drawn() if self.training else slice(None)
+        labels = None if self.labels is None else self.labels[chosen]
+        with running_statistics(posterior):
+            mean, _ = gaussian_of(posterior(self.exemplars[chosen].to(self.log_std) / 255, labels))
+        std = self.log_std.exp().expand_as(mean)
+        return DiagonalMixture(mean, std, labels=labels if self.conditional else None)
+
+    def _drawn(self) -> Tensor:
+        """Row numbers of a step's exemplars: the first of each class, so that none is empty, and others at random."""
+        device, count = self.exemplars.device, len(self.exemplars)
+        others = self.classes + torch.randperm(count - self.classes, device=device)[: self.per_step - self.classes]
+        return torch.cat([torch.arange(self.classes, device=device), others])

@@ -1,0 +1,117 @@
+"""VampPrior: the mixture of the posteriors of learned pseudo-inputs."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.distributions import Distribution, Independent, Normal
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from vaelab.data.source import Split
+from vaelab.distributions import Pushforward
+from vaelab.mixtures import DiagonalMixture
+from vaelab.priors.chosen import centres, distinct
+from vaelab.priors.mixture import dealt_out
+from vaelab.registry import Fraction, NonNegative, Size, register
+
+
+@register("prior", "vamp")
+class VampPrior(nn.Module):
+    """p(z) = Σ_k w_k q(z | u_k), with `components` pseudo-inputs u_k in [0, 1] (Tomczak & Welling 2018).
+
+    - `init`: u_k are distinct training images, centres of k-means, or random, N(`mean`, `spread`²) for each pixel;
+    - `weights`: w_k = 1 / K, or learned;
+    - `of`: where the posterior has a flow, the mixture of whole posteriors, through the flow's inverse, or of their
+      Gaussian bases alone. A flow shared by posterior and prior cancels out of the KL.
+
+    Batch normalisation sees pseudo-inputs through the running statistics of the data, in training as in evaluation:
+    they never enter the statistics, and the components are the same in both. For a conditional model each u_k has a
+    class, and p(z | y) mixes those of that class.
+    """
+
+    def __init__(
+        self,
+        x_shape: tuple[int, int, int],
+        classes: int = 0,
+        conditional: bool = False,
+        *,
+        components: Size = 500,
+        init: Literal["data", "kmeans", "random"] = "data",
+        mean: Fraction = 0.5,
+        spread: NonNegative = 0.05,
+        weights: Literal["uniform", "learned"] = "uniform",
+        of: Literal["posterior", "base"] = "posterior",
+    ) -> None:
+        super().__init__()
+        self.images = nn.Parameter(mean + spread * torch.randn(components, *x_shape))
+        self.log_weights = nn.Parameter(torch.zeros(components)) if weights == "learned" else None
+        self.labels = nn.Buffer(dealt_out(components, classes), persistent=False) if classes else None
+        for parameter in self.parameters():
+            parameter.spare_weight_decay = True  # pyright: ignore
+        self.init, self.of, self.conditional = init, of, conditional
+
+    @torch.no_grad()
+    def initialise(self, split: Split, seed: int) -> None:
+        """Take the pseudo-inputs from training images; UsageError where there are too few."""
+        if self.init == "random":
+            return
+        choose = distinct if self.init == "data" else centres
+        self.images.copy_(choose(split, self.labels, len(self.images), seed).float() / 255)
+
+    @property
+    def pseudo_inputs(self) -> Tensor:
+        """u [K, C, H, W] in [0, 1]."""
+        return _Bounded.apply(self.images)  # pyright: ignore
+
+    def forward(self, posterior: nn.Module) -> Distribution:
+        """Encode the pseudo-inputs; ValueError for posteriors without a Gaussian base."""
+        with running_statistics(posterior):
+            q = posterior(self.pseudo_inputs, self.labels)
+        mean, std = gaussian_of(q)
+        mixture = DiagonalMixture(mean, std, self.log_weights, self.labels if self.conditional else None)
+        if self.of == "base" or not isinstance(q, Pushforward):
+            return mixture
+        if q.context is not None:
+            raise ValueError(
+                "a flow with context would have to be inverted once for each pseudo-input; "
+                "set model.prior.of=base, or leave out the flow's context"
+            )
+        return Pushforward(mixture, q.flow)
+
+
+def gaussian_of(q: Distribution) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation [K, D] of a diagonal Gaussian, or of the base of its pushforward."""
+    base = q.base if isinstance(q, Pushforward) else q
+    if isinstance(base, Independent) and isinstance(base.base_dist, Normal):
+        return base.base_dist.loc, base.base_dist.scale
+    raise ValueError(f"this prior is made of diagonal Gaussian posteriors, not {type(base).__name__}; set another")
+
+
+@contextmanager
+def running_statistics(module: nn.Module) -> Iterator[None]:
+    """Batch normalisation by running statistics, which stay as they are, whatever the mode."""
+    layers = [layer for layer in module.modules() if isinstance(layer, _BatchNorm) and layer.training]
+    for layer in layers:
+        layer.training = False
+    try:
+        yield
+    finally:
+        for layer in layers:
+            layer.training = True
+
+
+class _Bounded(torch.autograd.Function):
+    """Clamp to [0, 1], with a gradient that is stopped only where a step would lead further out: none dies."""
+
+    @staticmethod
+    def forward(ctx, x: Tensor) -> Tensor:  # pyright: ignore
+        ctx.save_for_backward(x)
+        return x.clamp(0, 1)
+
+    @staticmethod
+    def backward(ctx, gradient: Tensor) -> Tensor:  # pyright: ignore
+        (x,) = ctx.saved_tensors
+        outward = ((x <= 0) & (gradient > 0)) | ((x >= 1) & (gradient < 0))
+        return gradient.masked_fill(outward, 0)
