@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from vaelab.errors import UsageError, VaelabError
 from vaelab.recipe import Recipe, load_plugin
 from vaelab.recipe_text import SHIPPED, shipped_names
-from vaelab.registry import names
+from vaelab.registry import names, normalise
 from vaelab.training.options import TrainOptions
 
 BASE = """
@@ -25,7 +25,12 @@ model:
 objective: {kind: elbo, beta: {kind: linear, epochs: 2}}
 train: {epochs: 4, batch_size: 16, lr: 1e-3}
 """
-SHAPES = {"mnist": (1, 28, 28), "fashion_mnist": (1, 28, 28), "static_mnist": (1, 28, 28), "freyfaces": (1, 28, 20)}
+SHAPES = {
+    **dict.fromkeys(("mnist", "fashion_mnist", "static_mnist", "omniglot", "caltech_silhouettes"), (1, 28, 28)),
+    "freyfaces": (1, 28, 20),
+    "cifar10": (3, 32, 32),
+    "celeba": (3, 64, 64),
+}
 
 
 @pytest.fixture
@@ -329,14 +334,17 @@ def test_every_shipped_recipe_is_right_and_honest(name):
     assert paper["title"] and paper["url"].startswith("https://")
     assert paper["differs"] and all(isinstance(sentence, str) and sentence for sentence in paper["differs"])
     assert expect and all(bar.keys() & {"at_most", "at_least", "value"} for bar in expect.values())
-    data = recipe.options["data"]
-    kind = data if isinstance(data, str) else data["kind"]
-    x_shape = SHAPES.get(kind) or recipe.load_data().x_shape
-    model = recipe.build_model(x_shape).eval()
-    x = torch.rand(2, *x_shape)
-    terms = model(x)
-    assert terms.log_px.shape == (1, 2) and terms.log_px.isfinite().all() and terms.rate.isfinite().all()
-    assert model.generate(2).shape == model.reconstruct(x).shape == x.shape
+    data = normalise(recipe.options["data"])
+    channels, *sides = SHAPES.get(data["kind"]) or recipe.load_data().x_shape
+    x_shape = (channels, *(side + 2 * data.get("pad", 0) for side in sides))
+    few = ["model.prior.components=4"] if recipe.options["model"].get("prior", {}).get("kind") == "vamp" else []
+    model = recipe.overridden(few).build_model(x_shape, classes=10).eval()
+    x, y = torch.rand(2, *x_shape), torch.tensor([3, 4])
+    q = model.q_z(x, y)
+    assert q.sample().isfinite().all() and model.p_z(y).log_prob(q.sample()).isfinite().all()
+    if getattr(model.likelihood, "is_likelihood", True):
+        assert model(x, y).log_px.isfinite().all()
+    assert model.generate(2, y).shape == model.reconstruct(x, y).shape == x.shape
 
 
 def test_recipes_are_shipped():

@@ -78,7 +78,7 @@ def test_so_is_one_of_any_size(backbone, shape):
         (
             {"kind": "resnet_attention", "channels": [9]},
             (8, 8),
-            "9 channels do not divide into the 8 groups.*; try 16$",
+            "9 channels do not divide.*; try 16$",
         ),
         ({"kind": "conv", "channels": []}, (8, 8), "channels needs one entry or more"),
         ({"kind": "resnet_attention", "channels": []}, (8, 8), "channels needs one entry or more"),

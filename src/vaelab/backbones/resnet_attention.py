@@ -52,25 +52,31 @@ def resnet_attention(
 ) -> tuple[nn.Module, nn.Module]:
     """3×3 convolutions of stride 2, each with a residual block, to `channels`, and their mirror (CrossVampVAE).
 
-    With `attend`, self-attention on the encoder's smallest maps and on the decoder's smallest but one. Image sides must
+    With `attend`, self-attention on the encoder's smallest maps and on the decoder's next larger. Image sides must
     divide by two to the number of `channels`, which must be multiples of 8, the groups of the normalisation.
     """
     smallest = _smallest(x_shape, channels)
 
-    encoder: list[nn.Module] = [Symmetric()]
-    for i, o in itertools.pairwise((x_shape[0], *channels)):
-        down = Conv2d(i, o, 3, stride=2, padding=1, bias=False)
-        encoder += [down, group_norm(o), nn.SiLU(), ResBlock(o, group_norm, nn.SiLU)]
-    if attend:
-        encoder.append(SelfAttention(channels[-1]))
+    downs, ups = itertools.pairwise((x_shape[0], *channels)), itertools.pairwise(channels[::-1])
+    smaller = [nn.Sequential(*_halved(i, o), ResBlock(o, group_norm, nn.SiLU)) for i, o in downs]
+    larger = [nn.Sequential(*_doubled(i, o), ResBlock(o, group_norm, nn.SiLU)) for i, o in ups]
+    inner, outer = ([SelfAttention(c)] if attend else [] for c in (channels[-1], channels[-2:][0]))
 
-    decoder: list[nn.Module] = [nn.Linear(latent_dim, math.prod(smallest)), nn.Unflatten(-1, smallest)]
-    for i, o in itertools.pairwise(channels[::-1]):
-        decoder += [*_doubled(i, o), ResBlock(o, group_norm, nn.SiLU)]
-    if attend:
-        decoder.insert(6, SelfAttention(channels[-2:][0]))
-    decoder += [*_doubled(channels[0], channels[0]), nn.Conv2d(channels[0], out_channels, 3, padding=1)]
-    return nn.Sequential(*encoder, nn.Flatten(-3)), nn.Sequential(*decoder)
+    encoder = nn.Sequential(Symmetric(), *smaller, *inner, nn.Flatten(-3))
+    decoder = nn.Sequential(
+        nn.Linear(latent_dim, math.prod(smallest)),
+        nn.Unflatten(-1, smallest),
+        *larger[:1],
+        *outer,
+        *larger[1:],
+        *_doubled(channels[0], channels[0]),
+        nn.Conv2d(channels[0], out_channels, 3, padding=1),
+    )
+    return encoder, decoder
+
+
+def _halved(i: int, o: int) -> list[nn.Module]:
+    return [Conv2d(i, o, 3, stride=2, padding=1, bias=False), group_norm(o), nn.SiLU()]
 
 
 def _doubled(i: int, o: int) -> list[nn.Module]:

@@ -36,7 +36,7 @@ def vampalign_resnet(
     width: Size = 64,
     norm: Literal["batch", "group"] = "batch",
 ) -> tuple[nn.Module, nn.Module]:
-    """4×4 convolutions of stride 2 down to 4 × 4 pixels with residual blocks between them, and their mirror (VampAlign).
+    """4×4 convolutions of stride 2 to maps of 4 × 4, residual blocks between them, and their mirror (VampAlign).
 
     Square images of 32, 64, 128, … pixels a side; the channels double from `width` to at most 8 · `width`. The running
     statistics of batch normalisation are those of data: a prior that encodes images of its own, such as pseudo-inputs,
