@@ -53,6 +53,10 @@ class Pushforward(Distribution):
         u, log_det = self.transform.inv.call_and_ladj(value)
         return self.base.log_prob(u) + log_det
 
+    def responsibilities(self, value: Tensor) -> Tensor:
+        """p(k | z) [..., K], of a base that is a mixture."""
+        return self.base.responsibilities(self.transform.inv(value))  # pyright: ignore[reportAttributeAccessIssue]
+
     def given(self, y: Tensor) -> "Pushforward":
         """p(z | y), if the base knows classes."""
         return Pushforward(given(self.base, y), self.flow, self.context)

@@ -1,34 +1,46 @@
 """The figures that a model and its data allow: gathers their arrays, through the model's public methods only."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from matplotlib.figure import Figure
 from torch import Tensor
+from torch.distributions import Independent
 
 from vaelab.data.source import Dataset, Split
-from vaelab.distributions import centre, kl_per_dimension
+from vaelab.distributions import centre, diagonal_normal, given, kl_per_dimension
 from vaelab.errors import UsageError
 from vaelab.figures.aggregate_posterior import aggregate_posterior
+from vaelab.figures.by_class import by_class
+from vaelab.figures.columns import columns
 from vaelab.figures.convergence import convergence
 from vaelab.figures.generated_samples import generated_samples
 from vaelab.figures.interpolations import interpolations
 from vaelab.figures.kl_ratio import kl_ratio
 from vaelab.figures.latent_space import latent_space
 from vaelab.figures.manifold import manifold
+from vaelab.figures.pseudo_inputs import pseudo_inputs
 from vaelab.figures.reconstructions import reconstructions
 from vaelab.figures.style import save
 from vaelab.figures.training_losses import training_losses
 from vaelab.figures.traversals import traversals
-from vaelab.metrics.batches import batches
+from vaelab.metrics.batches import batches, device_of
 from vaelab.model import VAE
 from vaelab.registry import hint
 from vaelab.samplers.drawing import images
 
 SEED = 0  # every drawing of a model shows the same noise
-SHOWN = {"reconstructions": 20, "samples": 64, "latents": 5000, "dimensions": 10, "pairs": 8, "side": 20}
+SHOWN = {
+    "reconstructions": 20,
+    "samples": 64,
+    "latents": 5000,
+    "dimensions": 10,
+    "pairs": 8,
+    "side": 20,
+    "class": 12,
+}
 
 
 @torch.no_grad()
@@ -95,6 +107,37 @@ def paths(model: VAE, split: Split) -> Figure:
     return interpolations(_decoded(model, torch.lerp(start, end, torch.linspace(0, 1, 11)[:, None]), y))
 
 
+@torch.no_grad()
+def inputs(model: VAE, split: Split, title: str = "Pseudo-inputs") -> Figure:
+    """What a mixture prior is made of, and how often each component is the likeliest for a draw of q(z | x)."""
+    torch.manual_seed(SEED)
+    p, wins = model.p_z(), []
+    for x, y in batches(model, split[: SHOWN["latents"]]):
+        wins.append(given(p, y).responsibilities(model.q_z(x, y).sample()).argmax(-1))  # pyright: ignore
+    pictures: Tensor = model.prior.pseudo_inputs  # pyright: ignore[reportAssignmentType]
+    share = torch.cat(wins).bincount(minlength=len(pictures)).double() / sum(map(len, wins))
+    return pseudo_inputs(pictures.cpu(), share.cpu(), title=title)
+
+
+@torch.no_grad()
+def priors(model: VAE) -> Figure:
+    """Mean images of the model's prior, beside those of N(0, I), which its decoder was not trained for."""
+    p = model.p_z()
+    z = torch.zeros(p.event_shape, device=device_of(model))
+    drawn = {"z ~ p(z), as learned": p, "z ~ N(0, I)": diagonal_normal(z, z)}
+    pictures = {name: images(model, p, SHOWN["samples"], SEED) for name, p in drawn.items()}
+    return columns(pictures, title="Samples of the prior")
+
+
+@torch.no_grad()
+def classes(model: VAE, names: Sequence[str]) -> Figure:
+    """Mean images of each class, a row for each."""
+    across = SHOWN["class"]
+    labels = torch.arange(len(names)).repeat_interleave(across)
+    drawn = images(model, model.p_z(), len(labels), SEED, labels=labels)
+    return by_class(drawn.unflatten(0, (len(names), across)), names, title="Samples of each class")
+
+
 def figures(
     model: VAE, data: Dataset, rows: list[dict[str, Any]], metrics: Mapping[str, Any] | None = None
 ) -> dict[str, Callable[[], Figure]]:
@@ -105,6 +148,12 @@ def figures(
         allowed |= {"training_losses": lambda: training_losses(rows), "kl_ratio": lambda: kl_ratio(rows)}
     allowed |= {"generated_samples": lambda: samples(model), "reconstructions": lambda: pairs(model, data.test)}
     allowed |= {"latent_space": lambda: latents(model, data), "traversals": lambda: walks(model, data.test)}
+    if hasattr(model.prior, "pseudo_inputs"):
+        allowed["pseudo_inputs"] = lambda: inputs(model, data.test)
+    if not isinstance(model.p_z(), Independent):
+        allowed["prior_samples"] = lambda: priors(model)
+    if model.classes:
+        allowed["classes"] = lambda: classes(model, data.classes or [str(i) for i in range(model.classes)])
     allowed["aggregate_posterior"] = lambda: aggregate(model, data.test)
     bound = (metrics or {}).get("likelihood", {}).get("curves", {}).get("iwae", [])
     if len(bound) > 1:
@@ -128,7 +177,7 @@ def draw(allowed: Mapping[str, Callable[[], Figure]], folder: Path, only: Iterab
 
 def _decoded(model: VAE, z: Tensor, y: Tensor | None = None) -> Tensor:
     """Mean images of latents [..., D], and of classes that broadcast to [...] if the model sees them."""
-    device, rows = next(model.parameters()).device, z.flatten(0, -2).split(1000)
+    device, rows = device_of(model), z.flatten(0, -2).split(1000)
     classes = [None] * len(rows) if y is None else y.expand(z.shape[:-1]).flatten().split(1000)
     parts = [
         model.p_x(part.to(device), None if c is None else c.to(device)).mean.cpu()

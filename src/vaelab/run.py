@@ -261,6 +261,9 @@ def _draw_progress(epoch: engine.Epoch, data: Dataset, folder: Path) -> None:
     at = f"after epoch {epoch.number}"
     stem = folder / "figures" / f"epoch_{epoch.number:04d}"
     save(gallery.samples(epoch.model, f"Samples {at}"), Path(f"{stem}_samples.png"))
+    if hasattr(epoch.model.prior, "pseudo_inputs"):
+        drawn = gallery.inputs(epoch.model, data.valid, f"Pseudo-inputs {at}")
+        save(drawn, Path(f"{stem}_pseudo_inputs.png"))
     save(
         gallery.pairs(epoch.model, data.valid, f"Reconstructions {at}"),
         Path(f"{stem}_reconstructions.png"),

@@ -109,7 +109,7 @@ def batches_of(monkeypatch) -> Callable[[Callable[[], Any]], list[torch.Tensor]]
     def collect(act: Callable[[], Any]) -> list[torch.Tensor]:
         step, seen = Learner.step, []
         with monkeypatch.context() as patch:
-            patch.setattr(Learner, "step", lambda self, x, number: seen.append(x) or step(self, x, number))
+            patch.setattr(Learner, "step", lambda self, x, *rest: seen.append(x) or step(self, x, *rest))
             act()
         return seen
 

@@ -20,7 +20,7 @@ def distinct(split: Split, labels: Tensor | None, components: int, seed: int) ->
 
 
 def centres(split: Split, labels: Tensor | None, components: int, seed: int) -> Tensor:
-    """uint8 centres of k-means [K, C, H, W] (Lloyd 1982), on 20,000 images at most; of each class apart, where given."""
+    """uint8 centres of k-means [K, C, H, W] (Lloyd 1982) on 20,000 images at most; of each class apart, if given."""
     return _by_class(split, labels, components, lambda images, count: _centres(images, count, seed))
 
 
@@ -53,7 +53,7 @@ def _centres(images: Tensor, count: int, seed: int) -> Tensor:
     order = stream(seed, "k-means").permutation(len(images))[:CLUSTERED]
     flat = images[np.sort(order)].flatten(1).numpy().astype(np.float32) / 255
     start = seen.flatten(1).numpy().astype(np.float32) / 255
-    fitted = MiniBatchKMeans(count, init=start, n_init=1, batch_size=max(1024, count), random_state=seed).fit(
-        np.concatenate([flat, start]) if len(flat) < count else flat
-    )
+    flat = np.concatenate([flat, start]) if len(flat) < count else flat
+    options = {"init": start, "n_init": 1, "batch_size": max(1024, count), "random_state": seed}
+    fitted = MiniBatchKMeans(count, **options).fit(flat)  # pyright: ignore[reportArgumentType]
     return to_bytes(torch.from_numpy(fitted.cluster_centers_).view(count, *images.shape[1:]))
