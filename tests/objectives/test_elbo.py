@@ -71,9 +71,12 @@ def test_the_logged_beta_is_the_weight_in_the_gradient(terms, step):
         assert float(scalars["beta"]) == pytest.approx(0.1 + 0.6 * min(step / 20, 1))
 
 
-def test_the_bound_ignores_weights_and_constraints(terms):
+@pytest.mark.parametrize(
+    "constraint", [{"free_bits": 2.0}, {"free_nats": 64.0}, {"capacity": Constant(value=3.0)}], ids=str
+)
+def test_the_bound_ignores_weights_and_constraints(terms, constraint):
     """Models are compared by the same number, whatever they were trained with."""
-    weighted = ELBO(beta=Constant(value=4), free_bits=2.0, capacity=Constant(value=3.0), reduction="mean", pixels=7)
+    weighted = ELBO(beta=Constant(value=4), reduction="mean", pixels=7, **constraint)
     torch.testing.assert_close(weighted.bound(terms), ELBO().bound(terms))
 
 
@@ -91,6 +94,37 @@ def test_free_bits_are_per_dimension_of_the_batch_mean(terms):
     torch.testing.assert_close(free, torch.tensor([0.0, 0.2, 0.0, 0.2]).double().expand(B, D))
 
 
+def test_free_nats_are_a_hinge_on_the_whole_kl_of_the_batch_mean(terms):
+    """Images below and above λ count together: their mean is what is free or not."""
+    kl = torch.zeros(B, D).double()
+    kl[:, 0], kl[0, 1] = torch.tensor([0.0, 1.0, 2.0, 3.0, 4.0]), 5.0
+    terms = terms._replace(kl=kl.requires_grad_())  # 3 nats in the mean
+    for free, penalty, weight in [(2.0, 3.0, 1.0), (3.5, 3.5, 0.0), (64.0, 64.0, 0.0)]:
+        objective = ELBO(free_nats=free, beta=Constant(value=0.5))
+        loss, scalars = objective(terms, 0)
+        torch.testing.assert_close(loss, -terms.log_px.mean() + 0.5 * penalty)
+        torch.testing.assert_close(scalars["kl"], torch.tensor(3.0).double())  # what is logged is the KL itself
+        applied = gradient_of_kl(objective, terms)
+        torch.testing.assert_close(applied, torch.full_like(applied, 0.5 * weight / B))
+
+
+def test_free_nats_need_no_closed_form(terms):
+    bare = terms._replace(kl=None, log_pz=terms.log_qz.detach() - 3.0)
+    loss, scalars = ELBO(free_nats=10.0)(bare, 0)
+    torch.testing.assert_close(loss, -terms.log_px.mean() + 10.0)
+    torch.testing.assert_close(scalars["kl"], torch.tensor(3.0).double())
+    [gradient] = torch.autograd.grad(loss, terms.log_qz, allow_unused=True)
+    assert gradient is None or (gradient == 0).all()
+
+
+@pytest.mark.parametrize(
+    "options", [{"free_bits": 0.5}, {"capacity": 3.0}, {"free_bits": 0.5, "capacity": 3.0}], ids=str
+)
+def test_free_nats_are_exclusive(options):
+    with pytest.raises(UsageError, match=r"free_bits, free_nats and capacity .* give one of them"):
+        build("objective", {"kind": "elbo", "free_nats": 64.0, **options})
+
+
 def test_capacity_pulls_the_kl_to_a_moving_target(terms):
     objective = ELBO(beta=Constant(value=10.0), capacity=Linear(start=0, end=25, steps=100))
     kl = terms.kl.sum(-1).mean()
@@ -102,7 +136,7 @@ def test_capacity_pulls_the_kl_to_a_moving_target(terms):
 
 @pytest.mark.parametrize(
     "options",
-    [{}, {"beta": Constant(value=0.3)}, {"free_bits": 0.5}, {"capacity": Constant(value=3.0)}],
+    [{}, {"beta": Constant(value=0.3)}, {"free_bits": 0.5}, {"free_nats": 1.0}, {"capacity": Constant(value=3.0)}],
     ids=str,
 )
 def test_mean_reduction_divides_both_terms_by_the_pixels(terms, options):

@@ -8,9 +8,9 @@ from torch import Tensor, nn
 from vaelab.data.source import Split
 from vaelab.mixtures import DiagonalMixture
 from vaelab.priors.chosen import distinct
-from vaelab.priors.mixture import dealt_out
+from vaelab.priors.mixture import Components, dealt_out
 from vaelab.priors.vamp import gaussian_of, running_statistics
-from vaelab.registry import Positive, Size, register
+from vaelab.registry import Positive, register
 
 
 @register("prior", "exemplar")
@@ -28,8 +28,8 @@ class ExemplarPrior(nn.Module):
         classes: int = 0,
         conditional: bool = False,
         *,
-        components: Size = 1000,
-        per_step: Size = 250,
+        components: Components = 1000,
+        per_step: Components = 250,
         sigma: Positive = 0.5,
     ) -> None:
         super().__init__()

@@ -1,11 +1,16 @@
 """A learned mixture of Gaussians as the prior."""
 
+from typing import Annotated
+
 import torch
+from pydantic import Field
 from torch import nn
 
 from vaelab.errors import UsageError
 from vaelab.mixtures import DiagonalMixture
-from vaelab.registry import Size, register
+from vaelab.registry import register
+
+Components = Annotated[int, Field(gt=0, le=1_000_000)]  # of a mixture; more would fit into no memory
 
 
 @register("prior", "mixture")
@@ -22,7 +27,7 @@ class MixturePrior(nn.Module):
         classes: int = 0,
         conditional: bool = False,
         *,
-        components: Size = 20,
+        components: Components = 20,
         learn_weights: bool = True,
     ) -> None:
         super().__init__()

@@ -13,8 +13,8 @@ from vaelab.data.source import Split
 from vaelab.distributions import Pushforward
 from vaelab.mixtures import DiagonalMixture
 from vaelab.priors.chosen import centres, distinct
-from vaelab.priors.mixture import dealt_out
-from vaelab.registry import Fraction, NonNegative, Size, register
+from vaelab.priors.mixture import Components, dealt_out
+from vaelab.registry import Fraction, NonNegative, register
 
 
 @register("prior", "vamp")
@@ -37,7 +37,7 @@ class VampPrior(nn.Module):
         classes: int = 0,
         conditional: bool = False,
         *,
-        components: Size = 500,
+        components: Components = 500,
         init: Literal["data", "kmeans", "random"] = "data",
         mean: Fraction = 0.5,
         spread: NonNegative = 0.05,
