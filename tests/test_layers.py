@@ -20,7 +20,7 @@ FLOORS = [
     ["model"],
     ["training", "metrics", "samplers", "figures"],
     ["recipe", "gallery"],
-    ["judge", "export"],
+    ["judge", "export", "stored"],
     ["run", "listing"],
     ["evaluation", "quality"],
     ["comparison"],

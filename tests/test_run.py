@@ -14,7 +14,7 @@ from vaelab.errors import UsageError
 from vaelab.evaluation import verdicts
 from vaelab.judge import finite
 from vaelab.recipe import Recipe
-from vaelab.run import restore
+from vaelab.stored import restore
 
 TINY = """
 paper: {title: Größe β, url: https://example.org, differs: [everything]}

@@ -168,7 +168,8 @@ def sample(
     """Draw new images: from the prior, or by a sampler fitted to the latents of training images."""
     from vaelab.export import write_grid, write_images
     from vaelab.recipe_text import with_overrides
-    from vaelab.run import folder_of, sample
+    from vaelab.run import sample
+    from vaelab.stored import folder_of
 
     spec = with_overrides({"kind": sampler}, options or [])
     drawn = sample(run, n, sampler=spec, pixels=pixels, seed=seed, label=label, data_dir=data_dir, device=device)
@@ -200,7 +201,7 @@ def reconstruct(
     """Encode images and decode them again."""
     from vaelab.data.source import Split
     from vaelab.export import make_empty, read_images, reconstructions, write_images, write_pairs
-    from vaelab.run import folder_of, labels_of, open_run, restore
+    from vaelab.stored import folder_of, labels_of, open_run, restore
 
     if files:
         model, recipe, shape = restore(run, device)

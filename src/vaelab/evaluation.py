@@ -17,7 +17,7 @@ from vaelab.metrics.likelihood import is_mass
 from vaelab.model import VAE
 from vaelab.recipe import Recipe
 from vaelab.registry import build, hint, names, normalise
-from vaelab.run import folder_of, open_run, read_report, weights_hash
+from vaelab.stored import folder_of, open_run, read_report, weights_hash
 from vaelab.training.log import read_rows
 from vaelab.training.world import pick_device
 

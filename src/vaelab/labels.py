@@ -40,3 +40,9 @@ def apply(network: nn.Module, value: Tensor, y: Tensor | None) -> Tensor:
     if y is None:
         raise UsageError("this model is conditional: give it the class y of each image, an int64 tensor [B]")
     return network(value, y)
+
+
+def refuse_unknown(y: Tensor, n: int, classes: int) -> None:
+    """UsageError unless y holds n classes of a model that knows so many."""
+    if y.shape != (n,) or y.dtype != torch.int64 or ((y < 0) | (y >= classes)).any():
+        raise UsageError(f"y holds {n} classes of 0 to {classes - 1}, an int64 tensor [{n}]; give it so")

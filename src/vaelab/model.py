@@ -5,7 +5,7 @@ from torch import Tensor, nn
 from torch.distributions import Distribution
 
 from vaelab.distributions import centre, detached, draw, given, kl_per_dimension
-from vaelab.labels import apply
+from vaelab.labels import apply, refuse_unknown
 from vaelab.terms import Terms
 
 
@@ -51,6 +51,8 @@ class VAE(nn.Module):
     @torch.no_grad()
     def generate(self, n: int, y: Tensor | None = None) -> Tensor:
         """Mean images [n, C, H, W] in [0, 1] of z ~ p(z), or of z ~ p(z | y) for classes y [n]."""
+        if self.classes and y is not None:
+            refuse_unknown(y, n, self.classes)
         p = self.p_z(y)
         return self.p_x(p.sample() if p.batch_shape else p.sample(torch.Size((n,))), y).mean
 

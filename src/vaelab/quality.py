@@ -21,8 +21,8 @@ from vaelab.files import write_whole
 from vaelab.judge import versions
 from vaelab.metrics.sharpness import STATISTICS, sharpness_statistics
 from vaelab.progress import Bar
-from vaelab.run import restore, weights_hash
 from vaelab.samplers.drawing import images
+from vaelab.stored import restore, weights_hash
 
 BATCH = 256  # images decoded ahead of the measuring
 

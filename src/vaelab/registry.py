@@ -129,7 +129,7 @@ def check(thing: Callable, given: Any, where: str) -> list[str]:
         given.setdefault(steps, 1)
     for key, parameter in known.items():
         role = role_of(parameter)
-        if role and key in given and not given[key] is parameter.default is None:
+        if role and key in given and (given[key], parameter.default) != (None, None):
             problems += check_part(role, given[key], f"{where}.{key}")
     try:
         _validate(thing, given)

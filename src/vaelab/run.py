@@ -21,13 +21,13 @@ from vaelab.files import also_in, write_whole
 from vaelab.judge import Watch, versions
 from vaelab.model import VAE
 from vaelab.recipe import Recipe
-from vaelab.recipe_text import find, read_yaml
+from vaelab.recipe_text import find
 from vaelab.registry import build, check_part, normalise
 from vaelab.samplers.drawing import images
+from vaelab.stored import folder_of, labels_of, made, open_run, read_report, restore
 from vaelab.training import engine
-from vaelab.training.checkpoint import read_model
 from vaelab.training.log import read_rows
-from vaelab.training.world import World, pick_device
+from vaelab.training.world import World
 
 LENGTHS = ("steps", "epochs", "patience", "log_steps", "log_epochs", "save_every", "draw_every")
 
@@ -48,7 +48,7 @@ def train(
     world = World.join(device)
     if resume:
         folder, wanted = _resumed(recipe, overrides, run)
-        data_dir = data_dir or _made(folder).get("data_dir")
+        data_dir = data_dir or made(folder).get("data_dir")
     else:
         wanted = Recipe.read(recipe, overrides)
         folder = Path(world.share(str(run or Path("runs") / f"{wanted.name}-{time.strftime('%Y%m%d-%H%M%S')}")))
@@ -116,17 +116,6 @@ def sample(
     return images(model, build("sampler", sampler, "sampler", model=model, split=split), n, seed, pixels, labels)
 
 
-def labels_of(model: VAE, label: int | None, n: int) -> Tensor | None:
-    """n times the same class; UsageError for one that the model does not know."""
-    if label is not None and not 0 <= label < model.classes:
-        raise UsageError(
-            f"there is no class {label}: the model knows 0 to {model.classes - 1}"
-            if model.classes
-            else "this model is not conditional, so label has no meaning for it; leave it out"
-        )
-    return None if label is None else torch.full((n,), label)
-
-
 def draw(run: str | Path, *only: str, data_dir: str | Path | None = None, device: str = "auto") -> list[Path]:
     """Draw the figures that a run allows, or those named, into its folder; returns their paths."""
     model, _, data = open_run(run, data_dir, device)
@@ -134,66 +123,6 @@ def draw(run: str | Path, *only: str, data_dir: str | Path | None = None, device
     metrics = read_report(folder / "metrics.json").get("metrics", {})
     allowed = gallery.figures(model, data, read_rows(folder / "log.jsonl"), metrics)
     return list(gallery.draw(allowed, folder / "figures", only))
-
-
-def open_run(run: str | Path, data_dir: str | Path | None, device: str) -> tuple[VAE, Recipe, Dataset]:
-    """Model, recipe and data of a trained run; the data from where it was when the run was trained, unless told."""
-    model, recipe, x_shape = restore(run, device)
-    data = recipe.load_data(data_dir or _made(run).get("data_dir"))
-    if data.x_shape != x_shape:
-        raise UsageError(f"the images are {data.x_shape}, the model was trained on {x_shape}; name its own data")
-    return model, recipe, data
-
-
-def restore(run: str | Path, device: str = "cpu") -> tuple[VAE, Recipe, tuple[int, int, int]]:
-    """Model in eval mode, recipe and image shape, from the model file alone."""
-    path = Path(run)
-    tensors, metadata = read_model(path if path.suffix == ".safetensors" else path / "model.safetensors")
-    if not {"recipe", "x_shape"} <= set(metadata):
-        raise UsageError(f"{path} was not written by vaelab: it has no recipe in its metadata; name a vaelab run")
-    if broken := [k for k, t in tensors.items() if t.is_floating_point() and not t.isfinite().all()]:
-        raise UsageError(f"{path}: {broken[0]} holds values that are not finite; train again with a smaller train.lr")
-    try:
-        recipe, x_shape = Recipe.from_json(metadata["recipe"]), tuple(json.loads(metadata["x_shape"]))
-        with torch.random.fork_rng(devices=[]):  # loading a model changes no random number of the caller's
-            model = recipe.build_model(x_shape, json.loads(metadata.get("classes", "0")))
-        model.load_state_dict(tensors)
-    except (RuntimeError, ValueError, TypeError, KeyError) as error:
-        raise UsageError(
-            f"the weights in {path} do not fit the recipe in it; restore the file or train again"
-        ) from error
-    return model.to(pick_device(device)).eval().requires_grad_(False), recipe, x_shape
-
-
-def read_report(path: Path) -> dict[str, Any]:
-    """A metrics.json; whatever else is there counts as none."""
-    try:
-        found = json.loads(path.read_text())
-    except (OSError, ValueError):
-        return {}
-    entries = found.get("metrics") if isinstance(found, dict) else None
-    whole = isinstance(entries, dict) and all(
-        isinstance(entry, dict) and {"values", "protocol", "notes"} <= entry.keys() for entry in entries.values()
-    )
-    return found if whole else {}
-
-
-def weights_hash(run: str | Path) -> str:
-    """The first digits of the sha256 of a run's model file."""
-    path = Path(run) if Path(run).suffix == ".safetensors" else Path(run) / "model.safetensors"
-    read_model(path)  # says what is wrong with it
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()[:12]
-
-
-def folder_of(run: str | Path) -> Path:
-    """The folder of a run, also where its model file is named."""
-    return Path(run).parent if Path(run).suffix == ".safetensors" else Path(run)
-
-
-def _made(run: str | Path) -> dict[str, Any]:
-    path = folder_of(run) / "recipe.yaml"
-    return read_yaml(path).get("made", {}) if path.is_file() else {}
 
 
 def _resumed(recipe: str, overrides: tuple[str, ...], run: str | Path | None) -> tuple[Path, Recipe]:
@@ -248,11 +177,12 @@ def _write_recipe(path: Path, recipe: Recipe, data_dir: str | Path | None, calle
     """The resolved recipe, and how it was made; a resumed run keeps how it began."""
     from_shell = Path(sys.argv[0]).name in ("vaelab", "__main__.py")
     command = shlex.join(["vaelab", *sys.argv[1:]]) if from_shell else called
-    began = _made(path.parent)
-    made = began | {"resumed": command} if began else {"name": recipe.name, "command": command, "versions": versions()}
+    began = made(path.parent)
+    new = {"name": recipe.name, "command": command, "versions": versions()}
+    how = began | {"resumed": command} if began else new
     if data_dir:
-        made["data_dir"] = str(Path(data_dir).resolve())
-    text = yaml.safe_dump(recipe.options | {"made": made}, sort_keys=False, allow_unicode=True)
+        how["data_dir"] = str(Path(data_dir).resolve())
+    text = yaml.safe_dump(recipe.options | {"made": how}, sort_keys=False, allow_unicode=True)
     write_whole(path, lambda file: file.write_text(text, encoding="utf-8") and None)
 
 

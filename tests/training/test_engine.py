@@ -11,6 +11,8 @@ from vaelab.model import VAE
 from vaelab.run import load
 from vaelab.training import engine
 
+FLOW = "{kind: flow, flow: {kind: coupling, layers: 2, width: 8}}"
+
 
 def scripted(monkeypatch, losses: list[float]) -> None:
     """Validation that says what it is told."""
@@ -168,9 +170,12 @@ def test_what_is_left_over_in_an_epoch_changes_from_epoch_to_epoch(train, parts,
         ("objective={kind: iwae, samples: 3, doubly_reparameterised: true}",),
         ("model.likelihood={kind: normal, fit: optimal}",),
         ("data.binarise=dynamic", "data.flip=true"),
+        ("model.condition=[encoder, decoder, prior]", "model.prior={kind: mixture, components: 20}"),
+        ("model.condition=[prior]", "model.prior={kind: exemplar, components: 30, per_step: 12}"),
+        ("model.prior={kind: vamp, components: 9, init: kmeans}", f"model.posterior={FLOW}"),
         ("data={kind: shapes, count: 120, size: 8, channels: 3, train_size: 96}", "model.backbone=conv"),
     ],
-    ids=["iwae", "dreg", "optimal-sigma", "dynamic", "conv"],
+    ids=["iwae", "dreg", "optimal-sigma", "dynamic", "labels", "exemplar", "vamp-flow", "conv"],
 )
 def test_every_kind_of_run_resumes_exactly(train, largest_gap, rows, overrides):
     objective = () if "iwae" in overrides[0] else ("objective.beta=1",)

@@ -10,7 +10,7 @@ from vaelab.errors import UsageError
 from vaelab.quality import distinct
 from vaelab.recipe import Recipe
 from vaelab.registry import hint
-from vaelab.run import folder_of, restore, weights_hash
+from vaelab.stored import folder_of, restore, weights_hash
 
 # What leaves the test images as they are.
 HARMLESS = ("train_size", "flip")

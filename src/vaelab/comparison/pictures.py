@@ -11,8 +11,8 @@ from vaelab.figures.distributions import boxes, violins
 from vaelab.figures.style import save
 from vaelab.judge import Draws
 from vaelab.metrics.sharpness import sharpness_statistics
-from vaelab.run import open_run, restore
 from vaelab.samplers.drawing import images
+from vaelab.stored import open_run, restore
 
 SHOWN = 24  # images of each run
 TITLES = {

@@ -16,40 +16,41 @@ def distinct(split: Split, labels: Tensor | None, components: int, seed: int) ->
 
     UsageError where there are not so many.
     """
-    return _by_class(split, labels, components, lambda images, count: _distinct(images, count, seed))
+    return _by_class(split, labels, components, lambda images, count, of: _distinct(images, count, seed, of))
 
 
 def centres(split: Split, labels: Tensor | None, components: int, seed: int) -> Tensor:
     """uint8 centres of k-means [K, C, H, W] (Lloyd 1982) on 20,000 images at most; of each class apart, if given."""
-    return _by_class(split, labels, components, lambda images, count: _centres(images, count, seed))
+    return _by_class(split, labels, components, lambda images, count, of: _centres(images, count, seed, of))
 
 
 def _by_class(split: Split, labels: Tensor | None, components: int, choose) -> Tensor:
     if labels is None:
-        return choose(split.images, components)
+        return choose(split.images, components, "")
     assert split.labels is not None
     chosen = torch.empty(components, *split.images.shape[1:], dtype=torch.uint8)
     for label in labels.unique().tolist():
-        chosen[labels == label] = choose(split.images[split.labels == label], int((labels == label).sum()))
+        mine, count = split.images[split.labels == label], int((labels == label).sum())
+        chosen[labels == label] = choose(mine, count, f" of class {label}")
     return chosen
 
 
-def _distinct(images: Tensor, count: int, seed: int) -> Tensor:
+def _distinct(images: Tensor, count: int, seed: int, of: str) -> Tensor:
     found: dict[bytes, int] = {}
     for i in stream(seed, "pseudo-inputs").permutation(len(images)).tolist():
         found.setdefault(images[i].numpy().tobytes(), i)
         if len(found) == count:
             return images[list(found.values())]
     raise UsageError(
-        f"{count} components cannot begin at distinct training images, there are {len(found)} of them; lower "
+        f"{count} components cannot begin at distinct training images{of}, there are {len(found)} of them; lower "
         "model.prior.components, or give a vamp prior model.prior.init=random"
     )
 
 
-def _centres(images: Tensor, count: int, seed: int) -> Tensor:
+def _centres(images: Tensor, count: int, seed: int, of: str) -> Tensor:
     from sklearn.cluster import MiniBatchKMeans
 
-    seen = _distinct(images, count, seed)  # so that each of the centres can be another
+    seen = _distinct(images, count, seed, of)  # so that each of the centres can be another
     order = stream(seed, "k-means").permutation(len(images))[:CLUSTERED]
     flat = images[np.sort(order)].flatten(1).numpy().astype(np.float32) / 255
     start = seen.flatten(1).numpy().astype(np.float32) / 255
