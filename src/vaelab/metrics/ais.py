@@ -9,7 +9,7 @@ from torch.distributions import Distribution
 
 from vaelab.data.source import Split
 from vaelab.distributions import draw, log_mean_exp
-from vaelab.metrics.batches import batches
+from vaelab.metrics.batches import batches, spread
 from vaelab.metrics.likelihood import refuse_pseudo_likelihood, standard_error
 from vaelab.metrics.measurement import Measurement, averages
 from vaelab.model import VAE
@@ -34,7 +34,7 @@ def ais(
     start: Literal["prior", "posterior"] = "posterior",
     seed: Count = 0,
 ) -> Measurement:
-    """log p(x) of the first `images` images by annealed importance sampling, in nats (Neal 2001; Wu et al. 2017).
+    """log p(x) of `images` images, evenly spaced, by annealed importance sampling, in nats (Neal 2001; Wu et al. 2017).
 
         f_β(z) = s(z)^(1−β) (p(x | z) p(z))^β,    w = Π_t f_βt(z_t) / f_βt−1(z_t),    ais = log mean w
 
@@ -46,7 +46,7 @@ def ais(
     """
     refuse_pseudo_likelihood(model, "annealed importance sampling")
     torch.manual_seed(seed)
-    x, y = next(batches(model, split[:images], images))
+    x, y = next(batches(model, spread(split, images), images))
     path = AnnealingPath.of(model, x, y, start)
     betas = sigmoidal(temperatures)
     steps = tuned_steps(path, path.draw(chains), betas, leapfrog)

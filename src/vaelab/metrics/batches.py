@@ -14,6 +14,13 @@ def device_of(model: nn.Module) -> torch.device:
     return next(model.parameters()).device
 
 
+def spread(split: Split, images: int | None) -> Split:
+    """So many images, evenly spaced, since some sets are sorted by class; all, if None or if there are no more."""
+    if images is None or images >= len(split):
+        return split
+    return split[torch.arange(images) * len(split) // images]
+
+
 def batches(model: VAE, split: Split, rows: int = 1000) -> Iterator[tuple[Tensor, Tensor | None]]:
     """float32 images in [0, 1], and their classes if the model sees them, on the model's device."""
     device, rows = device_of(model), max(1, rows)

@@ -9,7 +9,7 @@ from torch.distributions import Independent
 from vaelab.data.source import Split
 from vaelab.distributions import draw
 from vaelab.metrics.aggregate_posterior import diagonal_gaussian, log_mixture
-from vaelab.metrics.batches import batches
+from vaelab.metrics.batches import batches, spread
 from vaelab.metrics.measurement import Measurement, NotApplicable, averages
 from vaelab.model import VAE
 from vaelab.registry import Count, Size, register
@@ -25,12 +25,12 @@ def elbo_surgery(model: VAE, split: Split, *, images: Size = 5000, samples: Size
         E KL(q(z | x) ‖ p(z)) = I(n; z) + KL(q(z) ‖ p(z)),    KL(q(z) ‖ p(z)) = TC + Σ_d KL(q(z_d) ‖ p(z_d))
 
     with the total correlation TC = KL(q(z) ‖ Π_d q(z_d)) (Chen et al. 2018). q(z) is the exact mixture of the
-    posteriors of the first M = `images` images, and expectations are over `samples` draws from each, so that the parts
-    add up to `rate` draw by draw. I(n; z) is about these M images and at most log M. `dimension_kl` needs a prior
+    posteriors of M = `images` images, evenly spaced, and expectations are over `samples` draws from each, so that the
+    parts add up to `rate` draw by draw. I(n; z) is about these M images and at most log M. `dimension_kl` needs a prior
     that factorises. Intervals take q(z) as given. Raises NotApplicable for posteriors other than diagonal Gaussians.
     """
     torch.manual_seed(seed)
-    batch = [_encoded(model, x, y, samples) for x, y in batches(model, split[:images])]
+    batch = [_encoded(model, x, y, samples) for x, y in batches(model, spread(split, images))]
     z, mean, std, log_qz_x, log_pz = (torch.cat(t, dim=1).cpu().double() for t in zip(*batch, strict=True))
     log_qz = log_mixture(z.flatten(0, 1), mean[0], std[0]).view_as(log_pz)
     dimensions = (t.flatten(0, -2).T[..., None] for t in (z, mean[0], std[0]))  # each [D, …, 1]

@@ -11,7 +11,7 @@ from torch.distributions import Distribution
 from vaelab.data.source import Split
 from vaelab.distributions import draw, given, kl_per_dimension, log_mean_exp
 from vaelab.memory import keep_freed_memory
-from vaelab.metrics.batches import batches, device_of
+from vaelab.metrics.batches import batches, device_of, spread
 from vaelab.metrics.measurement import Measurement, NotApplicable, averages
 from vaelab.model import VAE
 from vaelab.registry import Count, Size, register
@@ -36,8 +36,8 @@ def likelihood(
 
         elbo = log_px − kl,    iwae = L_S = log 1/S Σ w,  w = p(x | z) p(z) / q(z | x),  z ~ q(z | x)
 
-    (Burda et al. 2016), over the first `images` images, or all. `ess` = (Σ w)² / Σ w² counts the draws that carry the
-    mean; `iwae_gain` is L_S − L_{S/2}, about what is still missing. `*_error` is the standard error over images.
+    (Burda et al. 2016), over `images` images, evenly spaced, or all. `ess` = (Σ w)² / Σ w² counts the draws that carry
+    the mean; `iwae_gain` is L_S − L_{S/2}, about what is still missing. `*_error` is the standard error over images.
     `bits_per_dim` is −iwae / (C·H·W·log 2); for a density it counts one step of 1/256 per pixel. The curve `iwae` is
     L_s against s, the mean over disjoint blocks of s of the same draws, so each point is unbiased for its bound. Draws
     do not see where q has no mass: a flat curve is no proof, `ais` is the stronger check.
@@ -50,7 +50,7 @@ def likelihood(
     torch.manual_seed(seed)
     keep_freed_memory()
     score = _scorer(model, precision, compile)
-    chosen, p = split[:images], model.p_z()
+    chosen, p = spread(split, images), model.p_z()
     rows = _rows(model, chosen.images, precision, compile)
     found = [_bounds(model, p, score, x, y, samples, rows) for x, y in batches(model, chosen, rows // samples)]
     columns = {name: torch.cat([c[name] for c, _ in found]) for name in found[0][0]}

@@ -56,5 +56,6 @@ def _centres(images: Tensor, count: int, seed: int, of: str) -> Tensor:
     start = seen.flatten(1).numpy().astype(np.float32) / 255
     flat = np.concatenate([flat, start]) if len(flat) < count else flat
     options = {"init": start, "n_init": 1, "batch_size": max(1024, count), "random_state": seed}
+    options["reassignment_ratio"] = 0.0  # small clusters keep their centre; moved to a random image, two would be alike
     fitted = MiniBatchKMeans(count, **options).fit(flat)  # pyright: ignore[reportArgumentType]
     return to_bytes(torch.from_numpy(fitted.cluster_centers_).view(count, *images.shape[1:]))

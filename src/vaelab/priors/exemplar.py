@@ -64,7 +64,9 @@ class ExemplarPrior(nn.Module):
         return DiagonalMixture(mean, std, labels=labels if self.conditional else None)
 
     def _drawn(self) -> Tensor:
-        """Row numbers of a step's exemplars: the first of each class, so that none is empty, and others at random."""
-        device, count = self.exemplars.device, len(self.exemplars)
-        others = self.classes + torch.randperm(count - self.classes, device=device)[: self.per_step - self.classes]
-        return torch.cat([torch.arange(self.classes, device=device), others])
+        """Row numbers of a step's exemplars: of each class as many as can be, at random, so that none is empty."""
+        rounds, device = -(-len(self.exemplars) // self.classes), self.exemplars.device
+        keys = torch.rand(rounds, self.classes, device=device)
+        keys.view(-1)[len(self.exemplars) :] = 2.0  # of the last round, where it is not whole: behind all others
+        rows = keys.argsort(0) * self.classes + torch.arange(self.classes, device=device)
+        return rows.flatten()[: self.per_step]
