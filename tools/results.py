@@ -61,9 +61,9 @@ def table(reports: dict[str, dict[str, Any]]) -> str:
         f"\n\nAll after {EPOCHS} epochs (`make results`), on MNIST's test split: NLL bound by importance sampling with "
         f"{SAMPLES:,} draws on {IMAGES:,} images, evenly spaced; Fréchet distance, precision and recall (k = {k}) of "
         "10,000 samples against the 10,000 test images on features of a classifier of the set itself, which are no FID "
-        "and compare only where the classifier, by the hash of its weights, is the same (another for binarised images); "
-        "LPIPS (squeeze) of reconstructions. The NLL of grey images is a cross-entropy; that of `mnist-iwae` is one of "
-        "binarised images.\n"
+        "and compare only where the classifier, by the hash of its weights, is the same (another for binarised "
+        "images); LPIPS (squeeze) of reconstructions. The NLL of grey images is a cross-entropy; that of "
+        "`mnist-iwae` is one of binarised images.\n"
     )
 
 
