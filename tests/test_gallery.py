@@ -45,10 +45,11 @@ ROWS = [
 ALWAYS = {"generated_samples", "reconstructions", "latent_space", "aggregate_posterior", "traversals"}
 
 
-def model_of(x_shape: tuple[int, int, int], latent_dim: int):
+def model_of(x_shape: tuple[int, int, int], latent_dim: int, classes: int = 0, **parts):
     sections = {"data": "digits", "objective": "elbo", "train": {"epochs": 1}}
-    model = {"latent_dim": latent_dim, "backbone": {"kind": "mlp", "width": 8}}
-    return Recipe("r", sections | {"model": model}).checked().build_model(x_shape).eval().requires_grad_(False)
+    model = {"latent_dim": latent_dim, "backbone": {"kind": "mlp", "width": 8}, **parts}
+    built = Recipe("r", sections | {"model": model}).checked().build_model(x_shape, classes)
+    return built.eval().requires_grad_(False)
 
 
 @pytest.fixture(scope="module")
@@ -109,3 +110,33 @@ def test_the_bound_converges_where_it_was_measured(digits):
     (axes,) = allowed["convergence"]().axes
     assert axes.lines[0].get_xydata().tolist() == metrics["likelihood"]["curves"]["iwae"]
     assert axes.get_xscale() == "log" and axes.get_xlabel() == "draws per image"
+
+
+VAMP, EXEMPLAR = {"kind": "vamp", "components": 12}, {"kind": "exemplar", "components": 12, "per_step": 12}
+
+
+@pytest.mark.parametrize("prior", [VAMP, EXEMPLAR], ids=["vamp", "exemplar"])
+@pytest.mark.parametrize("posterior", ["gaussian", "flow"])
+def test_a_mixture_of_posteriors_shows_what_it_is_made_of(digits, prior, posterior):
+    model = model_of((1, 8, 8), 2, prior=prior, posterior=posterior)
+    allowed = gallery.figures(model, digits, [])
+    assert set(allowed) == ALWAYS | {"interpolations", "manifold", "pseudo_inputs", "prior_samples"}
+    assert all(isinstance(allowed[name](), Figure) for name in ("pseudo_inputs", "prior_samples", "traversals"))
+
+
+def test_every_figure_of_a_conditional_model(digits):
+    model = model_of((1, 8, 8), 2, 10, prior=VAMP, condition=["encoder", "decoder", "prior"])
+    allowed = gallery.figures(model, digits, [])
+    assert set(allowed) == ALWAYS | {"interpolations", "pseudo_inputs", "prior_samples", "classes"}
+    assert all(isinstance(figure(), Figure) for figure in allowed.values())
+
+
+def test_shares_are_those_of_the_likeliest_component(digits, monkeypatch):
+    """Of two pseudo-inputs, one far from all latents: it never wins."""
+    model = model_of((1, 8, 8), 2, prior={"kind": "mixture", "components": 2})
+    model.prior.mean.data = torch.tensor([[1e3, 0.0], [0.0, 0.0]])
+    model.prior.pseudo_inputs = torch.zeros(2, 1, 8, 8)
+    shares = []
+    monkeypatch.setattr(gallery, "pseudo_inputs", lambda images, share, **_: shares.append(share.tolist()))
+    gallery.inputs(model, digits.test)
+    assert shares == [[0.0, 1.0]]

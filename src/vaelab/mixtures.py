@@ -47,10 +47,8 @@ class DiagonalMixture(Distribution):
         """log p(z) [...] of z [..., *batch, D], in nats."""
         if self.batch_shape:
             return self._log_joint(value).logsumexp(-1).to(value)
-        points = value.reshape(-1, value.shape[-1])
-        pieces = points.split(max(1, len(points) if torch.is_grad_enabled() else PAIRS // len(self.means)))
-        log_p = torch.cat([_LogSumExpProduct.apply(self._features(z), self._coefficients) for z in pieces])  # pyright: ignore
-        return log_p.to(value).view(value.shape[:-1])
+        points = self._features(value.reshape(-1, value.shape[-1]))
+        return _LogSumExpProduct.apply(points, self._coefficients).to(value).view(value.shape[:-1])  # pyright: ignore
 
     def responsibilities(self, value: Tensor) -> Tensor:
         """p(k | z) [..., K]: which component a point comes from."""
@@ -81,25 +79,34 @@ class DiagonalMixture(Distribution):
 
 
 class _LogSumExpProduct(torch.autograd.Function):
-    """log Σ_k exp(a_b · c_k) [B] of a [B, F] and c [F, K], in one tensor [B, K] forward and backward.
-
-    Terms below e^−700 of the largest stay there: smaller ones are denormal, and several times slower to compute with.
-    """
+    """log Σ_k exp(a_b · c_k) [B] of a [B, F] and c [F, K], where forward and backward hold `PAIRS` terms at once."""
 
     @staticmethod
     def forward(ctx, a: Tensor, c: Tensor) -> Tensor:  # pyright: ignore
-        terms = a @ c
-        largest = terms.amax(-1, keepdim=True)
-        total = terms.sub_(largest).clamp_(min=-700).exp_().sum(-1, keepdim=True)
-        ctx.save_for_backward(a, c, terms, total)
-        return (largest + total.log()).squeeze(-1)
+        total = torch.cat([_exponents(piece, c).logsumexp(-1) for piece in _pieces(a, c)])
+        ctx.save_for_backward(a, c, total)
+        return total
 
     @staticmethod
     @once_differentiable
     def backward(ctx, gradient: Tensor) -> tuple[Tensor, Tensor]:  # pyright: ignore
-        a, c, terms, total = ctx.saved_tensors
-        share = gradient[:, None] / total
-        return (terms @ c.T) * share, (terms.T @ (a * share)).T
+        a, c, total = ctx.saved_tensors
+        of_a, of_c = torch.empty_like(a), torch.zeros_like(c)
+        for piece, log_sum, g, out in zip(*(_pieces(t, c) for t in (a, total, gradient, of_a)), strict=True):
+            shares = _exponents(piece, c).sub_(log_sum[:, None]).exp_()
+            out.copy_((shares @ c.T) * g[:, None])
+            of_c += (shares.T @ (piece * g[:, None])).T
+        return of_a, of_c
+
+
+def _exponents(a: Tensor, c: Tensor) -> Tensor:
+    """a_b · c_k [B, K], but never 700 below the largest: terms that small do not count, and denormals are slow."""
+    exponents = a @ c
+    return exponents.clamp_(min=exponents.amax(-1, keepdim=True) - 700)
+
+
+def _pieces(t: Tensor, c: Tensor) -> tuple[Tensor, ...]:
+    return t.split(max(1, PAIRS // c.shape[1]))
 
 
 def _exact(t: Tensor) -> Tensor:
