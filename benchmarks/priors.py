@@ -33,7 +33,11 @@ def main() -> None:
     torch.set_num_threads(options.threads)
 
     recipe = Recipe.read("static-mnist-vamp", [*SAME, f"train.batch_size={options.batch}"])
-    print("VampPrior, gated 300-300, 40 latents; loss of the same weights, images and noise: {} and {}".format(*losses(recipe)))
+    print(
+        "VampPrior, gated 300-300, 40 latents; loss of the same weights, images and noise: {:.4f}, {:.4f}".format(
+            *losses(recipe)
+        )
+    )
     shape = options.steps * options.batch, 1, 28, 28
     contenders = {PLAIN: partial(reference, recipe, *shape)}
     contenders |= {name: partial(vaelab, recipe.overridden(form), *shape) for name, form in FORMS.items()}
@@ -71,7 +75,7 @@ def reference(recipe: Recipe, *shape: int) -> Laps:
             terms[0].backward()
             optimizer.step()
             sums = [total + term.item() for total, term in zip(sums, terms, strict=True)]
-        yield sums[0] / len(loader)
+        yield sums[0] / len(loader)  # a mean of the epoch, as it prints
 
 
 def losses(recipe: Recipe) -> tuple[float, float]:
@@ -79,8 +83,9 @@ def losses(recipe: Recipe) -> tuple[float, float]:
     images = noise(recipe.options["train"]["batch_size"], 1, 28, 28)
     data = dataset(images)
     model, x = recipe.new_model(data), data.as_float(images)
+    peer = peer_of(model)
     torch.manual_seed(0)
-    theirs = bound(peer_of(model), x.flatten(1))[0]
+    theirs = bound(peer, x.flatten(1))[0]
     torch.manual_seed(0)
     return theirs.item(), recipe.build_training(data)[0](model(x), 0)[0].item()
 

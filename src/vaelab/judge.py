@@ -19,7 +19,7 @@ from vaelab.files import Folder, also_in
 from vaelab.model import VAE
 from vaelab.recipe import Recipe, evaluate_options
 from vaelab.registry import build, check, check_part, defaults, hint, names, normalise, options, part
-from vaelab.samplers.drawing import images
+from vaelab.samplers.drawing import images, refuse_blind
 from vaelab.training.options import Best
 
 SPLITS = ("train", "valid", "test")
@@ -60,6 +60,7 @@ class Draws:
         """Images uint8 [n, C, H, W], and the protocol of the draw."""
         n, pixels = self.n or count, self.pixels or ("sample" if data.binary else "mean")
         latents = build("sampler", self.sampler, "sampler", model=model, split=data.as_seen())
+        refuse_blind(model, latents)
         labels = None
         if model.classes and data.train.labels is not None:  # as often as among the training images
             generator = torch.Generator().manual_seed(self.seed)

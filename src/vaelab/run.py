@@ -23,7 +23,7 @@ from vaelab.model import VAE
 from vaelab.recipe import Recipe
 from vaelab.recipe_text import find
 from vaelab.registry import build, check_part, normalise
-from vaelab.samplers.drawing import images
+from vaelab.samplers.drawing import images, refuse_blind
 from vaelab.stored import folder_of, labels_of, made, open_run, read_report, restore
 from vaelab.training import engine
 from vaelab.training.log import read_rows
@@ -113,7 +113,9 @@ def sample(
         model, _, data = open_run(run, data_dir, device)
         split = data.as_seen()
     labels = labels_of(model, label, n)
-    return images(model, build("sampler", sampler, "sampler", model=model, split=split), n, seed, pixels, labels)
+    latents = build("sampler", sampler, "sampler", model=model, split=split)
+    refuse_blind(model, latents)
+    return images(model, latents, n, seed, pixels, labels)
 
 
 def draw(run: str | Path, *only: str, data_dir: str | Path | None = None, device: str = "auto") -> list[Path]:

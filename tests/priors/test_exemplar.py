@@ -108,9 +108,7 @@ def test_a_conditional_prior_has_exemplars_of_the_right_class():
 
 def test_too_few_images_or_too_few_per_step_are_refused_with_the_fix(recipe, tmp_path):
     run = {"run": tmp_path / "run", "device": "cpu", "quiet": True}
-    with pytest.raises(
-        UsageError, match=r"97 components cannot begin at distinct .* there are 96 of them; lower"
-    ):
+    with pytest.raises(UsageError, match=r"97 components cannot begin at distinct .* there are 96 of them; lower"):
         vaelab.train(recipe, "model.prior.components=97", **run)
     with pytest.raises(UsageError, match=r"per_step must be at most components .*; it is 41 of 40"):
         vaelab.train(recipe, "model.prior.per_step=41", **run)

@@ -7,6 +7,7 @@ from torch import Tensor
 from torch.distributions import Distribution
 
 from vaelab.distributions import given
+from vaelab.errors import UsageError
 from vaelab.model import VAE
 
 ROWS = 500  # latents decoded at once
@@ -27,13 +28,20 @@ def images(
     """
     if labels is None and model.classes:
         labels = torch.arange(n) % model.classes
+    labels = labels if labels is None else labels.to(next(model.parameters()).device)
     torch.manual_seed(seed)
     drawn = []
-    device = next(model.parameters()).device
     for rows in torch.arange(n).split(ROWS):
-        y = None if labels is None else labels[rows].to(device)
+        y = None if labels is None else labels[rows]
         p_z = given(latents, y)
         z = p_z.sample() if p_z.batch_shape else p_z.sample(torch.Size((len(rows),)))
         p = model.p_x(z, y)
         drawn.append((p.mean if pixels == "mean" else p.sample()).float().clamp(0, 1).cpu())
     return torch.cat(drawn)
+
+
+def refuse_blind(model: VAE, latents: Distribution) -> None:
+    """UsageError where the model's prior sees the class, and the latents of a sampler do not."""
+    first = torch.zeros(1, dtype=torch.int64, device=next(model.parameters()).device)
+    if model.classes and model.p_z(first).batch_shape and not hasattr(latents, "given"):
+        raise UsageError("this model's prior sees the class, and that sampler does not; take --sampler prior")
