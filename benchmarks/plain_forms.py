@@ -1,4 +1,4 @@
-"""VampAlign and CrossVampVAE as one writes them plainly in torch: float32, x and u encoded apart, densities broadcast."""
+"""VampAlign and CrossVampVAE as written plainly in torch: float32, x and u encoded apart, the density a broadcast."""
 
 from collections.abc import Callable, Iterable
 

@@ -10,6 +10,7 @@ from vaelab.figures.tiles import as_images, centres, enlarge, label_rows, mount,
 from vaelab.registry import register
 
 LONGEST = 130.0  # points that a name may take
+MOST = 60  # letters of which even the narrowest take more
 
 
 @register("figure", "by_class")
@@ -39,10 +40,10 @@ def by_class(images: ArrayLike, names: Sequence[str], *, title: str = "Images by
 def shortened(name: str) -> str:
     """The name on one line, its middle left out if it exceeds `LONGEST`: names often differ in their last word."""
     whole = " ".join(name.split())
-    letters = len(whole)
-    while letters > 2 and text_width([hollow(whole, letters)], TEXT) > LONGEST:
-        letters -= 1
-    return hollow(whole, letters)
+    short = hollow(whole, MOST)  # letters are slow to measure
+    while len(short) > 3 and (width := text_width([short], TEXT)) > LONGEST:
+        short = hollow(whole, min(len(short) - 2, int(len(short) * LONGEST / width)))
+    return short
 
 
 def hollow(text: str, letters: int) -> str:
