@@ -9,14 +9,15 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.distributions import Categorical, Distribution, constraints
 
-PAIRS = 2**17  # densities that are held at once where no gradient needs them all: what a CPU's cache holds
+PAIRS = 2**17  # densities that are held at once: what a CPU's cache holds
 
 
 class DiagonalMixture(Distribution):
     """Σ_k w_k N(mean_k, diag std_k²) over the last dimension, with K components of mean and std [K, D].
 
-    The square is expanded, log N_k(z) = z² · a_k + z · b_k + c_k, so that all pairs are one matrix product, and memory
-    is that of [B, K], not [B, K, D]. It is centred and in float64: in float32 the cancellation costs up to 100 nats.
+    The square is expanded, log N_k(z) = z² · a_k + z · b_k + c_k, so that all pairs are one matrix product, taken in
+    pieces, and memory is never that of [B, K, D]. It is centred and in float64: in float32 the cancellation costs up
+    to 100 nats.
 
     Args:
         mean, std: the components [K, D].

@@ -16,6 +16,7 @@ from vaelab.labels import LabelledDecoder, LabelledEncoder
 from vaelab.model import VAE
 from vaelab.recipe_text import read_recipe, with_overrides
 from vaelab.registry import Count, Part, Size, build, check, check_part, defaults, hint, resolve
+from vaelab.start import start
 from vaelab.training.engine import steps_per_epoch
 from vaelab.training.options import Best, TrainOptions
 from vaelab.training.randomness import seed_of
@@ -51,8 +52,12 @@ def model_options(
     prior: Annotated[Any, Part("prior")] = "normal",
     likelihood: Annotated[Any, Part("likelihood")] = "bernoulli",
     condition: tuple[Literal["encoder", "decoder", "prior"], ...] = (),
+    output_bias: Literal["random", "data"] = "random",
 ) -> None:
-    """The `model` section; its signature is all that is used. `condition` lists what sees the class of an image."""
+    """The `model` section; its signature is all that is used.
+
+    `condition` lists what sees the class of an image; `output_bias` is where the decoder's last bias begins.
+    """
 
 
 def evaluate_options(
@@ -115,15 +120,14 @@ class Recipe:
         return build("data", self.options["data"]).load(directory)
 
     def new_model(self, data: Dataset) -> VAE:
-        """A model to be trained on a set, whose prior may begin with its images."""
+        """A model to be trained on a set, from whose images prior and decoder may begin."""
         if self.condition and not data.class_count:
             raise UsageError(
                 f"model.condition needs the class of each image, and {data.name} has none; leave it out, or take a "
                 "set with classes"
             )
         model = self.build_model(data.x_shape, data.class_count)
-        if hasattr(model.prior, "initialise"):
-            model.prior.initialise(data.as_seen(), self._seed)  # pyright: ignore[reportCallIssue]
+        start(model, data.as_seen(), self._seed, (defaults(model_options) | self.options["model"])["output_bias"])
         return model
 
     def build_model(self, x_shape: tuple[int, int, int], classes: int = 0) -> VAE:

@@ -13,7 +13,7 @@ from vaelab.backbones.small_maps import ChannelsLast, Conv2d, ConvTranspose2d
 from vaelab.registry import Size, register
 
 _BASE = 4  # pixels a side of the smallest maps inside
-_leaky = functools.partial(nn.LeakyReLU, 0.2)
+_leaky = functools.partial(nn.LeakyReLU, 0.2, inplace=True)  # what goes before needs no output in its backward
 
 
 @register("backbone", "vampalign_conv")
@@ -59,7 +59,7 @@ def vampalign_resnet(
     ]
     for i, o in itertools.pairwise(channels[::-1]):
         up = ConvTranspose2d(i, o, 4, stride=2, padding=1, bias=False)
-        decoder += [up, layer(o), nn.ReLU(), ResBlock(o, layer, _leaky)]
+        decoder += [up, layer(o), nn.ReLU(inplace=True), ResBlock(o, layer, _leaky)]
     decoder.append(nn.ConvTranspose2d(width, out_channels, 4, stride=2, padding=1))
     return nn.Sequential(*encoder, nn.Flatten(-3)), nn.Sequential(*decoder)
 

@@ -1,0 +1,32 @@
+"""What a new model takes from the training images before it learns."""
+
+import torch
+from torch import Tensor, nn
+
+from vaelab.data.source import Split
+from vaelab.model import VAE
+
+SEEN = 5000  # images whose mean is taken
+
+
+def start(model: VAE, split: Split, seed: int, output_bias: str) -> None:
+    """Let a prior begin with images, and with `output_bias` of `data` the decoder with their mean."""
+    if hasattr(model.prior, "initialise"):
+        model.prior.initialise(split, seed)  # pyright: ignore[reportCallIssue]
+    if output_bias == "data":
+        start_at_mean(model.decoder, split.images)
+
+
+@torch.no_grad()
+def start_at_mean(decoder: nn.Module, images: Tensor) -> None:
+    """Set the last bias so that sigmoid(output) begins near the mean of the images (Burda et al. 2016, their code).
+
+    Of uint8 images [N, C, H, W]: pixel by pixel where the last layer has a bias for each, else channel by channel.
+    From a grey start, images with a dark background can drive a decoder into the flat part of the sigmoid, where
+    nothing is learned any more; under a VampPrior no KL term holds the latents back from it.
+    """
+    last = [layer for layer in decoder.modules() if isinstance(getattr(layer, "bias", None), Tensor)][-1]
+    mean = images[:: -(-len(images) // SEEN)].float().mean(0) / 255
+    bias: Tensor = last.bias  # pyright: ignore[reportAssignmentType]
+    value = mean.flatten() if bias.numel() >= mean.numel() else mean.mean((1, 2))
+    bias[: len(value)] = value.clamp(0.01, 0.99).logit()  # what follows, such as scales, stays as it is
