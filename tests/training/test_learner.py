@@ -145,3 +145,20 @@ def test_the_average_of_a_run_shorter_than_its_stride_is_not_the_first_weights(p
     weights = learn(learner, batch, 3)
     learner.settle(3)
     assert not any(torch.equal(w, a) for w, a in zip(weights[0], learner.average.parameters(), strict=True))
+
+
+def test_batch_normalisation_of_the_average_has_statistics_of_its_own(parts):
+    """Of what its own weights make of the images, where those of the last weights are far off."""
+    made = parts("train.lr=0.1")
+    dim = made.model.p_z().event_shape[0]
+    made.model.decoder = torch.nn.Sequential(torch.nn.BatchNorm1d(dim), made.model.decoder)
+    learner, images = Learner(made.model, made.objective, made.data.augment, made.options, HERE), made.data.train.images
+    learn(learner, images[:16], 9)
+    learner.settle(9)
+    layer = learner.average.decoder[0]
+    last = layer.running_mean.clone()
+    learner.calibrate(images)
+    drawn = learner.average.q_z(images.float() / 255).sample((1000,)).mean((0, 1))
+    torch.testing.assert_close(layer.running_mean, drawn, atol=0.15, rtol=0.1)
+    assert (last - drawn).abs().max() > 0.3
+    assert not layer.training and layer.momentum == 0.1

@@ -28,6 +28,9 @@ from vaelab.training.validation import validate
 from vaelab.training.world import World
 
 
+CALIBRATING = 20  # batches that batch normalisation of the averaged weights sees
+
+
 @dataclass
 class Progress:
     """Where a run stands; part of its checkpoint."""
@@ -139,6 +142,9 @@ def train(
                 )
 
             learner.settle(progress.step)
+            seed_device(world.device, seed_of("calibrate", options.seed, 0, progress.step))
+            few = slice(CALIBRATING * options.batch_size)
+            learner.calibrate(images[few], None if labels is None else labels[few])
             at = {"kind": "epoch", "step": progress.step, "epoch": number}
             train_row = at | {"split": "train"} | progress.close()
             held = validate(learner.average, objective, held_out, options.seed, world)

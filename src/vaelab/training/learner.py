@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from vaelab.model import VAE
 from vaelab.schedules import Constant, Cosine, Linear, Schedule
@@ -98,6 +99,27 @@ class Learner:
         self.world.mean_(buffers)
         for mine, theirs in zip(self.average.buffers(), self.model.buffers(), strict=True):
             mine.copy_(theirs)
+
+    @torch.no_grad()
+    def calibrate(self, images: Tensor, labels: Tensor | None = None) -> None:
+        """Batch normalisation of the averaged weights: statistics of their own, of uint8 images [N, C, H, W].
+
+        Those of the last weights do not fit (Izmailov et al. 2018).
+        """
+        layers = [layer for layer in self.average.modules() if isinstance(layer, _BatchNorm)]
+        if not layers:
+            return
+        kept = [layer.momentum for layer in layers]
+        for layer in layers:
+            layer.reset_running_stats()
+            layer.momentum = None  # the mean over all batches
+            layer.train()
+        for part in torch.arange(len(images)).split(self.options.batch_size):
+            y = None if labels is None else labels[part].to(self.world.device)
+            self.average(self.augment(images[part].to(self.world.device)), y)
+        for layer, momentum in zip(layers, kept, strict=True):
+            layer.momentum = momentum
+            layer.eval()
 
     def state(self) -> dict[str, Any]:
         """What a checkpoint keeps."""
