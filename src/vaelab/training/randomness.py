@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-_STREAMS = {"noise": 0, "order": 1, "valid": 2, "init": 3}
+_STREAMS = {"noise": 0, "order": 1, "valid": 2, "init": 3, "calibrate": 4}
 
 
 def seed_of(stream: str, seed: int, rank: int, step: int) -> int:
