@@ -290,7 +290,7 @@ def test_ctrl_c_leaves_quietly(run, words, monkeypatch):
     def interrupted(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("vaelab.run.read_model", interrupted)
+    monkeypatch.setattr("vaelab.stored.read_model", interrupted)
     assert refused(words[0], run) == "stopped by Ctrl-C; what was written before is whole"
 
 
@@ -338,7 +338,7 @@ def test_a_bug_of_ours_is_not_hidden(run, monkeypatch):
     def bug(*_, **__):
         raise ZeroDivisionError
 
-    monkeypatch.setattr("vaelab.run.read_model", bug)
+    monkeypatch.setattr("vaelab.stored.read_model", bug)
     assert isinstance(CliRunner().invoke(app, ["sample", str(run)]).exception, ZeroDivisionError)
 
 
