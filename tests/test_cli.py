@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import time
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 import vaelab
-from vaelab import listing, registry
+from vaelab import cli, listing, registry
 from vaelab.cli import app
 
 TINY = """
@@ -306,3 +307,17 @@ def test_a_reader_who_has_had_enough_is_no_error(tmp_path):
     command = f"{sys.executable} -m vaelab list | head -1; exit ${{PIPESTATUS[0]}}"
     done = subprocess.run(["bash", "-c", command], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert "Traceback" not in done.stderr and done.returncode in (0, 1)
+
+
+def test_our_warnings_are_one_line_and_others_are_pythons(monkeypatch, capsys):
+    def warn() -> None:
+        for place in (Path(cli.__file__).parent / "data" / "x.py", Path("elsewhere.py")):
+            warnings.warn_explicit("a file is missing", UserWarning, str(place), 1)
+
+    monkeypatch.setattr(cli, "app", warn)
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        cli.main()
+    said = capsys.readouterr().err
+    assert said.startswith("note: a file is missing\n")
+    assert "elsewhere.py:1: UserWarning: a file is missing" in said

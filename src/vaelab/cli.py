@@ -4,6 +4,7 @@ import errno
 import functools
 import os
 import sys
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -306,4 +307,14 @@ def main() -> None:
     """The entry point."""
     if "OMP_WAIT_POLICY" not in os.environ:  # threads that spin for long ruin a shared machine, none a quiet one
         os.environ.setdefault("GOMP_SPINCOUNT", "20000")
+    shown, ours = warnings.showwarning, str(Path(__file__).parent)
+
+    def show(message: Warning | str, category: type[Warning], filename: str, *place: Any) -> None:
+        """Our own warnings as a sentence, without the line of code that gave them."""
+        if filename.startswith(ours):
+            print(f"note: {message}", file=sys.stderr)
+        else:
+            shown(message, category, filename, *place)
+
+    warnings.showwarning = show
     app()

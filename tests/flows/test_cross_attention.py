@@ -40,6 +40,18 @@ def test_published_size_is_the_default_and_invertible():
     assert scales(flow).all()
 
 
+def test_scales_are_alive_at_the_first_step():
+    """Each row of each last layer, of which half were dead for ever in the published one."""
+    flow = built(**NARROW)
+    z, ladj = flow().call_and_ladj(torch.randn(20, LATENT_DIM))
+    (z.square().sum() - ladj.sum()).backward()
+    assert all(
+        net.scale.grad and net.last.weight.grad.any(1).all()
+        for layer in flow.layers
+        for net in (layer.of_a, layer.of_b)
+    )
+
+
 @pytest.mark.slow
 def test_trained_it_still_is():
     """200 steps of maximum likelihood on two correlated clusters: the published one claimed 0 for −222 nats here."""

@@ -27,7 +27,6 @@ from vaelab.training.randomness import seed_device, seed_of, shuffled
 from vaelab.training.validation import validate
 from vaelab.training.world import World
 
-
 CALIBRATING = 20  # batches that batch normalisation of the averaged weights sees
 
 
