@@ -2,6 +2,7 @@ import pytest
 import torch
 from torch import nn
 
+from vaelab.errors import UsageError
 from vaelab.registry import build
 
 KINDS = pytest.mark.parametrize("kind", ["coupling", "spline"])
@@ -36,6 +37,11 @@ def test_one_network_evaluation_per_layer_in_both_directions(kind):
         calls.clear()
         transform.call_and_ladj(torch.randn(2, 7))
         assert len(calls) == 1
+
+
+def test_a_spline_needs_two_pieces():
+    with pytest.raises(UsageError, match="set bins to 2 or more"):
+        built("spline", bins=1)
 
 
 @torch.no_grad()

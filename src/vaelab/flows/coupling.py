@@ -75,6 +75,8 @@ def spline(
     """f is a rational-quadratic spline of `bins` pieces within ±`bound`, the identity beyond (Durkan et al. 2019)."""
     from zuko.transforms import MonotonicRQSTransform
 
+    if bins < 2:
+        raise ValueError("a spline of one piece is the identity; set bins to 2 or more")
     univariate, shapes = partial(MonotonicRQSTransform, bound=bound), [(bins,), (bins,), (bins - 1,)]
     orders = _orders(latent_dim, layers)
     return Flow([Coupling(o, context, width, depth, univariate, shapes) for o in orders], latent_dim, context)
