@@ -247,8 +247,10 @@ def test_the_model_file_alone_is_enough(run):
 
 def test_evaluation_judges_with_the_class_of_each_image(run):
     report = vaelab.evaluate(run, device="cpu", likelihood={"samples": 5}, extractor="pixels")
-    assert {"likelihood", "elbo_surgery", "active_units", "aggregate", "reconstruction"} <= report["metrics"].keys()
-    reasons = {k: v for k, v in report["unavailable"].items() if k not in ("lpips", "disentanglement")}
+    assert {"likelihood", "active_units", "aggregate", "reconstruction"} <= report["metrics"].keys()
+    reasons = {
+        k: v for k, v in report["unavailable"].items() if k not in ("lpips", "disentanglement", "probe", "elbo_surgery")
+    }
     assert not reasons
     ais = vaelab.evaluate(run, device="cpu", metrics=["ais"], ais={"images": 4, "temperatures": 5, "chains": 2})
     assert "ais" in ais["metrics"], ais["unavailable"]
@@ -296,3 +298,18 @@ def test_labels_steer(recipe, data, tmp_path, condition):
     made = torch.stack([vaelab.sample(run, 100, label=c, device="cpu").mean(0) for c in range(CLASSES)]).flatten(1)
     nearest = torch.cdist(made, real).argmin(1)
     assert (nearest == torch.arange(CLASSES)).sum() >= 8
+
+
+def test_what_a_class_would_give_away_or_spoil_is_not_measured(run):
+    """The encoder is told the class, and the prior sees it; the bound is of images given their class."""
+    report = vaelab.evaluate(
+        run, device="cpu", metrics=["probe", "elbo_surgery", "likelihood"], likelihood={"samples": 2}
+    )
+    assert "encoder is given the class" in report["unavailable"]["probe"]
+    assert "this one sees the class" in report["unavailable"]["elbo_surgery"]
+    assert report["metrics"]["likelihood"]["protocol"]["given"] == "the class of each image"
+
+
+def test_a_label_for_test_images_is_refused(run):
+    result = CliRunner().invoke(app, ["reconstruct", str(run), "--label", "2", "--device", "cpu"])
+    assert result.exit_code == 2 and "test images have their own" in result.output

@@ -208,6 +208,8 @@ def reconstruct(
         model, recipe, shape = restore(run, device)
         labels = labels_of(model, label, len(files))
         originals = Split(read_images(files, shape, fit, recipe.binary), labels)
+    elif label is not None:
+        raise UsageError("--label is the class of image files; test images have their own, so leave it out")
     else:
         model, _, data = open_run(run, data_dir, device)
         originals = data.test[: n or (None if images else 20)]

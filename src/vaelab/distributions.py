@@ -72,7 +72,10 @@ def centre(q: Distribution) -> Tensor:
     return q.transform(q.base.mean) if isinstance(q, Pushforward) else q.mean
 
 
-def moments(q: Distribution, samples: int = 64) -> tuple[Tensor, Tensor]:
+DRAWS = 64  # of a pushforward, for its moments
+
+
+def moments(q: Distribution, samples: int = DRAWS) -> tuple[Tensor, Tensor]:
     """Mean and variance per dimension; of a pushforward, those of so many draws."""
     if not isinstance(q, Pushforward):
         return q.mean, q.variance

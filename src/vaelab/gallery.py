@@ -26,7 +26,7 @@ from vaelab.figures.reconstructions import reconstructions
 from vaelab.figures.style import save
 from vaelab.figures.training_losses import training_losses
 from vaelab.figures.traversals import traversals
-from vaelab.metrics.batches import batches, device_of
+from vaelab.metrics.batches import batches, device_of, draws_of
 from vaelab.model import VAE
 from vaelab.registry import hint
 from vaelab.samplers.drawing import images
@@ -69,8 +69,8 @@ def aggregate(model: VAE, split: Split) -> Figure:
     """One draw of q(z | x) per image, against draws of the prior."""
     torch.manual_seed(SEED)
     shown = split[: SHOWN["latents"]]
-    posterior = torch.cat([model.q_z(x, y).sample().cpu() for x, y in batches(model, shown)])
-    return aggregate_posterior(posterior, model.p_z().sample(torch.Size((SHOWN["latents"],))).cpu())
+    drawn = [(model.q_z(x, y).sample(), draws_of(model.p_z(y), len(x))) for x, y in batches(model, shown)]
+    return aggregate_posterior(*(torch.cat(column).cpu() for column in zip(*drawn, strict=True)))
 
 
 @torch.no_grad()

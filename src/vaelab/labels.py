@@ -38,7 +38,9 @@ def apply(network: nn.Module, value: Tensor, y: Tensor | None) -> Tensor:
     if not isinstance(network, LabelledEncoder | LabelledDecoder):
         return network(value)
     if y is None:
-        raise UsageError("this model is conditional: give it the class y of each image, an int64 tensor [B]")
+        raise UsageError(
+            "this model is conditional: give it the class y of each image, int64 [B], or on the command line --label"
+        )
     return network(value, y)
 
 

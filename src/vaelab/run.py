@@ -60,7 +60,7 @@ def train(
     data = world.one_by_one(lambda: wanted.load_data(data_dir))
     objective, options = wanted.build_training(data, world.size)
     model = wanted.new_model(data)
-    with also_in(data_dir):  # weights of a perceptual network
+    with also_in(data_dir):
         _rehearse(model, objective, data)
     epochs = math.ceil(options.steps / engine.steps_per_epoch(len(data.train), options.batch_size, world.size))
     watch, best = Watch.of(wanted, data, world.device, epochs, data_dir), wanted.best()
@@ -76,9 +76,10 @@ def train(
         "fingerprint": _fingerprint(wanted),
     }
     choice = {"device": device, "metadata": metadata, "quiet": quiet, "watch": watch, "best": best}
-    for epoch in engine.train(model, objective, data, options, folder, **choice):
-        if world.is_main and options.draw_every and epoch.number % options.draw_every == 0:
-            _draw_progress(epoch, data, folder)
+    with also_in(data_dir):  # where the weights of a perceptual network may lie
+        for epoch in engine.train(model, objective, data, options, folder, **choice):
+            if world.is_main and options.draw_every and epoch.number % options.draw_every == 0:
+                _draw_progress(epoch, data, folder)
     return folder
 
 

@@ -11,6 +11,7 @@ from vaelab.metrics import active_units as module
 from vaelab.metrics.active_units import active_units
 from vaelab.metrics.batches import batches
 from vaelab.metrics.measurement import NotApplicable
+from vaelab.recipe import Recipe
 
 N = 200
 GREY = torch.arange(N, dtype=torch.uint8)
@@ -111,3 +112,14 @@ def test_health_and_total_collapse_in_words(split, slope, words):
 def test_a_single_image_has_no_variance(split):
     with pytest.raises(NotApplicable, match="two images or more"):
         active_units(ByHand(), split[:1])
+
+
+def test_a_collapsed_flow_posterior_has_no_active_unit():
+    """Its means are known by draws, whose chance is not spread over the images."""
+    model = Recipe(
+        "r", {"model": {"latent_dim": 6, "backbone": {"kind": "mlp", "width": 4}, "posterior": "flow"}}
+    ).build_model((1, 4, 4))
+    for parameter in model.posterior.base.head.parameters():
+        parameter.data.zero_()
+    found = active_units(model, Split(torch.randint(256, (500, 1, 4, 4), dtype=torch.uint8))).values
+    assert found["active_units"] == found["active_units_ratio"] == 0

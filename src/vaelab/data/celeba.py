@@ -129,6 +129,8 @@ def _partition(root: Path, names: list[str]) -> np.ndarray:
         )
         return np.searchsorted(ends, range(count), side="right")
     split_of = _rows(path, names, 0)[:, 0]
+    if not np.isin(split_of, range(len(SPLITS))).all():
+        raise damaged(path, "it has splits other than 0, 1 and 2")
     for number, split in enumerate(SPLITS):
         if number not in split_of:
             raise UsageError(

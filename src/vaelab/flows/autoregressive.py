@@ -65,4 +65,4 @@ def _steps(latent_dim: int, context: int, layers: int, width: int, depth: int) -
     if latent_dim < 2:
         raise ValueError("an autoregressive flow needs two latents or more; raise latent_dim or take the planar flow")
     rank = torch.arange(latent_dim)
-    return [Autoregressive(rank.flip(0) if i % 2 else rank, context, width, depth) for i in range(layers)]
+    return [Autoregressive(rank.flip(0) if i % 2 else rank.clone(), context, width, depth) for i in range(layers)]

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from vaelab.data.source import Split
-from vaelab.distributions import given, kl_per_dimension, moments
+from vaelab.distributions import DRAWS, Pushforward, given, kl_per_dimension, moments
 from vaelab.metrics.batches import batches
 from vaelab.metrics.measurement import Measurement, NotApplicable
 from vaelab.model import VAE
@@ -45,15 +45,19 @@ def active_units(
 
 def _moments(model: VAE, split: Split) -> tuple[Tensor, Tensor, Tensor | None]:
     """Var_x(u), E σ² and the mean KL per dimension [D] over all images, in float64; the KL where it has a form."""
-    means, variances, kls, p = [], [], [], model.p_z()
+    means, variances, kls, p, drawn = [], [], [], model.p_z(), False
     for x, y in batches(model, split):
         q = model.q_z(x, y)
+        drawn = isinstance(q, Pushforward)
         mean, variance = moments(q)
         means.append(mean.cpu().double())
         variances.append(variance.cpu().double())
         kls.append(kl_per_dimension(q, given(p, y)))
     kl = None if kls[0] is None else torch.cat(kls).cpu().double().mean(0)
-    return torch.cat(means).var(0), torch.cat(variances).mean(0), kl
+    spread, noise = torch.cat(means).var(0), torch.cat(variances).mean(0)
+    if drawn:
+        spread = spread - noise / DRAWS  # by which means of draws vary even where none differs
+    return spread, noise, kl
 
 
 def _report(active: Tensor, why: str) -> str:

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from vaelab.data.source import Split
 from vaelab.distributions import kolmogorov_smirnov
-from vaelab.metrics.batches import batches
+from vaelab.metrics.batches import batches, draws_of
 from vaelab.metrics.measurement import Measurement, NotApplicable
 from vaelab.model import VAE
 from vaelab.registry import Count, Size, register
@@ -29,8 +29,8 @@ def aggregate(
     if len(split) < 2:
         raise NotApplicable("the aggregated posterior needs at least two images")
     torch.manual_seed(seed)
-    posterior = torch.cat([model.q_z(x, y).sample().cpu().double() for x, y in batches(model, split)])
-    prior = model.p_z().sample(torch.Size((len(posterior),))).cpu().double()
+    drawn = [(model.q_z(x, y).sample(), draws_of(model.p_z(y), len(x))) for x, y in batches(model, split)]
+    posterior, prior = (torch.cat(column).cpu().double() for column in zip(*drawn, strict=True))
     order = torch.randperm(len(posterior))[:points]
     squared, p = mmd(posterior[order], prior[order], permutations)
     distances = kolmogorov_smirnov(posterior, prior)

@@ -10,7 +10,7 @@ from torch.distributions import Distribution
 from vaelab.data.source import Split
 from vaelab.distributions import draw, log_mean_exp
 from vaelab.metrics.batches import batches, spread
-from vaelab.metrics.likelihood import refuse_pseudo_likelihood, standard_error
+from vaelab.metrics.likelihood import given_of, refuse_pseudo_likelihood, standard_error
 from vaelab.metrics.measurement import Measurement, averages
 from vaelab.model import VAE
 from vaelab.registry import Count, Size, register
@@ -57,7 +57,8 @@ def ais(
     return Measurement(
         values | {"ais_error": standard_error(log_p), "ais_acceptance": accepted},
         intervals,
-        {"images": len(x), "estimator": "annealed importance sampling by HMC, step sizes tuned beforehand and fixed"},
+        {"images": len(x), "estimator": "annealed importance sampling by HMC, step sizes tuned beforehand and fixed"}
+        | given_of(model),
         notes=[doubt] if accepted < FEW else [],
     )
 

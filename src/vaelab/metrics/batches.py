@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import torch
 from torch import Tensor, nn
+from torch.distributions import Distribution
 
 from vaelab.data.source import Split
 from vaelab.model import VAE
@@ -12,6 +13,11 @@ from vaelab.model import VAE
 def device_of(model: nn.Module) -> torch.device:
     """The device that the model's weights are on."""
     return next(model.parameters()).device
+
+
+def draws_of(p: Distribution, count: int) -> Tensor:
+    """So many draws [count, D] of a prior, or one of each p(z | y) of a batch."""
+    return p.sample() if p.batch_shape else p.sample(torch.Size((count,)))
 
 
 def spread(split: Split, images: int | None) -> Split:

@@ -53,6 +53,8 @@ def elbo_surgery(model: VAE, split: Split, *, images: Size = 5000, samples: Size
 
 def _encoded(model: VAE, x: Tensor, y: Tensor | None, samples: int) -> tuple[Tensor, ...]:
     """z [K, B, D], mean and std [1, B, D] of the posterior, log q(z | x) and log p(z) [K, B]."""
+    if y is not None and model.p_z(y).batch_shape:
+        raise NotApplicable("elbo_surgery sets the aggregated posterior against one prior, and this one sees the class")
     q = model.q_z(x, y)
     gaussian = diagonal_gaussian(q)
     if gaussian is None:

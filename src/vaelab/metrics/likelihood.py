@@ -61,10 +61,16 @@ def likelihood(
     return Measurement(
         values,
         intervals,
-        {"images": len(chosen), "estimator": f"importance sampling, {samples} draws of q(z | x) per image"},
+        {"images": len(chosen), "estimator": f"importance sampling, {samples} draws of q(z | x) per image"}
+        | given_of(model),
         {"iwae": list(zip(map(float, ladder(samples)), curve.tolist(), strict=True))},
         _doubts(values, samples),
     )
+
+
+def given_of(model: VAE) -> dict[str, str]:
+    """For a protocol: that a conditional model scores log p(x | y), which is no log p(x)."""
+    return {"given": "the class of each image"} if model.classes else {}
 
 
 def refuse_pseudo_likelihood(model: VAE, withheld: str) -> None:

@@ -5,6 +5,7 @@ from torch import Tensor
 
 from vaelab.data.source import Dataset, Split
 from vaelab.distributions import centre
+from vaelab.labels import LabelledEncoder
 from vaelab.metrics.batches import batches
 from vaelab.metrics.measurement import Measurement, NotApplicable, averages
 from vaelab.model import VAE
@@ -22,6 +23,8 @@ def probe(
     """
     if split.labels is None or data.train.labels is None:
         raise NotApplicable("a probe needs labels; take a data set with classes")
+    if any(isinstance(module, LabelledEncoder) for module in model.modules()):
+        raise NotApplicable("the encoder is given the class that a probe would read from the latents")
     order = torch.randperm(len(data.train), generator=torch.Generator().manual_seed(seed))
     train = data.as_seen()[order[:training_images]]
     seen, counts = train.labels.unique(return_counts=True)  # pyright: ignore[reportOptionalMemberAccess]

@@ -30,7 +30,8 @@ class FlowPosterior(nn.Module):
     ) -> None:
         super().__init__()
         self.base = GaussianPosterior(encoder, x_shape, latent_dim, log_variance=log_variance)
-        self.context = nn.Linear(features_of(encoder, x_shape), flow.context) if flow.context else None
+        width = getattr(flow, "context", 0)
+        self.context = nn.Linear(features_of(encoder, x_shape), width) if width else None
         self.flow = flow
 
     def forward(self, x: Tensor, y: Tensor | None = None) -> Pushforward:

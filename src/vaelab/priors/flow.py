@@ -29,14 +29,15 @@ class FlowPrior(nn.Module):
         flow: Annotated[Any, Part("flow")] = "coupling",
     ) -> None:
         super().__init__()
-        if conditional != (flow.context > 0):
+        width = getattr(flow, "context", 0)
+        if conditional != (width > 0):
             raise ValueError(
                 "a prior that sees the class needs a flow that does; set model.prior.flow.context=16"
                 if conditional
                 else "flow.context needs something to depend on; leave it out, or let the prior see the class"
             )
         self.flow = flow
-        self.context = nn.Embedding(classes, flow.context) if conditional else None
+        self.context = nn.Embedding(classes, width) if conditional else None
         self.zeros = nn.Buffer(torch.zeros(latent_dim), persistent=False)
 
     def forward(self, posterior: nn.Module) -> Distribution:

@@ -142,8 +142,8 @@ def train(
 
             learner.settle(progress.step)
             seed_device(world.device, seed_of("calibrate", options.seed, 0, progress.step))
-            few = slice(CALIBRATING * options.batch_size)
-            learner.calibrate(images[few], None if labels is None else labels[few])
+            few = shuffled(len(images), options.seed, number)[: min(CALIBRATING, per_epoch) * options.batch_size]
+            learner.calibrate(images[few.to(images.device)], None if labels is None else labels[few])
             at = {"kind": "epoch", "step": progress.step, "epoch": number}
             train_row = at | {"split": "train"} | progress.close()
             held = validate(learner.average, objective, held_out, options.seed, world)

@@ -10,7 +10,8 @@ from vaelab.model import VAE
 from vaelab.training.randomness import seed_of
 from vaelab.training.world import World
 
-ROWS = 16_384  # images × samples decoded at once
+PIXELS = 16_384 * 28 * 28  # decoded at once
+ENLARGED = 64  # times as much memory that a perceptual network takes, which sees images of 64 × 64 in many channels
 
 
 @torch.no_grad()
@@ -20,7 +21,9 @@ def validate(model: VAE, objective: Any, split: Split, seed: int, world: World) 
     The same noise every time, so that epochs compare; the images are dealt out to the processes.
     """
     sums: Counter[str] = Counter()
-    for i, rows in enumerate(torch.arange(len(split)).split(max(1, ROWS // objective.samples))):
+    enlarged = 1 if getattr(model.likelihood, "is_likelihood", True) else ENLARGED
+    size = PIXELS // (split.images[0].numel() * objective.samples * enlarged)
+    for i, rows in enumerate(torch.arange(len(split)).split(max(world.size, size))):
         mine = rows[world.rank :: world.size]
         torch.manual_seed(seed_of("valid", seed, world.rank, i))
         x = split.images[mine].to(world.device).float() / 255
