@@ -69,8 +69,10 @@ def aggregate(model: VAE, split: Split) -> Figure:
     """One draw of q(z | x) per image, against draws of the prior."""
     torch.manual_seed(SEED)
     shown = split[: SHOWN["latents"]]
-    drawn = [(model.q_z(x, y).sample(), draws_of(model.p_z(y), len(x))) for x, y in batches(model, shown)]
-    return aggregate_posterior(*(torch.cat(column).cpu() for column in zip(*drawn, strict=True)))
+    posterior = torch.cat([model.q_z(x, y).sample().cpu() for x, y in batches(model, shown)])
+    picked = torch.randint(len(shown), (SHOWN["latents"],))  # classes as often as among these images
+    y = shown.labels[picked].to(device_of(model)) if model.classes and shown.labels is not None else None
+    return aggregate_posterior(posterior, draws_of(model.p_z(y), len(picked)).cpu())
 
 
 @torch.no_grad()
