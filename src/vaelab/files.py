@@ -99,7 +99,8 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> None:
 def disk_error(path: Path, error: Exception) -> VaelabError:
     """What to say when a file cannot be written."""
     full = getattr(error, "errno", None) == errno.ENOSPC or "No space left" in str(error)
-    reason = "the disk is full" if full else str(error).splitlines()[0]
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    reason = "the disk is full" if full else lines[0] if lines else type(error).__name__
     kept = "the one before is intact" if path.exists() else "nothing was there before"
     fix = "free some space" if full else "make the place writable"
     misnamed = isinstance(error, FileExistsError | NotADirectoryError | IsADirectoryError)
