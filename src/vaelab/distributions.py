@@ -67,6 +67,11 @@ def given(p: Distribution, y: Tensor | None) -> Distribution:
     return p.given(y) if y is not None and hasattr(p, "given") else p  # pyright: ignore[reportAttributeAccessIssue]
 
 
+def draws_of(p: Distribution, count: int) -> Tensor:
+    """So many draws z [count, D] of p(z), or one of each p(z | y) of `count` classes."""
+    return p.sample() if p.batch_shape else p.sample(torch.Size((count,)))
+
+
 def centre(q: Distribution) -> Tensor:
     """The mean; of a pushforward, which has none in closed form, the image of its base's: a point, no expectation."""
     return q.transform(q.base.mean) if isinstance(q, Pushforward) else q.mean

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.distributions import Independent
 
 from vaelab.data.source import Dataset, Split
-from vaelab.distributions import centre, diagonal_normal, given, kl_per_dimension
+from vaelab.distributions import centre, diagonal_normal, draws_of, given, kl_per_dimension
 from vaelab.errors import UsageError
 from vaelab.figures.aggregate_posterior import aggregate_posterior
 from vaelab.figures.by_class import by_class
@@ -26,7 +26,7 @@ from vaelab.figures.reconstructions import reconstructions
 from vaelab.figures.style import save
 from vaelab.figures.training_losses import training_losses
 from vaelab.figures.traversals import traversals
-from vaelab.metrics.batches import batches, device_of, draws_of
+from vaelab.metrics.batches import batches, device_of
 from vaelab.model import VAE
 from vaelab.registry import hint
 from vaelab.samplers.drawing import images

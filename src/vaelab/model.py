@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
-from vaelab.distributions import centre, detached, draw, given, kl_per_dimension
+from vaelab.distributions import centre, detached, draw, draws_of, given, kl_per_dimension
 from vaelab.labels import apply, refuse_unknown
 from vaelab.terms import Terms
 
@@ -53,10 +53,11 @@ class VAE(nn.Module):
         """Mean images [n, C, H, W] in [0, 1] of z ~ p(z), or of z ~ p(z | y) for classes y [n]."""
         if self.classes and y is not None:
             refuse_unknown(y, n, self.classes)
-        p = self.p_z(y)
-        return self.p_x(p.sample() if p.batch_shape else p.sample(torch.Size((n,))), y).mean
+        return self.p_x(draws_of(self.p_z(y), n), y).mean
 
     @torch.no_grad()
     def reconstruct(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         """Mean images [B, C, H, W] in [0, 1] at the centre of q(z | x), so that two calls agree."""
+        if self.classes and y is not None:
+            refuse_unknown(y, len(x), self.classes)
         return self.p_x(centre(self.q_z(x, y)), y).mean

@@ -31,6 +31,11 @@ class Split:
         """Some of the images: a slice shares memory, an index tensor copies."""
         return Split(*(None if t is None else t[index] for t in (self.images, self.labels, self.factors)))  # pyright: ignore
 
+    def as_input(self, device: torch.device, labelled: bool) -> tuple[Tensor, Tensor | None]:
+        """What a model takes: float32 images in [0, 1], and their classes if it sees them, on its device."""
+        y = self.labels.to(device) if labelled and self.labels is not None else None
+        return self.images.to(device).float() / 255, y
+
 
 @dataclass(frozen=True)
 class Dataset:

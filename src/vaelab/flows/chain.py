@@ -1,6 +1,7 @@
 """A flow is a chain of invertible layers, which a context turns into one transform."""
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from typing import cast
 
@@ -9,16 +10,16 @@ from torch import Tensor, nn
 from torch.distributions import Transform, constraints
 
 
-class Layer(nn.Module):
+class Layer(nn.Module, ABC):
     """One invertible step between vectors x and y [..., D], given a context c [..., C] or None."""
 
+    @abstractmethod
     def forward(self, x: Tensor, c: Tensor | None) -> tuple[Tensor, Tensor]:
         """y and log |det ∂y/∂x| [...]."""
-        raise NotImplementedError
 
+    @abstractmethod
     def inverse(self, y: Tensor, c: Tensor | None) -> tuple[Tensor, Tensor]:
         """x and log |det ∂x/∂y| [...]."""
-        raise NotImplementedError
 
 
 class Flow(nn.Module):

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from vaelab.data.source import Split
-from vaelab.distributions import kolmogorov_smirnov
-from vaelab.metrics.batches import batches, draws_of
+from vaelab.distributions import draws_of, kolmogorov_smirnov
+from vaelab.metrics.batches import batches
 from vaelab.metrics.measurement import Measurement, NotApplicable
 from vaelab.model import VAE
 from vaelab.registry import Count, Size, register

@@ -4,7 +4,6 @@ from collections.abc import Iterator
 
 import torch
 from torch import Tensor, nn
-from torch.distributions import Distribution
 
 from vaelab.data.source import Split
 from vaelab.model import VAE
@@ -13,11 +12,6 @@ from vaelab.model import VAE
 def device_of(model: nn.Module) -> torch.device:
     """The device that the model's weights are on."""
     return next(model.parameters()).device
-
-
-def draws_of(p: Distribution, count: int) -> Tensor:
-    """So many draws [count, D] of a prior, or one of each p(z | y) of a batch."""
-    return p.sample() if p.batch_shape else p.sample(torch.Size((count,)))
 
 
 def spread(split: Split, images: int | None) -> Split:
@@ -31,6 +25,4 @@ def batches(model: VAE, split: Split, rows: int = 1000) -> Iterator[tuple[Tensor
     """float32 images in [0, 1], and their classes if the model sees them, on the model's device."""
     device, rows = device_of(model), max(1, rows)
     for start in range(0, len(split), rows):
-        piece = split[start : start + rows]
-        y = piece.labels.to(device) if model.classes and piece.labels is not None else None
-        yield piece.images.to(device).float() / 255, y
+        yield split[start : start + rows].as_input(device, model.classes > 0)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution
 
-from vaelab.distributions import given
+from vaelab.distributions import draws_of, given
 from vaelab.errors import UsageError
 from vaelab.model import VAE
 
@@ -33,9 +33,7 @@ def images(
     drawn = []
     for rows in torch.arange(n).split(ROWS):
         y = None if labels is None else labels[rows]
-        p_z = given(latents, y)
-        z = p_z.sample() if p_z.batch_shape else p_z.sample(torch.Size((len(rows),)))
-        p = model.p_x(z, y)
+        p = model.p_x(draws_of(given(latents, y), len(rows)), y)
         drawn.append((p.mean if pixels == "mean" else p.sample()).float().clamp(0, 1).cpu())
     return torch.cat(drawn)
 

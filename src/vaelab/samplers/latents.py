@@ -13,8 +13,7 @@ from vaelab.model import VAE
 def encoded(model: VAE, split: Split) -> Distribution:
     """q(z | x) of a few images."""
     device = next(model.parameters()).device
-    y = split.labels.to(device) if model.classes and split.labels is not None else None
-    return model.q_z(split.images.to(device).float() / 255, y)
+    return model.q_z(*split.as_input(device, model.classes > 0))
 
 
 @torch.no_grad()

@@ -26,9 +26,7 @@ def validate(model: VAE, objective: Any, split: Split, seed: int, world: World) 
     for i, rows in enumerate(torch.arange(len(split)).split(max(world.size, size))):
         mine = rows[world.rank :: world.size]
         torch.manual_seed(seed_of("valid", seed, world.rank, i))
-        x = split.images[mine].to(world.device).float() / 255
-        y = split.labels[mine].to(world.device) if model.classes and split.labels is not None else None
-        terms = model(x, y, samples=objective.samples)
+        terms = model(*split[mine].as_input(world.device, model.classes > 0), samples=objective.samples)
         sums["loss"] -= objective.bound(terms).cpu().double().sum().item()
         sums["reconstruction"] -= terms.log_px.cpu().double().mean(0).sum().item()
         sums["kl"] += terms.rate.cpu().double().sum().item()
