@@ -313,3 +313,10 @@ def test_what_a_class_would_give_away_or_spoil_is_not_measured(run):
 def test_a_label_for_test_images_is_refused(run):
     result = CliRunner().invoke(app, ["reconstruct", str(run), "--label", "2", "--device", "cpu"])
     assert result.exit_code == 2 and "test images have their own" in result.output
+
+
+def test_reconstruct_refuses_classes_that_the_model_does_not_know(run):
+    model, x = vaelab.load(run), torch.rand(2, 1, 8, 8)
+    for y in (torch.tensor([0, 11]), torch.tensor([0]), torch.tensor([0.0, 1.0])):
+        with pytest.raises(UsageError, match=r"y holds 2 classes of 0 to 9, an int64 tensor \[2\]"):
+            model.reconstruct(x, y)
