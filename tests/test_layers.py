@@ -11,7 +11,7 @@ import vaelab
 
 PACKAGE = Path(vaelab.__file__).parent
 FLOORS = [
-    ["errors", "registry", "distributions", "schedules", "terms", "memory", "mixtures"],
+    ["errors", "registry", "distributions", "schedules", "terms", "memory", "mixtures", "hierarchy", "heads"],
     ["progress"],
     ["files"],
     ["perceptual"],
@@ -21,7 +21,7 @@ FLOORS = [
     ["start"],
     ["training", "metrics", "samplers", "figures"],
     ["recipe", "gallery"],
-    ["judge", "export", "stored"],
+    ["judge", "export", "stored", "stages"],
     ["run", "listing"],
     ["evaluation", "quality"],
     ["comparison"],

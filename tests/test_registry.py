@@ -322,6 +322,10 @@ JUNK = st.recursive(
 )
 
 
+SUPPLIED: dict = {"x_shape": (1, 1, 1), "latent_dim": 2, "levels": (1, 1), "top_dim": 1}
+SUPPLIED |= {"steps_per_epoch": 10, "pixels": 4, "stage_steps": 30, "stage_count": 3}
+
+
 def nearly(role: str) -> st.SearchStrategy:
     """A real part with real option names, and junk for values."""
 
@@ -345,7 +349,7 @@ def test_junk_is_answered_with_sentences(role, data):
 def test_junk_is_built_or_refused_by_an_error_of_ours(role, data):
     given = data.draw(JUNK | nearly(role))
     try:
-        built = build(role, given, x_shape=(1, 1, 1), latent_dim=2, steps_per_epoch=10, pixels=4)
+        built = build(role, given, **SUPPLIED)
     except UsageError as error:
         assert str(error)
     else:

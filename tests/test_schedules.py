@@ -14,13 +14,14 @@ from vaelab.registry import build, names, options, part
 from vaelab.schedules import Constant, Cosine, Cyclic, Linear, Ramp, Schedule, Sigmoid
 
 RAMPS = [name for name in names("schedule") if issubclass(part("schedule", name), Ramp)]
+STAGES = {"stage_steps": 30, "stage_count": 3}  # of a model that grows
 MONOTONE = [name for name in RAMPS if name != "cyclic"]
 
 
 def make(name: str, **given) -> Schedule:
     """A schedule by name, with twenty steps where it needs a number."""
     needs = "steps" in options(part("schedule", name))
-    return build("schedule", {"kind": name, **({"steps": 20} if needs else {}), **given})
+    return build("schedule", {"kind": name, **({"steps": 20} if needs else {}), **given}, **STAGES)
 
 
 @pytest.mark.parametrize("name", names("schedule"))

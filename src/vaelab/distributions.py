@@ -57,6 +57,16 @@ class Pushforward(Distribution):
         """p(k | z) [..., K], of a base that is a mixture."""
         return self.base.responsibilities(self.transform.inv(value))  # pyright: ignore[reportAttributeAccessIssue]
 
+    @property
+    def centre(self) -> Tensor:
+        """The image of the base's mean: a point, no expectation."""
+        return self.transform(self.base.mean)
+
+    def detached(self) -> "Pushforward":
+        """See `detached`."""
+        context = None if self.context is None else self.context.detach()
+        return Pushforward(detached(self.base), constant_copy(self.flow), context)
+
     def given(self, y: Tensor) -> "Pushforward":
         """p(z | y), if the base knows classes."""
         return Pushforward(given(self.base, y), self.flow, self.context)
@@ -73,16 +83,21 @@ def draws_of(p: Distribution, count: int) -> Tensor:
 
 
 def centre(q: Distribution) -> Tensor:
-    """The mean; of a pushforward, which has none in closed form, the image of its base's: a point, no expectation."""
-    return q.transform(q.base.mean) if isinstance(q, Pushforward) else q.mean
+    """The mean; of a pushforward or a hierarchy, which have none in closed form, their own `centre`."""
+    return q.mean if has_moments(q) else q.centre  # pyright: ignore[reportAttributeAccessIssue]
 
 
-DRAWS = 64  # of a pushforward, for its moments
+def has_moments(q: Distribution) -> bool:
+    """Whether mean and variance have a closed form."""
+    return not hasattr(q, "centre")
+
+
+DRAWS = 64  # of a distribution without moments, for these
 
 
 def moments(q: Distribution, samples: int = DRAWS) -> tuple[Tensor, Tensor]:
-    """Mean and variance per dimension; of a pushforward, those of so many draws."""
-    if not isinstance(q, Pushforward):
+    """Mean and variance per dimension; where they have no closed form, those of so many draws."""
+    if has_moments(q):
         return q.mean, q.variance
     z = q.sample((samples,))
     return z.mean(0), z.var(0)
@@ -96,12 +111,16 @@ def draw(q: Distribution, samples: int) -> tuple[Tensor, Tensor]:
     return z, q.log_prob(z)
 
 
+def constant_copy(module: nn.Module) -> nn.Module:
+    """The same module with constants for parameters."""
+    constants = {id(p): p.detach() for p in module.parameters()}  # what deepcopy takes for their copies
+    return copy.deepcopy(module, constants)
+
+
 def detached(q: Distribution) -> Distribution:
     """The same distribution, as a constant of the parameters that made it."""
-    if isinstance(q, Pushforward):
-        constants = {id(p): p.detach() for p in q.flow.parameters()}  # what deepcopy takes for their copies
-        context = None if q.context is None else q.context.detach()
-        return Pushforward(detached(q.base), copy.deepcopy(q.flow, constants), context)
+    if hasattr(q, "detached"):
+        return q.detached()  # pyright: ignore[reportAttributeAccessIssue]
     constant = copy.copy(q)
     for name, value in vars(q).items():
         if isinstance(value, Tensor):

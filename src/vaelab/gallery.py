@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from matplotlib.figure import Figure
 from torch import Tensor
-from torch.distributions import Independent
+from torch.distributions import Distribution, Independent
 
 from vaelab.data.source import Dataset, Split
 from vaelab.distributions import centre, diagonal_normal, draws_of, given, kl_per_dimension
@@ -20,12 +20,17 @@ from vaelab.figures.generated_samples import generated_samples
 from vaelab.figures.interpolations import interpolations
 from vaelab.figures.kl_ratio import kl_ratio
 from vaelab.figures.latent_space import latent_space
+from vaelab.figures.level_kl import level_kl
+from vaelab.figures.level_traversals import level_traversals
 from vaelab.figures.manifold import manifold
 from vaelab.figures.pseudo_inputs import pseudo_inputs
 from vaelab.figures.reconstructions import reconstructions
+from vaelab.figures.stages import stages
 from vaelab.figures.style import save
+from vaelab.figures.timeline import timeline
 from vaelab.figures.training_losses import training_losses
 from vaelab.figures.traversals import traversals
+from vaelab.hierarchy import Hierarchy
 from vaelab.metrics.batches import batches, device_of
 from vaelab.model import VAE
 from vaelab.registry import hint
@@ -40,6 +45,7 @@ SHOWN = {
     "pairs": 8,
     "side": 20,
     "class": 12,
+    "redrawn": 3,
 }
 
 
@@ -140,14 +146,57 @@ def classes(model: VAE, names: Sequence[str]) -> Figure:
     return by_class(drawn.unflatten(0, (len(names), across)), names, title="Samples of each class")
 
 
+def leveled(model: VAE, split: Split) -> bool:
+    """Whether the latents have levels."""
+    return isinstance(model.q_z(*next(batches(model, split, 1))), Hierarchy)
+
+
+@torch.no_grad()
+def redrawn(model: VAE, split: Split) -> Figure:
+    """Images with one level of their latents drawn anew from the prior, given those above."""
+    torch.manual_seed(SEED)
+    x, y = next(batches(model, split, SHOWN["redrawn"]))
+    q = model.q_z(x, y)
+    assert isinstance(q, Hierarchy)
+    z, across = centre(q), SHOWN["class"]
+    drawn = torch.stack(
+        [_anew(model.p_z(y), q.sizes, z, level, across) for level in range(len(q.sizes))], 2
+    )  # [N, R, L]
+    decoded = _decoded(model, drawn, None if y is None else y[:, None])
+    return level_traversals(x.cpu(), model.reconstruct(x, y).cpu(), decoded.movedim(0, 2))
+
+
+def _anew(p: Distribution, sizes: list[int], z: Tensor, level: int, count: int) -> Tensor:
+    """Latents [N, R, D] as z [R, D], but for one level drawn from p, and those below at the means that follow."""
+    first = sum(sizes[:level])
+    z = z.expand(count, *z.shape)
+    if not isinstance(p, Hierarchy):
+        anew = p.sample(z.shape[: z.dim() - 1 - len(p.batch_shape)])
+        return torch.cat([z[..., :first], anew[..., first : first + sizes[level]], z[..., first + sizes[level] :]], -1)
+    if level == 0:
+        return p.below(p.top.sample(z.shape[: z.dim() - 1 - len(p.batch_shape)]), mean=True)
+    above = z[..., :first]
+    return p.below(torch.cat([above, p.steps[level - 1](above, p.context).sample()], -1), level + 1, mean=True)
+
+
 def figures(
-    model: VAE, data: Dataset, rows: list[dict[str, Any]], metrics: Mapping[str, Any] | None = None
+    model: VAE,
+    data: Dataset,
+    rows: list[dict[str, Any]],
+    metrics: Mapping[str, Any] | None = None,
+    grown: Mapping[str, Tensor] | None = None,
 ) -> dict[str, Callable[[], Figure]]:
-    """Every figure that this model, data, log and entries of metrics.json allow, by name."""
+    """Every figure that this model, data, log, entries of metrics.json and samples of stages allow, by name."""
     latent_dim = model.p_z().event_shape[0]
     allowed: dict[str, Callable[[], Figure]] = {}
     if rows:
         allowed |= {"training_losses": lambda: training_losses(rows), "kl_ratio": lambda: kl_ratio(rows)}
+    if any("resolution" in row for row in rows):
+        allowed["timeline"] = lambda: timeline(rows)
+    if grown:
+        allowed["stages"] = lambda: stages(grown)
+    if any("kl_1" in row for row in rows):
+        allowed["level_kl"] = lambda: level_kl(rows)
     allowed |= {"generated_samples": lambda: samples(model), "reconstructions": lambda: pairs(model, data.test)}
     allowed |= {"latent_space": lambda: latents(model, data), "traversals": lambda: walks(model, data.test)}
     if hasattr(model.prior, "pseudo_inputs"):
@@ -156,6 +205,8 @@ def figures(
         allowed["prior_samples"] = lambda: priors(model)
     if model.classes:
         allowed["classes"] = lambda: classes(model, data.classes or [str(i) for i in range(model.classes)])
+    if leveled(model, data.test):
+        allowed["level_traversals"] = lambda: redrawn(model, data.test)
     allowed["aggregate_posterior"] = lambda: aggregate(model, data.test)
     bound = (metrics or {}).get("likelihood", {}).get("curves", {}).get("iwae", [])
     if len(bound) > 1:

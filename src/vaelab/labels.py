@@ -3,6 +3,7 @@
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.distributions import Distribution
 
 from vaelab.errors import UsageError
 
@@ -17,8 +18,11 @@ class LabelledEncoder(nn.Module):
 
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
         """Images [B, C, H, W] and classes [B] -> features."""
-        picture = self.pictures(y).view(-1, 1, *self.sides).to(x)
-        return self.encoder(torch.cat([x, picture], dim=1))
+        return self.encoder(self.seen(x, y))
+
+    def seen(self, x: Tensor, y: Tensor) -> Tensor:
+        """The images with the pictures of their classes [B, C + 1, H, W]."""
+        return torch.cat([x, self.pictures(y).view(-1, 1, *self.sides).to(x)], dim=1)
 
 
 class LabelledDecoder(nn.Module):
@@ -32,16 +36,31 @@ class LabelledDecoder(nn.Module):
         """Latents [N, D] and classes [N] -> output for the likelihood."""
         return self.decoder(torch.cat([z, F.one_hot(y, self.classes).to(z)], dim=-1))
 
+    def observed(self, p: Distribution) -> Distribution:
+        """What the decoder below makes of p(x | z), if anything (see `VAE.p_x`)."""
+        return self.decoder.observed(p) if hasattr(self.decoder, "observed") else p  # pyright: ignore
+
 
 def apply(network: nn.Module, value: Tensor, y: Tensor | None) -> Tensor:
     """network(value), or network(value, y) where it is a labelled one; UsageError if it then gets no classes."""
     if not isinstance(network, LabelledEncoder | LabelledDecoder):
         return network(value)
+    return network(value, _needed(y))
+
+
+def bare(encoder: nn.Module, x: Tensor, y: Tensor | None) -> tuple[nn.Module, Tensor]:
+    """The encoder below the classes, and the images [B, C, H, W] as it sees them."""
+    if not isinstance(encoder, LabelledEncoder):
+        return encoder, x
+    return encoder.encoder, encoder.seen(x, _needed(y))
+
+
+def _needed(y: Tensor | None) -> Tensor:
     if y is None:
         raise UsageError(
             "this model is conditional: give it the class y of each image, int64 [B], or on the command line --label"
         )
-    return network(value, y)
+    return y
 
 
 def refuse_unknown(y: Tensor, n: int, classes: int) -> None:

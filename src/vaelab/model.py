@@ -4,7 +4,8 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
-from vaelab.distributions import centre, detached, draw, draws_of, given, kl_per_dimension
+from vaelab.distributions import centre, detached, draw, draws_of, given
+from vaelab.hierarchy import kl_of
 from vaelab.labels import apply, refuse_unknown
 from vaelab.terms import Terms
 
@@ -32,7 +33,8 @@ class VAE(nn.Module):
         z, log_qz = draw(q, samples)
         if path:
             log_qz = detached(q).log_prob(z)
-        return Terms(self.p_x(z, y).log_prob(x), p.log_prob(z), log_qz, kl_per_dimension(q, p), z)
+        kl, levels = kl_of(q, p, z)
+        return Terms(self.p_x(z, y).log_prob(x), p.log_prob(z), log_qz, kl, z, levels)
 
     def p_z(self, y: Tensor | None = None) -> Distribution:
         """The prior over z; of images of class y [B], where the prior sees classes."""
@@ -46,7 +48,8 @@ class VAE(nn.Module):
         """The likelihood of images given z [..., D]; decoders see one leading dimension, whatever z has."""
         y = None if y is None else y.expand(z.shape[:-1]).flatten()
         output = apply(self.decoder, z.flatten(0, -2), y)
-        return self.likelihood(output.unflatten(0, z.shape[:-1]))
+        p = self.likelihood(output.unflatten(0, z.shape[:-1]))
+        return self.decoder.observed(p) if hasattr(self.decoder, "observed") else p  # pyright: ignore
 
     @torch.no_grad()
     def generate(self, n: int, y: Tensor | None = None) -> Tensor:

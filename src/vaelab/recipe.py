@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import torch
+from annotated_types import MinLen
+from pydantic import Discriminator, Tag
 
 from vaelab.data.source import Dataset
 from vaelab.errors import UsageError, listed
@@ -44,9 +46,21 @@ for _package in PACKAGES:
     import_module(f"vaelab.{_package}")  # registers its parts
 
 
+def as_levels(given: Any) -> tuple[Any, ...]:
+    """One size as the only level."""
+    return tuple(given) if isinstance(given, list | tuple) else (given,)
+
+
+# One size, or those of the levels of a hierarchy, the top level first.
+Levels = Annotated[
+    Annotated[Size, Tag("")] | Annotated[tuple[Size, ...], MinLen(1), Tag("[]")],
+    Discriminator(lambda given: "[]" if isinstance(given, list) else ""),
+]
+
+
 def model_options(
     *,
-    latent_dim: Size,
+    latent_dim: Levels,
     backbone: Annotated[Any, Part("backbone")],
     posterior: Annotated[Any, Part("posterior")] = "gaussian",
     prior: Annotated[Any, Part("prior")] = "normal",
@@ -126,15 +140,19 @@ class Recipe:
                 f"model.condition needs the class of each image, and {data.name} has none; leave it out, or take a "
                 "set with classes"
             )
-        model = self.build_model(data.x_shape, data.class_count)
+        model = self.build_model(data.x_shape, data.class_count, self._steps_per_epoch(data))
         start(model, data.as_seen(), self._seed, (defaults(model_options) | self.options["model"])["output_bias"])
         return model
 
-    def build_model(self, x_shape: tuple[int, int, int], classes: int = 0) -> VAE:
-        """A new model for images of a shape and so many classes, initialised by the recipe's seed."""
+    def build_model(self, x_shape: tuple[int, int, int], classes: int = 0, steps_per_epoch: int = 1) -> VAE:
+        """A new model for images of a shape and so many classes, initialised by the recipe's seed.
+
+        A model that grows while it learns counts its stages in epochs, and begins as what it is at their end.
+        """
         torch.manual_seed(seed_of("init", self._seed, 0, 0))
         given, sees = defaults(model_options) | self.options["model"], self.condition
-        sizes = {"x_shape": x_shape, "latent_dim": given["latent_dim"]}
+        levels = as_levels(given["latent_dim"])
+        sizes = {"x_shape": x_shape, "latent_dim": sum(levels), "levels": levels, "top_dim": levels[0]}
         likelihood = build("likelihood", given["likelihood"], "model.likelihood", **sizes)
         channels, *sides = x_shape
         encoder, decoder = build(
@@ -142,8 +160,11 @@ class Recipe:
             given["backbone"],
             "model.backbone",
             x_shape=(channels + ("encoder" in sees), *sides),
-            latent_dim=given["latent_dim"] + classes * ("decoder" in sees),
+            latent_dim=sum(levels) + classes * ("decoder" in sees),
             out_channels=likelihood.params_per_channel * channels,
+            levels=levels,
+            steps_per_epoch=steps_per_epoch,
+            every_stage=getattr(likelihood, "every_stage", False),
         )
         encoder = LabelledEncoder(encoder, x_shape, classes) if "encoder" in sees else encoder
         decoder = LabelledDecoder(decoder, classes) if "decoder" in sees else decoder
@@ -153,17 +174,22 @@ class Recipe:
         prior = build("prior", given["prior"], "model.prior", **labels, **sizes)
         return VAE(prior, posterior, decoder, likelihood, classes)
 
-    def build_training(self, data: Dataset, processes: int = 1) -> tuple[Any, TrainOptions]:
-        """The objective and the train options, with every duration in steps."""
-        given = self.options["train"]
-        batch_size = given.get("batch_size", TrainOptions.batch_size)
-        per_epoch = steps_per_epoch(len(data.train), batch_size, processes)
+    def build_training(self, data: Dataset, processes: int = 1, model: VAE | None = None) -> tuple[Any, TrainOptions]:
+        """The objective and the train options, with every duration in steps; of a model that grows, with its stages."""
+        given, per_epoch = self.options["train"], self._steps_per_epoch(data, processes)
         try:
             train = TrainOptions(**resolve(TrainOptions, given, "train", steps_per_epoch=per_epoch))
         except ValueError as error:
             raise UsageError(f"train: {error}") from error
+        growth: Any = next((m for m in model.modules() if hasattr(m, "stage_steps")), None) if model else None
+        if growth and growth.settled >= train.steps:  # no step would train the complete model
+            raise UsageError(
+                f"the model is complete after epoch {growth.settled / per_epoch:g} alone, and the run has "
+                f"{train.steps / per_epoch:g}; shorten the stages with model.backbone.epochs_per_stage, or train longer"
+            )
+        stages = {"stage_steps": growth.stage_steps, "stage_count": growth.stages} if growth else {}
         pixels = data.train.images[0].numel()
-        objective = build("objective", self.options["objective"], steps_per_epoch=per_epoch, pixels=pixels)
+        objective = build("objective", self.options["objective"], steps_per_epoch=per_epoch, pixels=pixels, **stages)
         if (settled := getattr(objective, "settled", 0)) > train.steps:
             raise UsageError(
                 f"objective: its schedules end at epoch {settled / per_epoch:g}, but the run has "
@@ -171,6 +197,10 @@ class Recipe:
                 f"{train.steps / per_epoch:g}, or train longer"
             )
         return objective, train
+
+    def _steps_per_epoch(self, data: Dataset, processes: int = 1) -> int:
+        batch_size = self.options["train"].get("batch_size", TrainOptions.batch_size)
+        return steps_per_epoch(len(data.train), batch_size, processes)
 
     @property
     def condition(self) -> list[str]:

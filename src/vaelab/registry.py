@@ -35,9 +35,13 @@ _STRICT = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False, arbitrary
 
 @dataclass(frozen=True)
 class Part:
-    """Marks an option that is itself a part: `beta: Annotated[Schedule, Part("schedule")]`."""
+    """Marks an option that is itself a part: `beta: Annotated[Schedule, Part("schedule")]`.
+
+    `latent_dim` names the supplied value that is the part's latent_dim, where it is not that of the whole.
+    """
 
     role: str
+    latent_dim: str = "latent_dim"
 
 
 def register(role: str, name: str) -> Callable:
@@ -89,8 +93,13 @@ def defaults(thing: Callable) -> dict[str, Any]:
 
 def role_of(parameter: inspect.Parameter) -> str | None:
     """The role of an option that is itself a part, also where it may be None."""
+    mark = _mark(parameter)
+    return mark.role if mark else None
+
+
+def _mark(parameter: inspect.Parameter) -> Part | None:
     candidates = (parameter.annotation, *get_args(parameter.annotation))
-    return next((m.role for c in candidates for m in getattr(c, "__metadata__", ()) if isinstance(m, Part)), None)
+    return next((m for c in candidates for m in getattr(c, "__metadata__", ()) if isinstance(m, Part)), None)
 
 
 def normalise(value: Any) -> Any:
@@ -172,7 +181,12 @@ def resolve(thing: Callable, given: Mapping[str, Any], where: str, **supplied: A
             listed([_sentence(e, where, known) for e in error.errors()], "the recipe has these problems")
         ) from error
     chosen = {k: getattr(validated, k) for k in plain}
-    return chosen | {k: build(str(role_of(known[k])), v, f"{where}.{k}", **supplied) for k, v in nested.items()}
+    for key, value in nested.items():
+        mark = _mark(known[key])
+        assert mark
+        sizes = {"latent_dim": supplied[mark.latent_dim]} if mark.latent_dim in supplied else {}
+        chosen[key] = build(mark.role, value, f"{where}.{key}", **supplied | sizes)
+    return chosen
 
 
 def hint(key: str, known: list[str]) -> str:
@@ -203,7 +217,7 @@ def _validate(thing: Callable, given: Mapping[str, Any]) -> Any:
 
 
 def _sentence(error: Any, where: str, known: Mapping) -> str:
-    path = ".".join(str(p) for p in error["loc"])
+    path = ".".join(str(p) for p in error["loc"] if p not in ("", "[]"))
     if error["type"] == "extra_forbidden":
         epochs = [f"{k.removesuffix('steps')}epochs" for k in known if k.endswith("steps")]
         return f"{where}.{path}: unknown option; {hint(path, [*known, *epochs])}"

@@ -24,6 +24,7 @@ from vaelab.recipe import Recipe
 from vaelab.recipe_text import find
 from vaelab.registry import build, check_part, normalise
 from vaelab.samplers.drawing import images, refuse_blind
+from vaelab.stages import keep_stage, kept_stages
 from vaelab.stored import folder_of, labels_of, made, open_run, read_report, restore
 from vaelab.training import engine
 from vaelab.training.log import read_rows
@@ -58,8 +59,8 @@ def train(
             raise UsageError(f"{folder} holds a run already; add --resume to carry on, or choose another --run")
     world.meet()  # all have looked before one writes
     data = world.one_by_one(lambda: wanted.load_data(data_dir))
-    objective, options = wanted.build_training(data, world.size)
     model = wanted.new_model(data)
+    objective, options = wanted.build_training(data, world.size, model)
     with also_in(data_dir):
         _rehearse(model, objective, data)
     epochs = math.ceil(options.steps / engine.steps_per_epoch(len(data.train), options.batch_size, world.size))
@@ -78,7 +79,10 @@ def train(
     choice = {"device": device, "metadata": metadata, "quiet": quiet, "watch": watch, "best": best}
     with also_in(data_dir):  # where the weights of a perceptual network may lie
         for epoch in engine.train(model, objective, data, options, folder, **choice):
-            if world.is_main and options.draw_every and epoch.number % options.draw_every == 0:
+            if not world.is_main:
+                continue
+            keep_stage(epoch.model, epoch.train["step"], folder)
+            if options.draw_every and epoch.number % options.draw_every == 0:
                 _draw_progress(epoch, data, folder)
     return folder
 
@@ -124,7 +128,7 @@ def draw(run: str | Path, *only: str, data_dir: str | Path | None = None, device
     model, _, data = open_run(run, data_dir, device)
     folder = folder_of(run)
     metrics = read_report(folder / "metrics.json").get("metrics", {})
-    allowed = gallery.figures(model, data, read_rows(folder / "log.jsonl"), metrics)
+    allowed = gallery.figures(model, data, read_rows(folder / "log.jsonl"), metrics, kept_stages(folder))
     return list(gallery.draw(allowed, folder / "figures", only))
 
 

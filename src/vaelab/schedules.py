@@ -6,7 +6,7 @@ A schedule is a pure function of the step. It takes a number and returns a numbe
 
 import math
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from typing import Annotated, overload
 
 import torch
@@ -124,3 +124,46 @@ class Cyclic(Ramp):
         """min(position in the cycle / rise, 1); 1 once all cycles are over."""
         within = torch.where(progress < 1, (progress * self.cycles).frac(), 1.0)
         return (within / max(self.rise, 1e-9)).clamp(0, 1)
+
+
+@register("schedule", "per_stage")
+@dataclass(frozen=True)
+class PerStage(Schedule):
+    """From `start` to `end` within the first `steps` of each stage of a growing model, or of the `stages` listed.
+
+    Stages count from 0; those not listed are at `end` throughout.
+    """
+
+    stage_steps: int = 0  # of one stage, and how many there are: supplied by the program
+    stage_count: int = 0
+    _: KW_ONLY
+    start: float = 0.0
+    end: float = 1.0
+    steps: Size
+    stages: tuple[Count, ...] | None = None
+
+    def __post_init__(self) -> None:
+        if not self.stage_count:
+            raise ValueError("per_stage needs a model that grows; set model.backbone to progressive, or take linear")
+        if self.steps > self.stage_steps:
+            raise ValueError(f"{self.steps} steps are longer than a stage of {self.stage_steps}; give fewer")
+        if unknown := [stage for stage in self._listed if stage >= self.stage_count]:
+            raise ValueError(f"stages: {unknown[0]} is none, they are 0 to {self.stage_count - 1}; list some of these")
+        if not self._listed:
+            raise ValueError(f"stages lists none; list some of 0 to {self.stage_count - 1}, or leave it out for all")
+
+    @property
+    def _listed(self) -> tuple[int, ...]:
+        return tuple(range(self.stage_count)) if self.stages is None else self.stages
+
+    def value_at(self, step: Tensor) -> Tensor:
+        """A line in the listed stages."""
+        stage = (step / self.stage_steps).floor().clamp(max=self.stage_count - 1)
+        progress = ((step - stage * self.stage_steps) / self.steps).clamp(0, 1)
+        rising = torch.stack([stage == listed for listed in self._listed]).any(0)
+        return torch.where(rising, self.start + (self.end - self.start) * progress, self.end)
+
+    @property
+    def settled(self) -> int:
+        """The end of the last line."""
+        return max(self._listed) * self.stage_steps + self.steps

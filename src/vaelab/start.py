@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from vaelab.data.source import Split
+from vaelab.errors import UsageError
 from vaelab.model import VAE
 
 SEEN = 5000  # images whose mean is taken
@@ -13,6 +14,8 @@ def start(model: VAE, split: Split, seed: int, output_bias: str) -> None:
     """Let a prior begin with images, and with `output_bias` of `data` the decoder with their mean."""
     if hasattr(model.prior, "initialise"):
         model.prior.initialise(split, seed)  # pyright: ignore[reportCallIssue]
+    if output_bias == "data" and getattr(model.likelihood, "autoregressive", False):
+        raise UsageError("the decoder below a pixel likelihood draws no image of its own; leave out model.output_bias")
     if output_bias == "data":
         start_at_mean(model.decoder, split.images)
 

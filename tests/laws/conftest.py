@@ -14,17 +14,27 @@ SMALL = {  # few components, and large networks with few channels, so that laws 
     ("posterior", "flow"): {"flow": {"kind": "coupling", "layers": 2, "width": 8}},
     ("prior", "vamp"): {"components": 5},
     ("prior", "mixture"): {"components": 5},
+    ("prior", "two_level"): {"width": 16, "log_variance": [-1.0, 1.0]},
+    ("posterior", "two_level"): {"width": 16},
+    ("posterior", "ladder"): {"width": 16},
+    ("backbone", "progressive"): {"base_channels": 8, "min_channels": 4},
+    ("backbone", "progressive_residual"): {"base_channels": 8, "min_channels": 4, "start_res": 8},
     ("prior", "exemplar"): {"components": 9, "per_step": 5},
+    ("likelihood", "pixel"): {"maps": 1, "channels": 16, "layers": 3},
     ("backbone", "vampalign_conv"): {"channels": [8, 12, 16]},
     ("backbone", "vampalign_resnet"): {"width": 8},
     ("backbone", "resnet_attention"): {"channels": [8, 16]},
     **{("flow", kind): {"layers": 3, "width": 16} for kind in ("coupling", "spline", "maf", "iaf")},
     ("flow", "cross_attention"): {"layers": 2, "width": 16, "heads": 2, "tokens": 1},
 }
+BOUND = {("backbone", "hierarchical_conv"): ["decode"]}  # options that need another part beside them
 MORE = {  # further settings worth a law
     ("likelihood", "normal"): [{"sigma": 0.01}],
     ("likelihood", "laplace"): [{"scale": 0.01}],
+    ("likelihood", "pixel"): [{"base": "logistic", "maps": 2}],
     ("posterior", "flow"): [{"flow": {"kind": "iaf", "layers": 2, "width": 8, "context": 3}}],
+    ("prior", "two_level"): [{"top": {"kind": "vamp", "components": 5}}, {"top": "mixture"}],
+    ("prior", "ladder"): [{"top": {"kind": "vamp", "components": 5}}],
     ("posterior", "gaussian"): [{"log_variance": [-4.0, 2.0]}],
     ("backbone", "conv"): [{"channels": [8], "width": 16}],
     ("backbone", "resnet_attention"): [{"channels": [8]}, {"channels": [8, 8, 16], "attend": False}],
@@ -50,7 +60,8 @@ def _specs(role: str) -> list[dict]:
 def _variants(role: str, name: str) -> list[dict]:
     known = options(part(role, name))
     given = {k: REQUIRED[k] for k, p in known.items() if p.default is p.empty} | SMALL.get((role, name), {})
-    changes = [{k: v} for k, p in known.items() for v in _values(p.annotation) if v != p.default]
+    free = {k: p for k, p in known.items() if k not in BOUND.get((role, name), ())}
+    changes = [{k: v} for k, p in free.items() for v in _values(p.annotation) if v != p.default]
     return [{"kind": name, **given, **change} for change in ({}, *changes, *MORE.get((role, name), ()))]
 
 

@@ -1,5 +1,6 @@
 """Laws of every backbone: images of the sizes it names, and every weight learns whatever the likelihood."""
 
+from collections.abc import Iterator
 from types import SimpleNamespace
 
 import pytest
@@ -16,7 +17,8 @@ from vaelab.recipe import Recipe
 from vaelab.registry import build, defaults, part
 
 SIZES = [(28, 28), (28, 20), (7, 9), (32, 32), (64, 64)]
-LATENT_DIM = 3
+LATENT_DIM, LEVELS = 3, (1, 1, 1)
+REFUSALS = r"images (have|are|must).*; .*resize|a latent for each of its . stages.*; set "
 
 
 def fits(backbone: dict, height: int, width: int) -> bool:
@@ -30,6 +32,10 @@ def fits(backbone: dict, height: int, width: int) -> bool:
             return height % factor == width % factor == 0
         case "vampalign_resnet":
             return height == width and height in (32, 64, 128)
+        case "progressive":
+            return height == width >= 4 and height.bit_count() == 1
+        case "progressive_residual":
+            return height == width == 32  # a latent for each of its stages: three from 8 pixels on
     return True
 
 
@@ -39,13 +45,13 @@ def some_shape(backbone: dict) -> tuple[int, int, int]:
 
 
 def make(backbone: dict, shape: tuple[int, int, int], out_channels: int = 1) -> tuple[nn.Module, nn.Module]:
-    return build("backbone", backbone, x_shape=shape, latent_dim=LATENT_DIM, out_channels=out_channels)
+    return build("backbone", backbone, x_shape=shape, latent_dim=LATENT_DIM, out_channels=out_channels, levels=LEVELS)
 
 
 @torch.no_grad()
 def check_shapes_or_refusal(backbone: dict, shape: tuple[int, int, int], out_channels: int) -> None:
     if not fits(backbone, *shape[1:]):
-        with pytest.raises(UsageError, match=r"images (have|are|must).*; .*resize") as refusal:
+        with pytest.raises(UsageError, match=REFUSALS) as refusal:
             make(backbone, shape)
         assert "\n" not in str(refusal.value)
         return
@@ -93,18 +99,31 @@ def test_a_refusal_says_what_would_fit(net, size, message):
 def test_every_weight_learns_with_every_likelihood(backbone, likelihood, monkeypatch):
     """At the start, and again after one step; a perceptual distance, whose weights are large, is one of pixels here."""
     monkeypatch.setattr(perceptual, "_lpips", lambda *_: SimpleNamespace(features=lambda x: x.flatten(1)))
-    recipe = Recipe("law", {"model": {"latent_dim": LATENT_DIM, "backbone": backbone, "likelihood": likelihood}})
+    posterior = "residual" if backbone["kind"] == "progressive_residual" else "gaussian"
+    parts = {"backbone": backbone, "likelihood": likelihood, "posterior": posterior}
     shape = some_shape(backbone)
-    model = recipe.build_model(shape).train()
+    model = Recipe("law", {"model": {"latent_dim": list(LEVELS), **parts}}).build_model(shape).train()
     x = torch.rand(16, *shape).round()
     optimiser = torch.optim.SGD(model.parameters(), lr=1e-4)
     for _ in range(2):
         optimiser.zero_grad()
-        (-model(x).log_w.mean()).backward()
+        for _ in stages(model):
+            (-model(x).log_w.mean()).backward()
         dead = [n for n, p in model.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0]
         assert not dead
         assert all(p.grad.isfinite().all() for p in model.parameters())
+        nn.utils.clip_grad_norm_(model.parameters(), 1e3)
         optimiser.step()
+
+
+def stages(model: nn.Module) -> Iterator[None]:
+    """A model that grows in the middle of each fade-in and when complete; any other once."""
+    for growth in (m for m in model.modules() if hasattr(m, "stage_steps")):
+        for stage in range(growth.stages):
+            growth.at(stage * growth.stage_steps + growth.fade_steps // 2)
+            yield
+        growth.at(growth.settled)
+    yield
 
 
 @torch.no_grad()

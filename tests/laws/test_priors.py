@@ -11,17 +11,23 @@ from vaelab.registry import build
 SHAPE, LATENT_DIM = (1, 3, 4), 2
 
 
-@pytest.fixture(params=["gaussian", {"kind": "flow", "flow": {"kind": "coupling", "layers": 2, "width": 8}}], ids=str)
-def encode(request) -> nn.Module:
-    """A posterior without and with a flow: a prior may be made of it."""
+SIZES = {"x_shape": SHAPE, "latent_dim": LATENT_DIM, "levels": (1, 1), "top_dim": 1}
+FLOW = {"kind": "flow", "flow": {"kind": "coupling", "layers": 2, "width": 8}}
+# The posteriors without and with a flow that a prior may be made of; those with levels go with some of their own.
+PARTNERS = {"two_level": ("two_level", "ladder"), "ladder": ("ladder", {"kind": "ladder", "width": 16})}
+
+
+@pytest.fixture(params=[0, 1], ids=["plain", "other"])
+def encode(request, prior) -> nn.Module:
+    chosen = PARTNERS.get(prior["kind"], ("gaussian", FLOW))[request.param]
     encoder = nn.Sequential(nn.Flatten(-3), nn.Linear(12, 6), nn.Tanh())
-    return build("posterior", request.param, encoder=encoder, x_shape=SHAPE, latent_dim=LATENT_DIM).double()
+    return build("posterior", chosen, encoder=encoder, **SIZES).double()
 
 
 @pytest.fixture
 def module(prior) -> nn.Module:
     """The prior, away from its initial weights."""
-    built = build("prior", prior, x_shape=SHAPE, latent_dim=LATENT_DIM).double()
+    built = build("prior", prior, **SIZES).double()
     with torch.no_grad():
         for parameter in built.parameters():
             parameter += 0.3 * torch.randn_like(parameter)

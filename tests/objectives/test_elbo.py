@@ -118,10 +118,12 @@ def test_free_nats_need_no_closed_form(terms):
 
 
 @pytest.mark.parametrize(
-    "options", [{"free_bits": 0.5}, {"capacity": 3.0}, {"free_bits": 0.5, "capacity": 3.0}], ids=str
+    "options",
+    [{"free_bits": 0.5}, {"capacity": 3.0}, {"free_bits": 0.5, "capacity": 3.0}, {"level_nats": 1.0}],
+    ids=str,
 )
 def test_free_nats_are_exclusive(options):
-    with pytest.raises(UsageError, match=r"free_bits, free_nats and capacity .* give one of them"):
+    with pytest.raises(UsageError, match=r"free_bits, free_nats, level_nats and capacity .* give one of them"):
         build("objective", {"kind": "elbo", "free_nats": 64.0, **options})
 
 

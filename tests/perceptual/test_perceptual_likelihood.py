@@ -96,7 +96,7 @@ def test_a_weight_of_zero_is_the_base(random_lpips):
 
 
 def test_its_base_is_a_likelihood():
-    with pytest.raises(UsageError, match="its base is a likelihood, such as laplace or normal, not another perceptual"):
+    with pytest.raises(UsageError, match="its base is a likelihood whose mean has a gradient"):
         build("likelihood", {"kind": "perceptual", "base": "perceptual"})
 
 

@@ -70,7 +70,7 @@ def test_the_learning_rate_warms_up_and_falls_as_a_cosine(warmup):
         # from 1/(warmup + 1) in a straight line to 1 at the end of the warm-up
         rise = 1 / (warmup + 1) + (1 - 1 / (warmup + 1)) * min(1.0, step / warmup) if warmup else 1.0
         expected = rise * (1 + math.cos(math.pi * step / 40)) / 2
-        assert math.prod(schedule(step) for schedule in lr_schedules(options)) == pytest.approx(expected)
+        assert math.prod(schedule(step) for schedule in lr_schedules(options, options.steps)) == pytest.approx(expected)
 
 
 def test_the_applied_learning_rate_and_weight_are_logged(train, rows):
@@ -129,14 +129,18 @@ def test_the_compiled_step_learns_the_same_but_for_its_noise(train, within_the_n
 
 def test_a_part_with_a_schedule_of_its_own_is_told_the_step(parts):
     class Growing(torch.nn.Module):
-        def at(self, step: int) -> None:
+        began, ends, settled = 0, 10, 0
+
+        def at(self, step: int) -> dict[str, float]:
             self.step = step
+            return {"age": step}
 
     made = parts()
     made.model.decoder.append(Growing())
     made.model.decoder[-1].forward = lambda x: x
     learner = Learner(made.model, made.objective, made.data.augment, made.options, HERE)
-    learn(learner, made.data.train.images[:16], 3)
+    learn(learner, made.data.train.images[:16], 2)
+    assert learner.step(made.data.train.images[:16], 2)["age"] == 2
     assert [net.decoder[-1].step for net in (learner.model, learner.average)] == [2, 2]
 
 

@@ -1,5 +1,7 @@
 """Gated convolutions, of the convolutional VAE of the VampPrior paper."""
 
+import math
+
 from torch import Tensor, nn
 
 from vaelab.backbones.gated_mlp import GatedLinear
@@ -25,20 +27,26 @@ def gated_conv(x_shape: Shape, latent_dim: int, out_channels: int, *, width: Siz
 
     The encoder of q(z₂ | x) and the decoder of the convHVAE (Tomczak & Welling 2018). Any image size.
     """
-    c, h, w = x_shape
-    encoder = nn.Sequential(
-        GatedConv(c, 32, 7),
+    decoder = nn.Sequential(
+        GatedLinear(latent_dim, width), GatedLinear(width, math.prod(x_shape)), to_image(x_shape, out_channels)
+    )
+    return to_features(x_shape[0], (7, 5)), decoder
+
+
+def to_features(channels: int, kernels: tuple[int, int]) -> nn.Sequential:
+    """Images [B, C, H, W] -> features [B, 6 · ⌈⌈H / 2⌉ / 2⌉ · ⌈⌈W / 2⌉ / 2⌉]; `kernels` of the layers of stride 1."""
+    first, second = kernels
+    return nn.Sequential(
+        GatedConv(channels, 32, first),
         GatedConv(32, 32, 3, stride=2),
-        GatedConv(32, 64, 5),
+        GatedConv(32, 64, second),
         GatedConv(64, 64, 3, stride=2),
         GatedConv(64, 6, 3),
         nn.Flatten(-3),
     )
-    decoder = nn.Sequential(
-        GatedLinear(latent_dim, width),
-        GatedLinear(width, c * h * w),
-        nn.Unflatten(-1, x_shape),
-        *(GatedConv(i, 64, 3) for i in (c, 64, 64, 64)),
-        nn.Conv2d(64, out_channels, 1),
-    )
-    return encoder, decoder
+
+
+def to_image(x_shape: Shape, out_channels: int) -> nn.Sequential:
+    """Features [N, C · H · W] -> decoder output [N, out_channels, H, W]."""
+    convolutions = (GatedConv(i, 64, 3) for i in (x_shape[0], 64, 64, 64))
+    return nn.Sequential(nn.Unflatten(-1, x_shape), *convolutions, nn.Conv2d(64, out_channels, 1))

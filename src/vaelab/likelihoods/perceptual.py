@@ -31,8 +31,8 @@ class PerceptualLikelihood(nn.Module):
         net: Literal["vgg", "alex", "squeeze"] = "vgg",
     ) -> None:
         super().__init__()
-        if isinstance(base, PerceptualLikelihood):
-            raise ValueError("its base is a likelihood, such as laplace or normal, not another perceptual one")
+        if not getattr(base, "is_likelihood", True) or getattr(base, "autoregressive", False):
+            raise ValueError("its base is a likelihood whose mean has a gradient; set it to laplace or normal")
         self.base, self.weight, self.net = base, weight, net
         self.params_per_channel = base.params_per_channel
 

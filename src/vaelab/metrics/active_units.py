@@ -4,7 +4,8 @@ import torch
 from torch import Tensor
 
 from vaelab.data.source import Split
-from vaelab.distributions import DRAWS, Pushforward, given, kl_per_dimension, moments
+from vaelab.distributions import DRAWS, given, has_moments, moments
+from vaelab.hierarchy import kl_of
 from vaelab.metrics.batches import batches
 from vaelab.metrics.measurement import Measurement, NotApplicable
 from vaelab.model import VAE
@@ -48,11 +49,11 @@ def _moments(model: VAE, split: Split) -> tuple[Tensor, Tensor, Tensor | None]:
     means, variances, kls, p, drawn = [], [], [], model.p_z(), False
     for x, y in batches(model, split):
         q = model.q_z(x, y)
-        drawn = isinstance(q, Pushforward)
+        drawn = not has_moments(q)
         mean, variance = moments(q)
         means.append(mean.cpu().double())
         variances.append(variance.cpu().double())
-        kls.append(kl_per_dimension(q, given(p, y)))
+        kls.append(kl_of(q, given(p, y), q.sample((DRAWS,)) if drawn else mean)[0])
     kl = None if kls[0] is None else torch.cat(kls).cpu().double().mean(0)
     spread, noise = torch.cat(means).var(0), torch.cat(variances).mean(0)
     if drawn:

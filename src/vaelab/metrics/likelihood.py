@@ -9,12 +9,14 @@ from torch import Tensor
 from torch.distributions import Distribution
 
 from vaelab.data.source import Split
-from vaelab.distributions import draw, given, kl_per_dimension, log_mean_exp
+from vaelab.distributions import draw, given, log_mean_exp
+from vaelab.hierarchy import kl_of
 from vaelab.memory import keep_freed_memory
 from vaelab.metrics.batches import batches, device_of, spread
 from vaelab.metrics.measurement import Measurement, NotApplicable, averages
 from vaelab.model import VAE
 from vaelab.registry import Count, Size, register
+from vaelab.terms import Terms
 
 BYTES = {"cpu": 2**23, "other": 2**30}  # for the images decoded at once: on a CPU what its cache holds
 FEW = 10  # draws that carry the mean, below which it is worth little
@@ -74,7 +76,12 @@ def given_of(model: VAE) -> dict[str, str]:
 
 
 def refuse_pseudo_likelihood(model: VAE, withheld: str) -> None:
-    """Raises NotApplicable where the likelihood declares `is_likelihood = False`, as a perceptual loss does."""
+    """Raises NotApplicable where the likelihood declares `is_likelihood = False`, as a perceptual loss does.
+
+    Likewise while the model still grows, and scores smaller images.
+    """
+    if not all(module.complete for module in model.modules() if hasattr(module, "stage_steps")):
+        raise NotApplicable(f"the model still grows and scores smaller images, which withholds {withheld}")
     if not getattr(model.likelihood, "is_likelihood", True):
         raise NotApplicable(
             f"{type(model.likelihood).__name__} is no density of images, which withholds {withheld}; "
@@ -128,11 +135,11 @@ def _bounds(
     """Columns [B] by name, and L_s [len(ladder), B], in float64 on the CPU; x is encoded once, z decoded in pieces."""
     q, p = model.q_z(x, y), given(p, y)
     z, log_qz = draw(q, samples)
-    log_ratio = (log_qz - p.log_prob(z)).cpu().double()
+    log_pz, (kl, of_levels) = p.log_prob(z), kl_of(q, p, z)
     pieces = z.chunk(math.ceil(samples * len(x) / rows))  # of like size, so few are compiled
     log_px = torch.cat([score(piece, x, y).cpu() for piece in pieces]).double()
-    kl, log_px_mean, log_w = kl_per_dimension(q, p), log_px.mean(0), log_px - log_ratio
-    rate = log_ratio.mean(0) if kl is None else kl.sum(-1).cpu().double()
+    terms = Terms(log_px, log_pz.cpu().double(), log_qz.cpu().double(), kl, z, of_levels)
+    log_px_mean, log_w, rate = log_px.mean(0), terms.log_w, terms.rate.cpu().double()
     levels = torch.stack([level(log_w, size) for size in ladder(samples)])
     iwae, total = levels[-1], log_w.logsumexp(0)
     columns = {
@@ -142,7 +149,7 @@ def _bounds(
         "iwae": iwae,
         "iwae_gain": iwae - level(log_w, max(1, samples // 2)),
         "ess": (2 * total - (2 * log_w).logsumexp(0)).exp(),
-    }
+    } | {name: kl.cpu().double() for name, kl in terms.by_level.items()}
     return columns, levels
 
 

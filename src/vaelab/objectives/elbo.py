@@ -18,6 +18,7 @@ class ELBO:
     - `kl`: in closed form, by the draws, or (auto) in closed form where the prior and posterior allow it;
     - `free_bits`: λ nats per latent dimension are free: Σ_d max(KL_d, λ) of the batch means (Kingma et al. 2016);
     - `free_nats`: λ nats of the whole KL are free: max(KL, λ) of the batch mean, with no gradient below;
+    - `level_nats`: λ nats of each level of a hierarchy are free: Σ_l max(KL_l, λ) of the batch means;
     - `capacity`: β · |KL − C| with a scheduled C in nats (Burgess et al. 2018);
     - `reduction: mean` divides both terms by the number of pixels, so that β keeps its meaning.
     """
@@ -28,6 +29,7 @@ class ELBO:
     beta: Scheduled = Constant(value=1.0)
     free_bits: NonNegative = 0.0
     free_nats: NonNegative = 0.0
+    level_nats: NonNegative = 0.0
     capacity: Scheduled | None = None
     reduction: Literal["sum", "mean"] = "sum"
     samples: Size = 1
@@ -37,8 +39,10 @@ class ELBO:
     def __post_init__(self) -> None:
         if self.free_bits and self.kl == "monte_carlo":
             raise ValueError("free_bits are counted per latent dimension, which kl: monte_carlo does not give")
-        if (self.free_bits > 0) + (self.free_nats > 0) + (self.capacity is not None) > 1:
-            raise ValueError("free_bits, free_nats and capacity each say what the KL may be; give one of them")
+        if sum(map(bool, (self.free_bits, self.free_nats, self.level_nats, self.capacity))) > 1:
+            raise ValueError(
+                "free_bits, free_nats, level_nats and capacity each say what the KL may be; give one of them"
+            )
 
     @property
     def settled(self) -> int:
@@ -49,13 +53,14 @@ class ELBO:
         """The loss to minimise and what to log, in nats per image; β as applied."""
         beta, reconstruction = self.beta(step), -terms.log_px.mean()
         rate = self._rate(terms).mean()
-        penalty = self._free(terms) if self.free_bits else rate.clamp(min=self.free_nats) if self.free_nats else rate
+        penalty = self._penalty(terms, rate)
         if self.capacity is not None:
             penalty = (penalty - self.capacity(step)).abs()
         loss = reconstruction + beta * penalty
         if self.reduction == "mean":
             loss = loss / self.pixels
-        return loss, {"loss": loss, "reconstruction": reconstruction, "kl": rate, "beta": beta}
+        scalars = {"loss": loss, "reconstruction": reconstruction, "kl": rate, "beta": beta}
+        return loss, scalars | {k: kl.mean() for k, kl in terms.by_level.items()}
 
     def bound(self, terms: Terms) -> Tensor:
         """The ELBO per image [B], at β = 1 and without constraints: what models are selected by."""
@@ -66,8 +71,13 @@ class ELBO:
             return _closed_form(terms).sum(-1)
         return (terms.log_qz - terms.log_pz).mean(0) if self.kl == "monte_carlo" else terms.rate
 
-    def _free(self, terms: Terms) -> Tensor:
-        return _closed_form(terms).mean(0).clamp(min=self.free_bits).sum()
+    def _penalty(self, terms: Terms, rate: Tensor) -> Tensor:
+        """The KL with what is free of it."""
+        if self.free_bits:
+            return _closed_form(terms).mean(0).clamp(min=self.free_bits).sum()
+        if self.level_nats:
+            return _levels(terms).mean(1).clamp(min=self.level_nats).sum()
+        return rate.clamp(min=self.free_nats) if self.free_nats else rate
 
 
 def _closed_form(terms: Terms) -> Tensor:
@@ -76,3 +86,12 @@ def _closed_form(terms: Terms) -> Tensor:
             "this prior and posterior have no closed-form KL; set objective.kl=monte_carlo and leave out free_bits"
         )
     return terms.kl
+
+
+def _levels(terms: Terms) -> Tensor:
+    if terms.levels is None:
+        raise ValueError(
+            "level_nats are counted per level, and these latents have none; leave them out, or take the posterior "
+            "two_level or ladder with a prior of the same levels"
+        )
+    return terms.levels

@@ -38,8 +38,9 @@ class IWAE:
                 terms.z.register_hook(lambda gradient: gradient * weights.unsqueeze(-1))
             surrogate = -(weights * terms.log_w).sum(0).mean()
             loss = surrogate + (loss - surrogate).detach()  # the value of the bound, the surrogate's gradient
-        rate = (terms.log_qz - terms.log_pz).mean()
-        return loss, {"loss": loss, "reconstruction": -terms.log_px.mean(), "kl": rate, "beta": 1.0}
+        rate = (terms.log_qz - terms.log_pz).mean() if terms.levels is None else terms.rate.mean()
+        scalars = {"loss": loss, "reconstruction": -terms.log_px.mean(), "kl": rate, "beta": 1.0}
+        return loss, scalars | {k: kl.mean() for k, kl in terms.by_level.items()}
 
     def bound(self, terms: Terms) -> Tensor:
         """log (1/K) Σ_k w_k per image [B]."""

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Independent
 
-from vaelab.distributions import at_least_float32, diagonal_normal
+from vaelab.heads import NormalHead
 from vaelab.labels import LabelledEncoder, apply
 from vaelab.registry import register
 
@@ -13,7 +13,7 @@ from vaelab.registry import register
 class GaussianPosterior(nn.Module):
     """q(z | x) = N(mean(x), diag σ²(x)), one linear head on the encoder's features (Kingma & Welling 2014).
 
-    `log_variance` bounds log σ²; beyond it the density would leave the range of float32 in a few bad steps.
+    `log_variance` bounds log σ².
     """
 
     def __init__(
@@ -25,11 +25,8 @@ class GaussianPosterior(nn.Module):
         log_variance: tuple[float, float] = (-14.0, 6.0),
     ) -> None:
         super().__init__()
-        if not log_variance[0] < log_variance[1]:
-            raise ValueError(f"log_variance must be [low, high] with low < high, got {list(log_variance)}")
         self.encoder = encoder
-        self.head = nn.Linear(features_of(encoder, x_shape), 2 * latent_dim)
-        self.low, self.high = log_variance
+        self.head = NormalHead(features_of(encoder, x_shape), latent_dim, log_variance)
 
     def forward(self, x: Tensor, y: Tensor | None = None) -> Independent:
         """Images [B, C, H, W] in [0, 1], and classes [B] if the encoder sees them -> distribution over z [B, D]."""
@@ -37,8 +34,7 @@ class GaussianPosterior(nn.Module):
 
     def given_features(self, features: Tensor) -> Independent:
         """The distribution of an image with these features [B, F]."""
-        mean, log_variance = at_least_float32(self.head(features)).chunk(2, -1)
-        return diagonal_normal(mean, log_variance.clamp(self.low, self.high) / 2)
+        return self.head(features)
 
 
 @torch.no_grad()

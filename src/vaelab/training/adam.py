@@ -34,6 +34,11 @@ class Adam:
         """
         return [t, lr, lr / (1 - self.betas[0] ** t), 1 / math.sqrt(1 - self.betas[1] ** t)]
 
+    def reset(self) -> None:
+        """Forget all moments."""
+        for moment in (*self.m, *self.v):
+            moment.zero_()
+
     @torch.no_grad()
     def step(self, gradients: Sequence[Tensor], rates: Sequence[Tensor]) -> None:
         """One update with the `rates` as 0-d float32 tensors."""

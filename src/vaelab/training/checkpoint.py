@@ -21,7 +21,8 @@ def save_model(path: Path, model: nn.Module, metadata: dict[str, str]) -> None:
 def read_model(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     """Tensors and metadata of a `model.safetensors`."""
     if not path.is_file():
-        there = "the folder does not exist" if not path.parent.is_dir() else "training has not finished an epoch there"
+        begun = "training has not finished an epoch there, or a growing model not its stages"
+        there = begun if path.parent.is_dir() else "the folder does not exist"
         raise UsageError(f"no {path.name} in {path.parent}: {there}; train it or name another run")
     try:
         with safe_open(path, "pt") as file:

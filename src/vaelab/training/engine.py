@@ -151,7 +151,9 @@ def train(
             if broken := [k for k in ("reconstruction", "kl", "loss") if not math.isfinite(valid_row[k])]:
                 raise VaelabError(_diverged(progress.step, broken, folder))
             watched = world.share(watch(number, learner.average) if world.is_main else {})
-            score = best.score(watched | valid_row)
+            # Scores of smaller images do not compare with those of whole ones; the last step taken was step - 1.
+            growing = progress.step <= learner.settled
+            score = None if growing else best.score(watched | valid_row)
             better = score is not None and score > progress.best
             progress.best = score if score is not None and better else progress.best
             warming = progress.step < getattr(objective, "settled", 0)  # β still rising: no verdict yet

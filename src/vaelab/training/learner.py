@@ -47,9 +47,11 @@ class Learner:
             weight_decay=options.weight_decay,
             decoupled=options.optimizer == "adamw",
         )
-        self.schedules = lr_schedules(options)
-        # Parts with a schedule of their own, such as a growing backbone, are told the step; in the average, too.
+        self.schedules = lr_schedules(options, options.steps)
+        # Parts with a schedule of their own, such as a growing backbone, are told the step; in the average, too. They
+        # return what to log of it, and know in which step their stage `began` and `ends`, and when all is `settled`.
         self.scheduled: list[Any] = [m for net in (model, self.average) for m in net.modules() if hasattr(m, "at")]
+        self.began = 0  # the step in which the present stage began
         self._step = _compiled(self._update, world.device) if options.compile else self._update
         # Schedules are computed in float64 where the device has it.
         self._real = torch.float32 if world.device.type == "mps" else torch.float64
@@ -59,16 +61,32 @@ class Learner:
 
         Returns scalars to log, still on the device.
         """
-        for part in self.scheduled:
-            part.at(number)
-        device, lr = self.world.device, self.options.lr * math.prod(schedule(number) for schedule in self.schedules)
-        rates = torch.tensor(self.adam.rates(lr, number + 1)).to(device, non_blocking=True)
+        told = self._told(number)
+        since = number - (self.began if self.options.at_stage == "reset" else 0)
+        device, lr = self.world.device, self.options.lr * math.prod(schedule(since) for schedule in self.schedules)
+        rates = torch.tensor(self.adam.rates(lr, since + 1)).to(device, non_blocking=True)
         batch = batch.to(device, non_blocking=True)
         labels = labels if labels is None else labels.to(device, non_blocking=True)
         scalars = self._step(batch, labels, torch.tensor(number, dtype=self._real, device=device), rates)
         if (number + 1) % STRIDE == 0:
             self._average(number + 1, STRIDE)
-        return {**scalars, "lr": lr}
+        return {**scalars, "lr": lr, **told}
+
+    def _told(self, number: int) -> dict[str, float]:
+        """Tell the parts with a schedule the step, and return the state that they take on."""
+        told = {k: v for part in self.scheduled for k, v in part.at(number).items()}
+        self.began = max((part.began for part in self.scheduled), default=0)
+        if self.options.at_stage == "reset" and self.scheduled:
+            ends = min(part.ends for part in self.scheduled)
+            self.schedules = lr_schedules(self.options, min(ends, self.options.steps) - self.began)
+            if number == self.began > 0:
+                self.adam.reset()
+        return told
+
+    @property
+    def settled(self) -> int:
+        """The step from which the model no longer grows."""
+        return max((part.settled for part in self.scheduled), default=0)
 
     def _update(self, batch: Tensor, y: Tensor | None, number: Tensor, rates: Tensor) -> dict[str, Tensor]:
         x = self.augment(batch)
@@ -87,8 +105,9 @@ class Learner:
 
     @torch.no_grad()
     def _average(self, done: int, steps: int) -> None:
-        """average ← d · average + (1 − d) · weights, for the last `steps`; with a short memory at the start."""
-        decay = min(done / (done + 9 * STRIDE), self.options.ema**steps)
+        """average ← d · average + (1 − d) · weights, for the last `steps`; with a short memory where a stage starts."""
+        since = done - self.began
+        decay = min(since / (since + 9 * STRIDE), self.options.ema**steps)
         torch._foreach_lerp_(self.averaged, self.parameters, 1 - decay)  # pyright: ignore
 
     def settle(self, done: int) -> None:
@@ -147,9 +166,9 @@ def clip_(gradients: list[Tensor], largest: float | None) -> Tensor:
     return norm
 
 
-def lr_schedules(options: TrainOptions) -> list[Schedule]:
-    """Factors of the learning rate."""
-    decay = Cosine(start=1, end=0, steps=options.steps) if options.lr_schedule == "cosine" else Constant()
+def lr_schedules(options: TrainOptions, steps: int) -> list[Schedule]:
+    """Factors of the learning rate over so many steps."""
+    decay = Cosine(start=1, end=0, steps=steps) if options.lr_schedule == "cosine" else Constant()
     warmup = options.lr_warmup_steps
     return [decay, Linear(start=1 / (warmup + 1), steps=warmup)] if warmup else [decay]
 
@@ -159,4 +178,5 @@ def _compiled(step: Callable, device: torch.device) -> Callable:
 
     if hasattr(dynamo, "trace_autograd_ops"):  # without it, before torch 2.13, the graph breaks at the gradient
         dynamo.trace_autograd_ops = True  # pyright: ignore[reportAttributeAccessIssue]
+    dynamo.recompile_limit = 64  # a growing model is two graphs a stage; by default the last of five is not compiled
     return torch.compile(step, options={"cpp_wrapper": device.type == "cpu"})  # no Python between kernels

@@ -17,6 +17,7 @@ class TrainOptions:
     lr: Positive = 1e-3
     lr_schedule: Literal["constant", "cosine"] = "constant"  # cosine: to 0 at the end of the run
     lr_warmup_steps: Count = 0  # linear, from 0
+    at_stage: Literal["carry", "reset"] = "carry"  # of a growing model, Adam's moments and the learning rate's schedule
     betas: tuple[Fraction, Fraction] = (0.9, 0.999)
     eps: Positive = 1e-8
     weight_decay: NonNegative = 0.0

@@ -29,5 +29,6 @@ def validate(model: VAE, objective: Any, split: Split, seed: int, world: World) 
         terms = model(*split[mine].as_input(world.device, model.classes > 0), samples=objective.samples)
         sums["loss"] -= objective.bound(terms).cpu().double().sum().item()
         sums["reconstruction"] -= terms.log_px.cpu().double().mean(0).sum().item()
-        sums["kl"] += terms.rate.cpu().double().sum().item()
+        for name, kl in {"kl": terms.rate, **terms.by_level}.items():
+            sums[name] += kl.cpu().double().sum().item()
     return {name: total / len(split) for name, total in world.sum(sums).items()}

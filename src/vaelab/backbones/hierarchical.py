@@ -1,0 +1,99 @@
+"""The gated networks of a hierarchical VAE: an encoder for each level, and a decoder that joins the levels."""
+
+import math
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from vaelab.backbones.gated_conv import to_features, to_image
+from vaelab.backbones.gated_mlp import GatedLinear
+from vaelab.backbones.mlp import Shape
+from vaelab.registry import Size, register
+
+
+class Branches(nn.Module):
+    """One network for each level, whose outputs stand side by side; `widths` is how many features each gives."""
+
+    def __init__(self, networks: Sequence[nn.Module], widths: list[int]) -> None:
+        super().__init__()
+        self.networks, self.widths = nn.ModuleList(networks), widths
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Images [B, C, H, W] -> features [B, Σ widths]."""
+        return torch.cat([network(x) for network in self.networks], -1)
+
+
+class Joined(nn.Module):
+    """Each level's part of z through a gated layer of its own; what comes out stands side by side."""
+
+    def __init__(self, levels: Sequence[int], width: int) -> None:
+        super().__init__()
+        self.levels, self.gates = list(levels), nn.ModuleList(GatedLinear(size, width) for size in levels)
+
+    def forward(self, z: Tensor) -> Tensor:
+        """[N, Σ levels] -> [N, L · width]."""
+        return torch.cat([gate(part) for gate, part in zip(self.gates, z.split(self.levels, -1), strict=True)], -1)
+
+
+@register("backbone", "hierarchical_mlp")
+def hierarchical_mlp(
+    x_shape: Shape, latent_dim: int, out_channels: int, levels: tuple[int, ...] = (), *, width: Size = 300
+) -> tuple[nn.Module, nn.Module]:
+    """Two gated linear layers for the top level, one for each other; out, one for each and a joint one (HVAE).
+
+    Tomczak & Welling 2018; the rest of q(z_l | x, z_<l) is in the posterior `two_level`.
+    """
+    pixels, count = math.prod(x_shape), max(1, len(levels))
+    networks: list[nn.Module] = [nn.Sequential(nn.Flatten(-3), GatedLinear(pixels, width)) for _ in range(count)]
+    networks[0].append(GatedLinear(width, width))  # pyright: ignore
+    decoder = nn.Sequential(
+        Joined(_widened(levels, latent_dim), width),
+        GatedLinear(count * width, width),
+        nn.Linear(width, out_channels * math.prod(x_shape[1:])),
+        nn.Unflatten(-1, (out_channels, *x_shape[1:])),
+    )
+    return Branches(networks, [width] * count), decoder
+
+
+@register("backbone", "hierarchical_conv")
+def hierarchical_conv(
+    x_shape: Shape,
+    latent_dim: int,
+    out_channels: int,
+    levels: tuple[int, ...] = (),
+    *,
+    width: Size = 300,
+    decode: Literal["conv", "maps"] = "conv",
+) -> tuple[nn.Module, nn.Module]:
+    """Gated convolutions for each level, with larger kernels for the top one (convHVAE, Tomczak & Welling 2018).
+
+    Out, a gated layer of `width` units for each level, a joint one, and gated convolutions; or, with `decode: maps`,
+    one map of the image's size for each level and channel, which is what the `pixel` likelihood of a PixelHVAE takes.
+    """
+    c, h, w = x_shape
+    count = max(1, len(levels))
+    features = 6 * math.ceil(math.ceil(h / 2) / 2) * math.ceil(math.ceil(w / 2) / 2)
+    networks = [to_features(c, (7, 5) if level == 0 else (3, 3)) for level in range(count)]
+    sizes = _widened(levels, latent_dim)
+    if decode == "maps":
+        if out_channels != count * c:
+            raise ValueError(
+                f"decode: maps gives {count} maps per channel, and the likelihood takes {out_channels / c:g}; "
+                f"set model.likelihood to {{kind: pixel, maps: {count}}}"
+            )
+        decoder = nn.Sequential(Joined(sizes, math.prod(x_shape)), nn.Unflatten(-1, (count * c, h, w)))
+    else:
+        decoder = nn.Sequential(
+            Joined(sizes, width),
+            GatedLinear(count * width, math.prod(x_shape)),
+            to_image(x_shape, out_channels),
+        )
+    return Branches(networks, [features] * count), decoder
+
+
+def _widened(levels: tuple[int, ...], latent_dim: int) -> list[int]:
+    """The sizes of the levels; the last one with what a class adds to the latent."""
+    sizes = list(levels) or [latent_dim]
+    return [*sizes[:-1], sizes[-1] + latent_dim - sum(sizes)]

@@ -1,0 +1,111 @@
+"""A backbone that grows: from images of a few pixels to full size, a stage for each doubling."""
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Literal
+
+from torch import Tensor, nn
+from torch.distributions import Distribution
+
+from vaelab.backbones.growth import Coarse, Growth, averaged, enlarged, grown
+from vaelab.backbones.mlp import Shape
+from vaelab.backbones.small_maps import ChannelsLast
+from vaelab.registry import Fraction, Size, register
+
+
+class ProgressiveEncoder(nn.Module):
+    """Images, averaged to the stage's resolution, through one block for each stage down to the smallest maps."""
+
+    def __init__(self, growth: Growth, in_channels: int, widths: Sequence[int]) -> None:
+        super().__init__()
+        self.growth = growth
+        self.from_image = nn.ModuleList(nn.Conv2d(in_channels, width, 1) for width in widths)
+        self.blocks = nn.ModuleList(down(wide, narrow) for wide, narrow in pairwise(widths))
+        self.layout = ChannelsLast()
+        self.base = nn.Sequential(nn.Conv2d(widths[0], widths[0], 3, padding=1), nn.ReLU(), nn.Flatten(-3))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Images [B, C, H, W] of full size -> features [B, F]."""
+        growth, stage = self.growth, self.growth.stage
+        h = self.layout(self.from_image[stage](averaged(x, growth.resolutions[stage])))
+        for s in reversed(range(stage)):
+            h = self.blocks[s](h)
+            if growth.fading and s == stage - 1:
+                h = growth.blend(self.from_image[s](averaged(x, growth.resolutions[s])), h)
+        return self.base(h)
+
+
+class ProgressiveDecoder(nn.Module):
+    """The mirror: blocks up to the stage's resolution, where old and new output are blended before any sigmoid."""
+
+    def __init__(self, growth: Growth, latent_dim: int, out_channels: int, widths: Sequence[int], weight: str) -> None:
+        super().__init__()
+        self.growth, self.weight = growth, weight
+        side = growth.resolutions[0]
+        self.base = nn.Sequential(
+            nn.Linear(latent_dim, widths[0] * side**2),
+            nn.ReLU(),
+            nn.Unflatten(-1, (widths[0], side, side)),
+            ChannelsLast(),
+        )
+        self.blocks = nn.ModuleList(up(wide, narrow) for wide, narrow in pairwise(widths))
+        self.to_image = nn.ModuleList(nn.Conv2d(width, out_channels, 1) for width in widths)
+
+    def forward(self, z: Tensor) -> Tensor:
+        """Latents [N, D] -> output of the stage [N, out_channels, r, r]."""
+        growth, stage = self.growth, self.growth.stage
+        h = old = self.base(z)
+        for block in self.blocks[:stage]:  # pyright: ignore
+            old, h = h, block(h)
+        output = self.to_image[stage](h)
+        return growth.blend(enlarged(self.to_image[stage - 1](old)), output) if growth.fading else output
+
+    def observed(self, p: Distribution) -> Distribution:
+        """Of a stage that is not the last, a distribution over images of full size."""
+        return coarse(p, self.growth.resolutions, self.weight)
+
+
+@register("backbone", "progressive")
+def progressive(
+    x_shape: Shape,
+    latent_dim: int,
+    out_channels: int,
+    steps_per_epoch: int = 1,
+    *,
+    start_res: Size = 4,
+    final_res: Size | None = None,
+    base_channels: Size = 128,
+    min_channels: Size = 16,
+    epochs_per_stage: Size = 10,
+    fadein_ratio: Fraction = 0.5,
+    stage_weight: Literal["area", "one"] = "area",
+) -> tuple[nn.Module, nn.Module]:
+    """A stage of `epochs_per_stage` for each doubling from `start_res` to `final_res`, the size of the square images.
+
+    As a progressive GAN (Karras et al. 2018), in the VAE of J1angYu: each new block of a 3×3 convolution fades in over
+    the first `fadein_ratio` of its stage, and the target is the image averaged to the stage's resolution. Blocks have
+    `base_channels` halved at each stage, down to `min_channels`. Latents and their head are the same throughout.
+
+    `stage_weight: area` counts a coarse pixel as the pixels that it stands for; with `one`, as the original does, the
+    KL outweighs the few pixels of the first stages, and their posterior collapses.
+    """
+    growth = grown(x_shape, start_res, final_res, epochs_per_stage, steps_per_epoch, fadein_ratio)
+    widths = [max(base_channels >> stage, min_channels) for stage in range(growth.stages)]
+    decoder = ProgressiveDecoder(growth, latent_dim, out_channels, widths, stage_weight)
+    return ProgressiveEncoder(growth, x_shape[0], widths), decoder
+
+
+def down(inside: int, outside: int) -> nn.Module:
+    """From `outside` channels to `inside` at half the size."""
+    return nn.Sequential(nn.Conv2d(outside, inside, 3, padding=1), nn.LeakyReLU(0.2), nn.AvgPool2d(2))
+
+
+def up(inside: int, outside: int) -> nn.Module:
+    """From `inside` channels to `outside` at twice the size."""
+    return nn.Sequential(nn.Upsample(scale_factor=2), nn.Conv2d(inside, outside, 3, padding=1), nn.LeakyReLU(0.2))
+
+
+def coarse(p: Distribution, resolutions: Sequence[int], weight: str) -> Distribution:
+    """A distribution over images of the last resolution, of one at any of them."""
+    side, own = resolutions[-1], p.event_shape[-1]
+    return p if own == side else Coarse(p, side, (side // own) ** 2 if weight == "area" else 1)

@@ -1,0 +1,70 @@
+"""The posterior of a Laplacian-pyramid VAE: each stage looks at what the stages before left of the image."""
+
+from collections.abc import Iterator
+
+from torch import Tensor, nn
+from torch.distributions import Independent
+
+from vaelab.backbones.progressive_residual import PyramidEncoder
+from vaelab.distributions import diagonal_normal
+from vaelab.heads import NormalHead
+from vaelab.hierarchy import Hierarchy
+from vaelab.posteriors.gaussian import features_of
+from vaelab.registry import register
+
+
+class Stage(nn.Module):
+    """q(z_s | x, z_<s); N(0, I) as long as the model has not grown to this stage."""
+
+    def __init__(self, encoder: PyramidEncoder, features: int, number: int, bounds: tuple[float, float]) -> None:
+        super().__init__()
+        self._encoder = (encoder,)  # a tuple, so that its weights are listed once
+        self.above, self.latent_dim = encoder.decoder.levels[:number], encoder.decoder.levels[number]
+        self.head = NormalHead(features, self.latent_dim, bounds)
+
+    def forward(self, above: Tensor, x: Tensor) -> Independent:
+        """z_<s [..., B, D_<s] and images [B, C, H, W] -> distribution over z_s."""
+        (encoder,), lead = self._encoder, above.shape[:-1]
+        if len(self.above) > encoder.growth.stage:
+            nothing = above.new_zeros(*lead, self.latent_dim)
+            return diagonal_normal(nothing, nothing)
+        parts = above.reshape(-1, above.shape[-1]).split(self.above, -1)
+        features = encoder(x.expand(*lead, *x.shape[1:]).flatten(0, -4), parts)
+        return self.head(features.unflatten(0, lead))
+
+    def parameters(self, recurse: bool = True) -> Iterator[nn.Parameter]:
+        """Those that it shares, too: what a constant copy must not learn."""
+        (encoder,) = self._encoder
+        for module in (self.head, encoder, encoder.decoder):
+            yield from module.parameters(recurse)
+
+
+@register("posterior", "residual")
+class ResidualPosterior(nn.Module):
+    """q(z | x) = Π_s q(z_s | x, z_<s), where stage s sees the image less the enlarged picture that z_<s draw.
+
+    Needs the backbone `progressive_residual`; gradients go through the picture, as the bound's do.
+    """
+
+    def __init__(
+        self,
+        encoder: nn.Module,
+        x_shape: tuple[int, int, int],
+        *,
+        log_variance: tuple[float, float] = (-14.0, 6.0),
+    ) -> None:
+        super().__init__()
+        if not isinstance(encoder, PyramidEncoder):
+            raise ValueError("it needs the stages of a pyramid; set model.backbone=progressive_residual, unconditioned")
+        self.encoder, features = encoder, features_of(encoder, x_shape)
+        first, *later = range(len(encoder.decoder.levels))
+        self.first = NormalHead(features, encoder.decoder.levels[first], log_variance)
+        self.stages = nn.ModuleList(Stage(encoder, features, number, log_variance) for number in later)
+
+    def forward(self, x: Tensor, y: Tensor | None = None) -> Hierarchy:
+        """Images [B, C, H, W] in [0, 1] -> distribution over z [B, D]."""
+        return Hierarchy(self.first(self.encoder(x)), list(self.stages), x)
+
+    def top(self, x: Tensor, y: Tensor | None = None) -> Independent:
+        """q(z₁ | x) alone."""
+        return self.first(self.encoder(x))

@@ -1,0 +1,25 @@
+"""The prior of a ladder VAE."""
+
+from typing import Annotated, Any
+
+from torch import nn
+
+from vaelab.priors.two_level import LeveledPrior
+from vaelab.registry import Part, register
+
+
+@register("prior", "ladder")
+class LadderPrior(LeveledPrior):
+    """p(z₁) Π_l p(z_l | z_<l), whose way down belongs to the posterior `ladder` (Sønderby et al. 2016).
+
+    `top` may be any prior of the top level.
+    """
+
+    def __init__(self, *, top: Annotated[Any, Part("prior", latent_dim="top_dim")] = "normal") -> None:
+        super().__init__(top)
+
+    def below(self, posterior: nn.Module) -> list[nn.Module]:
+        """The posterior's own; ValueError of another posterior."""
+        if not hasattr(posterior, "downs"):
+            raise ValueError("a ladder prior shares its way down with the posterior; set model.posterior=ladder")
+        return list(posterior.downs)  # pyright: ignore

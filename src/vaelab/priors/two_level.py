@@ -1,0 +1,98 @@
+"""The prior of a VAE with two levels of latents."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from typing import Annotated, Any
+
+from torch import Tensor, nn
+from torch.distributions import Distribution, Independent
+
+from vaelab.backbones.gated_mlp import GatedLinear
+from vaelab.data.source import Split
+from vaelab.heads import NormalHead
+from vaelab.hierarchy import Hierarchy
+from vaelab.registry import Part, Size, register
+
+
+class TopOf:
+    """A posterior's top level, in the place of a posterior: what the prior of the top level may be made of."""
+
+    def __init__(self, posterior: nn.Module) -> None:
+        self.posterior = posterior
+
+    def modules(self) -> Iterator[nn.Module]:
+        """Those of the posterior."""
+        return self.posterior.modules()
+
+    def __call__(self, x: Tensor, y: Tensor | None = None) -> Distribution:
+        """q(z₁ | x)."""
+        if not hasattr(self.posterior, "top"):
+            raise ValueError(
+                "this prior has levels and the posterior has none; set model.posterior to two_level or ladder"
+            )
+        return self.posterior.top(x, y)  # pyright: ignore
+
+
+class LeveledPrior(nn.Module, ABC):
+    """p(z) = p(z₁) Π_l p(z_l | z_<l), with any other prior as p(z₁)."""
+
+    def __init__(self, top: nn.Module) -> None:
+        super().__init__()
+        self.top = top
+
+    def initialise(self, split: Split, seed: int) -> None:
+        """Let the top level begin with training images, if it does."""
+        if hasattr(self.top, "initialise"):
+            self.top.initialise(split, seed)  # pyright: ignore
+
+    @property
+    def pseudo_inputs(self) -> Tensor:
+        """Those of the top level, if it has some."""
+        return self.top.pseudo_inputs  # pyright: ignore
+
+    @abstractmethod
+    def below(self, posterior: nn.Module) -> list[nn.Module]:
+        """Modules that make p(z_l | z_<l)."""
+
+    def forward(self, posterior: nn.Module) -> Hierarchy:
+        """The levels below, under the top level's prior of q(z₁ | x)."""
+        return Hierarchy(self.top(TopOf(posterior)), self.below(posterior))
+
+
+class Upon(nn.Module):
+    """p(z₂ | z₁) by two gated layers."""
+
+    def __init__(self, above: int, latent_dim: int, width: int, bounds: tuple[float, float]) -> None:
+        super().__init__()
+        self.latent_dim = latent_dim
+        self.net = nn.Sequential(GatedLinear(above, width), GatedLinear(width, width))
+        self.head = NormalHead(width, latent_dim, bounds)
+
+    def forward(self, above: Tensor, context: None = None) -> Independent:
+        """z₁ [..., D₁] -> distribution over z₂ [..., D₂]."""
+        return self.head(self.net(above))
+
+
+@register("prior", "two_level")
+class TwoLevelPrior(LeveledPrior):
+    """p(z₁) p(z₂ | z₁) with `top`, such as vamp or mixture, as p(z₁), and p(z₂ | z₁) by two gated layers.
+
+    Of the hierarchical VAE of Tomczak & Welling 2018; a vamp top is the mixture of q(z₁ | u_k).
+    """
+
+    def __init__(
+        self,
+        levels: tuple[int, ...],
+        *,
+        top: Annotated[Any, Part("prior", latent_dim="top_dim")] = "normal",
+        width: Size = 300,
+        log_variance: tuple[float, float] = (-6.0, 2.0),
+    ) -> None:
+        super().__init__(top)
+        if len(levels) != 2:
+            raise ValueError(f"it has two levels of latents; set model.latent_dim=[top, bottom], not {list(levels)}")
+        self.lower = Upon(*levels, width, log_variance)
+
+    def below(self, posterior: nn.Module) -> list[nn.Module]:
+        """p(z₂ | z₁), whatever the posterior."""
+        return [self.lower]
