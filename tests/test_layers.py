@@ -11,20 +11,21 @@ import vaelab
 
 PACKAGE = Path(vaelab.__file__).parent
 FLOORS = [
-    ["errors", "registry", "distributions", "schedules", "terms", "memory", "mixtures"],
+    ["errors", "registry", "distributions", "schedules", "terms", "memory", "mixtures", "wording"],
     ["progress"],
     ["files"],
     ["perceptual"],
-    ["flows", "likelihoods", "backbones", "data", "recipe_text", "labels"],
+    ["flows", "likelihoods", "backbones", "data", "recipe_text", "labels", "state"],
     ["priors", "posteriors", "objectives", "extractors"],
     ["model"],
     ["start"],
-    ["training", "metrics", "samplers", "figures"],
-    ["recipe", "gallery"],
+    ["training", "tracking", "metrics", "samplers", "figures"],
+    ["recipe", "gallery", "folder"],
     ["judge", "export", "stored"],
-    ["run", "listing"],
+    ["run", "runs", "listing"],
     ["evaluation", "quality"],
     ["comparison"],
+    ["report"],
     ["cli"],
     ["__main__"],
 ]
