@@ -48,7 +48,19 @@ class WideNormal(nn.Module):
     def forward(self, posterior):
         return diagonal_normal(self.zeros, self.log_scale)
 """
-COMMANDS = ["train", "evaluate", "sample", "reconstruct", "figures", "list", "data", "quality", "compare"]
+COMMANDS = [
+    "train",
+    "evaluate",
+    "sample",
+    "reconstruct",
+    "figures",
+    "list",
+    "data",
+    "quality",
+    "compare",
+    "report",
+    "runs",
+]
 
 
 def typed(*words: object, code: int = 0):
@@ -100,8 +112,11 @@ def test_train_and_carry_on_in_a_shell(tmp_path):
     assert done.returncode == 0, done.stderr
     trained = next((tmp_path / "runs").iterdir())
     assert trained.name.startswith("tiny-2") and not list(tmp_path.glob("*.pt"))
-    assert done.stdout.startswith(f"trained: runs/{trained.name}\nnext: vaelab evaluate runs/{trained.name}")
-    assert "Traceback" not in done.stderr and len(done.stderr.splitlines()) == 1
+    first, best, report, *then = done.stdout.splitlines()
+    assert first == f"trained: runs/{trained.name}" and best.startswith("best:    epoch 1 of 1, −ELBO ")
+    assert report == f"report:  runs/{trained.name}/report.html" and (tmp_path / report.split()[1]).is_file()
+    assert then == [f"next:    vaelab evaluate runs/{trained.name}", f"         vaelab figures runs/{trained.name}"]
+    assert "Traceback" not in done.stderr and len(done.stderr.splitlines()) == 2  # of the table of epochs
     more = shell("train", "tiny.yaml", "train.epochs=2", "--resume", cwd=tmp_path)
     assert more.returncode == 0 and more.stdout.startswith(f"trained: runs/{trained.name}\n")
     made = (trained / "recipe.yaml").read_text()

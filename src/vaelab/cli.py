@@ -36,7 +36,8 @@ def command(function: Callable) -> Callable:
     def guarded(*args: Any, plugin: list[str] | None = None, **options: Any) -> None:
         try:
             if plugin:
-                from vaelab.recipe import load_plugin
+                import vaelab.recipe  # noqa: F401  # all parts, so that a name that is taken is refused
+                from vaelab.registry import load_plugin
 
                 for path in plugin:
                     load_plugin(path)
@@ -86,13 +87,26 @@ def train(
     data_dir: DataDir = None,
     device: Device = "auto",
     resume: Annotated[bool, typer.Option("--resume", help="Carry on with a run that was stopped.")] = False,
+    track: Annotated[
+        list[str] | None,
+        typer.Option(help="tensorboard, swanlab, wandb or mlflow, or 'swanlab mode=local'; repeatable."),
+    ] = None,
     plugin: Plugin = None,
 ) -> None:
     """Train a recipe into a run folder."""
+    from vaelab.report import refresh
     from vaelab.run import train
+    from vaelab.runs import summary
 
-    folder = train(recipe, *overrides or [], run=run, data_dir=data_dir, device=device, resume=resume)
-    print(f"trained: {folder}\nnext: vaelab evaluate {folder}; vaelab figures {folder}")
+    begun: list[Path] = []  # of several processes, in the main one only
+    try:
+        options = {"run": run, "data_dir": data_dir, "device": device, "resume": resume}
+        train(recipe, *overrides or [], **options, began=begun.append, track=track or [])
+    finally:  # also of a run that was stopped or failed
+        for folder in begun:
+            refresh(folder)
+    for folder in begun:
+        print(summary(folder))
 
 
 @command
@@ -121,6 +135,8 @@ def evaluate(
     from vaelab import evaluation
     from vaelab.listing import announce, show_metrics
     from vaelab.recipe_text import with_overrides
+    from vaelab.report import refresh
+    from vaelab.stored import folder_of
 
     runs = [word for word in words or [] if "=" not in word]
     if (len(runs), images is None, real is None) not in ((1, True, True), (0, False, False)):
@@ -147,6 +163,8 @@ def evaluate(
             spec = {"kind": real, **given}
             report = evaluation.evaluate_images(images, spec, fit=fit, out=out, **common, announce=say, **options)
     show_metrics(report, chosen)
+    for run in runs:
+        refresh(folder_of(run))
 
 
 @command
@@ -232,10 +250,13 @@ def figures(
     plugin: Plugin = None,
 ) -> None:
     """Draw the figures that a run allows into RUN/figures."""
+    from vaelab.report import refresh
     from vaelab.run import draw
+    from vaelab.stored import folder_of
 
     for path in draw(run, *only or [], data_dir=data_dir, device=device):
         print(path)
+    refresh(folder_of(run))
 
 
 @command
@@ -271,6 +292,22 @@ def data(
 
 
 @command
+def track(
+    run: Run,
+    options: Annotated[list[str] | None, typer.Argument(metavar="KEY=VALUE", help="Of it, like mode=local.")] = None,
+    to: Annotated[str, typer.Option(help="tensorboard, swanlab, wandb or mlflow.")] = "tensorboard",
+    plugin: Plugin = None,
+) -> None:
+    """Send what a run folder holds to a tracker: rows, pictures, final numbers, each once."""
+    from vaelab.recipe_text import with_overrides
+    from vaelab.tracking.follow import track
+
+    folder = run.parent if run.suffix == ".safetensors" else run
+    counts = track(folder, [with_overrides({"kind": to}, options or [])])
+    print(f"sent to {to}: {', '.join(f'{count:,} {what}' for what, count in counts.items())}")
+
+
+@command
 def quality(
     sets: Annotated[list[Path], typer.Argument(metavar="DIR|RUN …", help="Folders of images, or runs.")],
     out: Annotated[Path, typer.Option(help="The folder of the tables.")] = Path("quality"),
@@ -303,6 +340,31 @@ def compare(
     names = [name.strip() for name in order.split(",")] if order else None
     made = compare(runs, order=names, out=out, group=group, figures=figures, data_dir=data_dir, device=device)
     print(made.text)
+
+
+@command
+def report(
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN …", help="Runs, whole or not.")],
+    out: Annotated[
+        Path | None, typer.Option(help="The file [default: RUN/report.html, of several report.html].")
+    ] = None,
+    plugin: Plugin = None,
+) -> None:
+    """Write all that is known of runs into one HTML file: numbers, curves, pictures, a diagnosis, the recipe."""
+    from vaelab.report import report
+
+    print(report(runs, out))
+
+
+@command
+def runs(
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="Where runs are.")] = Path("runs"),
+    plugin: Plugin = None,
+) -> None:
+    """List runs, the newest first: data, epoch, best ELBO, state and age."""
+    from vaelab.runs import runs_table
+
+    print(runs_table(directory))
 
 
 def main() -> None:

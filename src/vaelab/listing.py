@@ -17,6 +17,7 @@ from vaelab.figures.style import save
 from vaelab.recipe import Recipe
 from vaelab.recipe_text import shipped_names, with_overrides
 from vaelab.registry import build, hint, names, options, part, role_of, roles
+from vaelab.wording import number
 
 NATS = (
     "elbo",
@@ -47,6 +48,7 @@ ORDER = (
     "metric",
     "extractor",
     "sampler",
+    "tracker",
     "figure",
 )
 
@@ -92,7 +94,7 @@ def show_metrics(report: dict[str, Any], only: Sequence[str] | None = None) -> N
     for name, result in entries.items():
         for key, value in result["values"].items():
             if not key.endswith("_error"):
-                rows.append([name, key, _number(value), _interval(result["intervals"].get(key)), UNITS.get(key, "")])
+                rows.append([name, key, number(value), _interval(result["intervals"].get(key)), UNITS.get(key, "")])
     _print(
         f"{report.get('run') or report['images_folder']}: {report['images']:,} {report['split']} images",
         ["metric", "name", "value", "95 % interval", "unit"],
@@ -124,7 +126,7 @@ def show_quality(rows: Sequence[Mapping[str, Any]], out: Path) -> None:
     names = [key.removesuffix("_mean") for key in rows[0] if key.endswith("_mean")]
     kinds = ("mean", "median", "p90")
     lines = [
-        [row["set"], f"{row['images']:,}", name, *(_number(row[f"{name}_{kind}"]) for kind in kinds)]
+        [row["set"], f"{row['images']:,}", name, *(number(row[f"{name}_{kind}"]) for kind in kinds)]
         for name in names
         for row in rows
     ]
@@ -135,15 +137,8 @@ def _extracted(entry: Mapping[str, Any]) -> bool:
     return isinstance(entry["protocol"].get("extractor"), Mapping) and "hash" in entry["protocol"]["extractor"]
 
 
-def _number(value: Any) -> str:
-    """Two decimals, or four digits of what is small."""
-    if not isinstance(value, float):
-        return "–" if value is None else str(value)
-    return f"{value:.4g}" if abs(value) < 1 else f"{value:,.2f}"
-
-
 def _interval(ends: Sequence[float] | None) -> str:
-    return "" if ends is None else f"{_number(ends[0])} … {_number(ends[1])}"
+    return "" if ends is None else f"{number(ends[0])} … {number(ends[1])}"
 
 
 def _print(

@@ -1,10 +1,9 @@
 """A recipe is a page of data; this file turns it into objects, and nothing else builds."""
 
 import json
-import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from importlib import import_module, util
+from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -19,16 +18,17 @@ from vaelab.model import VAE
 from vaelab.recipe_text import read_recipe, with_overrides
 from vaelab.registry import Count, Part, Size, build, check, check_part, defaults, hint, resolve
 from vaelab.start import start
+from vaelab.tracking.chosen import problems_of
 from vaelab.training.engine import steps_per_epoch
 from vaelab.training.options import Best, TrainOptions
 from vaelab.training.randomness import seed_of
 
 # Overrides after which a recipe is still expected to reach what it says.
 KEEPS_EXPECTATIONS = (
-    "expect",
+    *("expect", "track"),
     *(f"train.{k}=" for k in ("seed", "compile", "precision", "log_steps", "save_every", "draw_every")),
 )
-SECTIONS = ("paper", "expect", "data", "model", "objective", "train", "evaluate", "best")
+SECTIONS = ("paper", "expect", "data", "model", "objective", "train", "evaluate", "best", "track")
 
 PACKAGES = (
     "backbones",
@@ -41,6 +41,7 @@ PACKAGES = (
     "posteriors",
     "priors",
     "samplers",
+    "tracking",
 )
 for _package in PACKAGES:
     import_module(f"vaelab.{_package}")  # registers its parts
@@ -114,8 +115,8 @@ class Recipe:
         return cls(stored["name"], stored["options"]).checked()
 
     def to_json(self) -> str:
-        """One line of text from which `from_json` makes the same recipe."""
-        return json.dumps({"name": self.name, "options": self.options})
+        """One line of text from which `from_json` makes the same recipe, but for who follows its training."""
+        return json.dumps({"name": self.name, "options": {k: v for k, v in self.options.items() if k != "track"}})
 
     def checked(self) -> "Recipe":
         """The recipe itself, or a UsageError with every problem in it."""
@@ -216,20 +217,6 @@ class Recipe:
         return Best(**resolve(Best, self.options.get("best", {}), "best"))
 
 
-def load_plugin(path: str) -> None:
-    """Run a Python file, so that the parts in it are registered."""
-    spec = util.spec_from_file_location(f"vaelab_plugin_{Path(path).stem}", path)
-    if not Path(path).is_file() or spec is None or spec.loader is None:
-        raise UsageError(f"no plugin {path!r}; --plugin takes a Python file that registers parts")
-    module = sys.modules[spec.name] = util.module_from_spec(spec)  # dataclasses look their module up
-    try:
-        spec.loader.exec_module(module)
-    except UsageError:
-        raise
-    except Exception as error:
-        raise UsageError(f"plugin {path} fails when imported: {type(error).__name__}: {error}; mend it") from error
-
-
 def _problems(options: Mapping[str, Any]) -> list[str]:
     problems = [f"{key}: unknown section; {hint(str(key), list(SECTIONS))}" for key in options if key not in SECTIONS]
     problems += [
@@ -247,7 +234,7 @@ def _problems(options: Mapping[str, Any]) -> list[str]:
             problems += check_part(section, options[section], section)
         else:
             problems += check(model_options if section == "model" else TrainOptions, options[section], section)
-    return problems + _watched_problems(options)
+    return problems + _watched_problems(options) + problems_of(options)
 
 
 def _watched_problems(options: Mapping[str, Any]) -> list[str]:

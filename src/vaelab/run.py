@@ -6,6 +6,8 @@ import math
 import shlex
 import sys
 import time
+from collections.abc import Callable, Iterable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, Literal
 
@@ -25,9 +27,13 @@ from vaelab.recipe_text import find
 from vaelab.registry import build, check_part, normalise
 from vaelab.samplers.drawing import images, refuse_blind
 from vaelab.stages import keep_stage, kept_stages
+from vaelab.state import recorded
 from vaelab.stored import folder_of, labels_of, made, open_run, read_report, restore
+from vaelab.tracking.chosen import Spec, make, override, specs_of
+from vaelab.tracking.live import followed
 from vaelab.training import engine
-from vaelab.training.log import read_rows
+from vaelab.training.checkpoint import read_state
+from vaelab.training.log import forget, read_rows
 from vaelab.training.world import World
 
 LENGTHS = ("steps", "epochs", "patience", "log_steps", "log_epochs", "save_every", "draw_every")
@@ -41,10 +47,14 @@ def train(
     device: str = "auto",
     resume: bool = False,
     quiet: bool = False,
+    began: Callable[[Path], object] = lambda folder: None,
+    track: Iterable[Spec] = (),
 ) -> Path:
     """Train a recipe, with `key=value` overrides, into a run folder, which is returned.
 
-    With `resume`, carry on with the folder `run`, or the newest one of the recipe, from its last checkpoint.
+    With `resume`, carry on with the folder `run`, or the newest one of the recipe, from its last checkpoint. `began`
+    is told the folder once it is a run's. `track` names who follows it beside the recipe's own: "tensorboard", or
+    {"kind": "swanlab", "mode": "local"}.
     """
     world = World.join(device)
     if resume:
@@ -57,6 +67,9 @@ def train(
             raise UsageError(f"{folder} is a file; choose another --run")
         if (folder / "recipe.yaml").exists():
             raise UsageError(f"{folder} holds a run already; add --resume to carry on, or choose another --run")
+    wanted = wanted.overridden(override(wanted.options, track))
+    trackers = specs_of(wanted.options)
+    make(trackers)  # says what is not installed
     world.meet()  # all have looked before one writes
     data = world.one_by_one(lambda: wanted.load_data(data_dir))
     model = wanted.new_model(data)
@@ -70,6 +83,7 @@ def train(
     if world.is_main:
         called = ", ".join(repr(word) for word in (recipe, *overrides))
         _write_recipe(folder / "recipe.yaml", wanted, data_dir, f"vaelab.train({called})")
+        began(folder)
     metadata = {
         "recipe": wanted.to_json(),
         "x_shape": json.dumps(data.x_shape),
@@ -77,7 +91,13 @@ def train(
         "fingerprint": _fingerprint(wanted),
     }
     choice = {"device": device, "metadata": metadata, "quiet": quiet, "watch": watch, "best": best}
-    with also_in(data_dir):  # where the weights of a perceptual network may lie
+    done = _rewound(folder) if world.is_main and resume and trackers else None
+    kept = recorded(folder) if world.is_main else nullcontext()
+    with (
+        kept,
+        followed(folder, trackers if world.is_main else [], done),
+        also_in(data_dir),
+    ):  # where the weights of a perceptual network may lie
         for epoch in engine.train(model, objective, data, options, folder, **choice):
             if not world.is_main:
                 continue
@@ -150,6 +170,14 @@ def _resumed(recipe: str, overrides: tuple[str, ...], run: str | Path | None) ->
             "leave out --resume and start a new run"
         )
     return folder, wanted
+
+
+def _rewound(folder: Path) -> int:
+    """The step from which a resumed run learns on, its log cut back to there before anyone follows it."""
+    last = folder / "last.pt"
+    done = read_state(last, torch.device("cpu"))["progress"]["step"] if last.exists() else 0
+    forget(folder / "log.jsonl", done)
+    return done
 
 
 def _newest(recipe: str) -> Path:

@@ -12,6 +12,7 @@ from vaelab.comparison.table import Row, rows_of
 from vaelab.errors import UsageError
 from vaelab.files import write_whole
 from vaelab.quality import write_csv
+from vaelab.wording import number
 
 
 @dataclass(frozen=True)
@@ -92,11 +93,6 @@ def _cell(row: Row, label: str, runs: int) -> str:
     """`**1.50** [1.40, 1.60]`, and of how many runs, if not of all."""
     if (cell := row.cells.get(label)) is None:
         return "–"
-    shown = f"**{_number(cell.value)}**" if label in row.best else _number(cell.value)
-    shown += f" [{', '.join(map(_number, cell.interval))}]" if cell.interval else ""
+    shown = f"**{number(cell.value)}**" if label in row.best else number(cell.value)
+    shown += f" [{', '.join(map(number, cell.interval))}]" if cell.interval else ""
     return shown if cell.runs == runs else f"{shown} of {cell.runs}"
-
-
-def _number(value: float) -> str:
-    """A count as it is; else two decimals, or four digits of what is small."""
-    return str(value) if isinstance(value, int) else f"{value:.4g}" if abs(value) < 1 else f"{value:,.2f}"

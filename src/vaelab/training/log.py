@@ -1,14 +1,20 @@
-"""What a run says: rows in `log.jsonl`, a bar on the terminal, one line per epoch."""
+"""What a run says: rows in `log.jsonl`, a bar on the terminal, a table with a line per epoch."""
 
 import json
 import math
 import sys
+import textwrap
 from pathlib import Path
 from typing import Any
 
 from vaelab.files import disk_error, write_whole
 
 Row = dict[str, Any]
+
+WIDTHS = "{:>9}  {:>9}  {:>9}  {:>8}  {:>6}  {:>10}  {:>10}"  # 73 columns
+HEAD = WIDTHS.format("epoch", "loss", "rec", "kl", "β", "valid ", "images/s")
+INDENT = " " * 11  # of what else is measured, below the numbers of an epoch
+SHORT = {"loss": "loss", "rec": "reconstruction", "kl": "kl"}
 
 
 class Log:
@@ -22,8 +28,7 @@ class Log:
         """Forget rows after step `done`, which a killed run may have left, and start the bar."""
         if self.silent:
             return
-        kept = [row for row in read_rows(self.path) if row["step"] <= done]
-        write_whole(self.path, lambda file: file.write_text("".join(f"{json.dumps(row)}\n" for row in kept)) and None)
+        forget(self.path, done)
         if self.bar:
             self.bar.begin(done, steps, epochs)
 
@@ -57,13 +62,20 @@ def read_rows(path: Path) -> list[Row]:
     return rows
 
 
+def forget(path: Path, done: int) -> None:
+    """Drop the rows after a step, from which a resumed run learns again."""
+    kept = [row for row in read_rows(path) if row["step"] <= done]
+    write_whole(path, lambda file: file.write_text("".join(f"{json.dumps(row)}\n" for row in kept)) and None)
+
+
 class _Bar:
-    """A rich progress bar on a terminal; elsewhere only the line per epoch."""
+    """A rich progress bar on a terminal; elsewhere only the table of epochs."""
 
     def __init__(self) -> None:
         self.progress = self.task = None
         self.train: Row = {}
         self.measured: Row = {}
+        self.headed = False
 
     def begin(self, done: int, steps: int, epochs: int) -> None:
         self.epochs = epochs
@@ -88,11 +100,13 @@ class _Bar:
             self._line(row)
 
     def _line(self, valid: Row) -> None:
-        held_out = f"  valid {valid['loss']:.2f}{'*' if valid.get('best') else ' '}"
-        of = f"epoch {valid['epoch']:>{len(str(self.epochs))}g}/{self.epochs}"
-        lines = [f"{of}  {_short(self.train, held_out)}"]
+        lines = [] if self.headed else [HEAD]
+        self.headed = True
+        lines.append(_table_line(valid, self.train, self.epochs))
         if self.measured:
-            lines.append(f"{' ' * len(of)}  {'  '.join(f'{k} {v:.4g}' for k, v in self.measured.items())}")
+            told = "  ".join(f"{k}\u00a0{v:.4g}" for k, v in self.measured.items())
+            folded = textwrap.wrap(told, 80 - len(INDENT), break_long_words=False, break_on_hyphens=False)
+            lines += [INDENT + line.replace("\u00a0", " ") for line in folded]
         self.measured = {}
         for line in lines:
             if self.progress:
@@ -105,9 +119,24 @@ class _Bar:
             self.progress.stop()
 
 
-def _short(row: Row, more: str = "") -> str:
-    """`loss 103.52  rec 77.24  kl 26.85  β 0.98  21,034/s`, short enough for 80 columns; images per second last."""
-    if not row:  # resumed after the last step of an epoch
-        return more
-    numbers = f"loss {row['loss']:.2f}  rec {row['reconstruction']:.2f}  kl {row['kl']:.2f}  β {row['beta']:.2g}"
-    return f"{numbers}{more}  {row['images_per_second']:,.0f}/s"
+def _table_line(valid: Row, train: Row, epochs: int) -> str:
+    """A line of the table that `HEAD` heads; no training numbers where a run was resumed at an epoch's end."""
+    numbers = [_five(train.get(key)) for key in ("loss", "reconstruction", "kl")]
+    beta = f"{train['beta']:.2g}" if train else ""
+    pace = f"{train['images_per_second']:,.0f}" if train else ""
+    held_out = f"{_five(valid['loss'])}{'*' if valid.get('best') else ' '}"
+    at = f"{valid['epoch']:g}/{epochs}"
+    return WIDTHS.format(at, *numbers, beta, held_out, pace).rstrip()
+
+
+def _short(row: Row) -> str:
+    """`loss 103.52  rec 77.24  kl 26.85  β 0.98  21,034/s`, short enough for a bar in 80 columns."""
+    numbers = "  ".join(f"{name} {_five(row[key])}" for name, key in SHORT.items())
+    return f"{numbers}  β {row['beta']:.2g}  {row['images_per_second']:,.0f}/s"
+
+
+def _five(value: float | None) -> str:
+    """Two decimals, or five digits of what is large."""
+    if value is None:
+        return ""
+    return f"{value:.2f}" if abs(value) < 1000 else f"{value:.5g}"

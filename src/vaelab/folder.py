@@ -1,0 +1,155 @@
+"""A run folder as it lies there, whole or half written: recipe, log, pictures and state, without the model."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from vaelab.errors import UsageError
+from vaelab.recipe_text import read_yaml
+from vaelab.state import State, read_state
+from vaelab.training.log import Row, read_rows
+
+MARKS = ("recipe.yaml", "log.jsonl", "model.safetensors", "state.json")  # of which a run has one at least
+DEFAULTS = {"posterior": "gaussian", "prior": "normal", "likelihood": "bernoulli"}
+
+
+@dataclass(frozen=True)
+class Folder:
+    """What a run folder holds; `problems` are sentences on what is missing or damaged."""
+
+    path: Path
+    options: Mapping[str, Any]  # the recipe's sections; empty where it cannot be read
+    made: Mapping[str, Any]
+    rows: list[Row]
+    problems: list[str]
+
+    @classmethod
+    def read(cls, run: str | Path) -> "Folder":
+        """The folder of a run, or of its model file; UsageError where there is no run at all."""
+        path = Path(run).parent if Path(run).suffix == ".safetensors" else Path(run)
+        if not path.is_dir():
+            raise UsageError(f"{path} is no run folder: it does not exist; vaelab runs lists those that do")
+        if not is_run(path):
+            raise UsageError(f"{path} holds no run: none of {', '.join(MARKS)} is in it; vaelab runs lists runs")
+        options, problems = _recipe(path)
+        rows, more = _rows(path)
+        if not (path / "model.safetensors").exists():
+            more.append("there is no model.safetensors: no epoch was finished")
+        made = options.pop("made", {})
+        return cls(path, options, made if isinstance(made, dict) else {}, rows, problems + more)
+
+    @property
+    def name(self) -> str:
+        """The folder's own name."""
+        return self.path.resolve().name
+
+    @property
+    def recipe(self) -> str:
+        """The name of its recipe, "" where that is not known."""
+        return str(self.made.get("name", ""))
+
+    @property
+    def data(self) -> str:
+        """The name of its set of images, "" where that is not known."""
+        return kind_of(self.options.get("data", ""))
+
+    def part(self, role: str) -> tuple[str, Mapping[str, Any]]:
+        """The kind of a part of the model, and its options; ("", {}) where the recipe does not say."""
+        model = self.options.get("model", {})
+        spec = model.get(role, DEFAULTS.get(role, "")) if isinstance(model, Mapping) else ""
+        return kind_of(spec), spec if isinstance(spec, Mapping) else {}
+
+    @cached_property
+    def steps(self) -> list[Row]:
+        """The logged steps."""
+        return [row for row in self.rows if row["kind"] == "step"]
+
+    @cached_property
+    def train(self) -> list[Row]:
+        """The epochs' means over training steps, at the β that was applied."""
+        return [row for row in self.rows if row["kind"] == "epoch" and row.get("split") == "train"]
+
+    @cached_property
+    def valid(self) -> list[Row]:
+        """The epochs' numbers of the validation images, at β = 1."""
+        return [row for row in self.rows if row["kind"] == "epoch" and row.get("split") == "valid"]
+
+    @property
+    def best(self) -> Row | None:
+        """The epoch whose weights were kept."""
+        return next((row for row in reversed(self.valid) if row.get("best")), None)
+
+    @property
+    def epoch(self) -> int:
+        """Epochs that were finished."""
+        return int(self.valid[-1]["epoch"]) if self.valid else 0
+
+    @property
+    def epochs(self) -> int | None:
+        """Epochs that the recipe asks for, where it says."""
+        train = self.options.get("train", {})
+        if isinstance(train.get("epochs"), int | float):
+            return math.ceil(train["epochs"])
+        row = next((row for row in reversed(self.rows) if row["step"] and row["epoch"]), None)
+        steps = train.get("steps")
+        return math.ceil(steps * row["epoch"] / row["step"] - 1e-6) if row and isinstance(steps, int) else None
+
+    @cached_property
+    def state(self) -> State:
+        """Whether it is running, and how it ended."""
+        patience = self.options.get("train", {}).get("patience") or math.inf
+        stale = self.epoch - int(self.best["epoch"]) if self.best else 0
+        return read_state(self.path, bool(self.epochs) and (self.epoch >= (self.epochs or 0) or stale >= patience))
+
+    @property
+    def bound(self) -> str:
+        """What its validation loss is called."""
+        if self.part("likelihood")[0] == "perceptual":
+            return "loss at β = 1"
+        return {"elbo": "−ELBO", "iwae": "−IWAE bound"}.get(kind_of(self.options.get("objective", "")), "−bound")
+
+
+def is_run(path: Path) -> bool:
+    """Whether a folder holds a run, or the beginning of one."""
+    return any((path / name).is_file() for name in MARKS)
+
+
+def kind_of(spec: Any) -> str:
+    """The kind of a part, given in short or with options."""
+    return str(spec.get("kind", "")) if isinstance(spec, Mapping) else str(spec)
+
+
+def finite(row: Row, key: str) -> float | None:
+    """A number of a row, None where it is missing or is none."""
+    value = row.get(key)
+    return float(value) if isinstance(value, int | float) and math.isfinite(value) else None
+
+
+def _recipe(path: Path) -> tuple[dict[str, Any], list[str]]:
+    if not (path / "recipe.yaml").is_file():
+        return {}, ["there is no recipe.yaml, so what was trained is not known"]
+    try:
+        options = read_yaml(path / "recipe.yaml")
+    except UsageError as error:
+        return {}, [str(error)]
+    odd = [key for key in ("train", "model") if not isinstance(options.get(key, {}), dict)]
+    return {k: v for k, v in options.items() if k not in odd}, [f"recipe.yaml: {key} is no section" for key in odd]
+
+
+def _rows(path: Path) -> tuple[list[Row], list[str]]:
+    if not (path / "log.jsonl").is_file():
+        return [], ["there is no log.jsonl, so there are no curves"]
+    try:
+        rows = read_rows(path / "log.jsonl")
+    except (OSError, UnicodeDecodeError) as error:
+        return [], [f"log.jsonl cannot be read ({error})"]
+    good = [row for row in rows if isinstance(row, dict) and _is_row(row)]
+    problems = [] if len(good) == len(rows) else [f"{len(rows) - len(good)} lines of log.jsonl are no rows of a run"]
+    return good, problems if good else [*problems, "log.jsonl has no rows yet, so there are no curves"]
+
+
+def _is_row(row: Row) -> bool:
+    return isinstance(row.get("kind"), str) and None not in (finite(row, "step"), finite(row, "epoch"))

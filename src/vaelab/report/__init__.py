@@ -1,0 +1,41 @@
+"""A report: one HTML file that needs nothing else, made of run folders alone."""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from vaelab.errors import UsageError
+from vaelab.files import write_whole
+from vaelab.folder import Folder
+from vaelab.quality import distinct
+from vaelab.report.page import page
+from vaelab.report.reading import Told
+
+
+def report(runs: Sequence[str | Path], out: str | Path | None = None) -> Path:
+    """Write the report of a run into its folder, or of several side by side to `report.html`; returns the file.
+
+    What is missing or damaged in a folder is said on the page, and the rest is shown. UsageError where no run is left.
+    """
+    folders, refused = [], []
+    for run in dict.fromkeys(Path(run).expanduser() for run in runs):
+        try:
+            folders.append(Folder.read(run))
+        except UsageError as error:
+            refused.append(str(error))
+    if not folders:
+        raise UsageError("; ".join(refused) or "name a run folder; vaelab runs lists them")
+    folders = list({folder.path.resolve(): folder for folder in folders}.values())
+    names = [folders[0].name] if len(folders) == 1 else distinct([folder.path.resolve() for folder in folders])
+    path = Path(out) if out else folders[0].path / "report.html" if len(folders) == 1 else Path("report.html")
+    text = page([Told.read(folder, name) for folder, name in zip(folders, names, strict=True)], refused)
+    write_whole(path, lambda file: file.write_text(text, encoding="utf-8") and None)
+    return path
+
+
+def refresh(run: Path) -> None:
+    """The report of a run anew after a command; what hinders it is a note, and never the command's failure."""
+    try:
+        report([run])
+    except Exception as error:  # whatever lies in the folder, the command itself has succeeded
+        print(f"note: the report of {run} was not written: {error}", file=sys.stderr)

@@ -1,0 +1,188 @@
+"""Curves and bars as SVG, drawn here, so that a page shows them without any script; and their data, for hovering."""
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from html import escape
+from typing import Any
+
+from vaelab.wording import typeset
+
+WIDTH, HEIGHT = 460, 250
+LEFT, RIGHT, TOP, BOTTOM = 58, 14, 12, 34  # margins
+POINTS = 300  # of a curve, more than a screen tells apart
+OUTLIERS = 0.03  # share of the highest values that may lie above the first view
+
+Points = list[tuple[float, float]]
+
+
+@dataclass(frozen=True)
+class Series:
+    """A named curve; `colour` is the number of a colour of the page."""
+
+    label: str
+    points: Points
+    colour: int
+    faint: bool = False
+
+
+@dataclass(frozen=True)
+class Chart:
+    """Curves over the epochs in one frame."""
+
+    title: str
+    unit: str
+    series: Sequence[Series]
+    best: float | None = None  # epoch that is marked
+    note: str = ""
+    key: str = field(default="")
+
+    @property
+    def svg(self) -> str:
+        """The drawing, as the script would make it."""
+        view = _view([p for s in self.series for p in s.points])
+        marks = [_grid(view), _best(self.best, view)]
+        for s in self.series:
+            line = " ".join(f"{_x(x, view):.1f},{_y(y, view):.1f}" for x, y in s.points)
+            marks.append(f'<polyline class="line c{s.colour}{" faint" * s.faint}" points="{line}"/>')
+        clip = f"clip-{self.key}"
+        frame = f'<rect x="{LEFT}" y="{TOP}" width="{WIDTH - LEFT - RIGHT}" height="{HEIGHT - TOP - BOTTOM}"/>'
+        return (
+            f'<svg class="plot" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(self.alt)}">'
+            f'<defs><clipPath id="{clip}">{frame}</clipPath></defs>{marks[0]}'
+            f'<g clip-path="url(#{clip})">{"".join(marks[1:])}</g>'
+            f"{_axis('epoch')}</svg>"
+        )
+
+    @property
+    def alt(self) -> str:
+        """The drawing in words."""
+        told = [
+            f"{s.label} from {typeset(s.points[0][1])} to {typeset(s.points[-1][1])}" for s in self.series if s.points
+        ]
+        return f"{self.title} over the epochs{', in ' + self.unit if self.unit else ''}: {'; '.join(told)}."
+
+    @property
+    def data(self) -> dict[str, Any]:
+        """What the script needs."""
+        curves = [
+            {"label": s.label, "colour": s.colour, "faint": s.faint, "points": [_short(p) for p in s.points]}
+            for s in self.series
+        ]
+        view = _view([p for s in self.series for p in s.points])
+        box = {"w": WIDTH, "h": HEIGHT, "l": LEFT, "r": RIGHT, "t": TOP, "b": BOTTOM}
+        return {"series": curves, "view": view, "box": box, "best": self.best}
+
+    @property
+    def table(self) -> list[list[str]]:
+        """A few epochs in numbers: epoch, then each curve's value there or nearest before."""
+        ends = sorted({round(x, 6) for s in self.series for x, _ in s.points if x == int(x)})
+        shown = ends[:: max(1, math.ceil(len(ends) / 10))]
+        return [[f"{x:g}", *(_at(s.points, x) for s in self.series)] for x in dict.fromkeys([*shown, *ends[-1:]])]
+
+
+def thinned(points: Iterable[tuple[float, float]]) -> Points:
+    """At most `POINTS` points: the means of equally many neighbours, at the last one's place; a lone one as a dot."""
+    points = list(points)
+    points = points * 2 if len(points) == 1 else points
+    size = math.ceil(len(points) / POINTS)
+    if size <= 1:
+        return points
+    chunks = [points[i : i + size] for i in range(0, len(points), size)]
+    return [(chunk[-1][0], math.fsum(y for _, y in chunk) / len(chunk)) for chunk in chunks]
+
+
+def bars(values: Sequence[tuple[str, float]], threshold: float, colour: int = 0) -> str:
+    """Bars of decreasing height with a line at a threshold; what lies below it is faint."""
+    view = (0.0, float(len(values)), 0.0, max(max((v for _, v in values), default=1.0), threshold) * 1.08)
+    wide = (WIDTH - LEFT - RIGHT) / max(1, len(values))
+    marks = [_grid(view, across=False)]
+    for i, (label, value) in enumerate(values):
+        x, y = LEFT + wide * i, _y(value, view)
+        title = f"<title>{escape(label)}: {value:.3g} nats</title>"
+        shape = f'x="{x + wide * 0.1:.1f}" y="{y:.1f}" width="{wide * 0.8:.1f}" height="{HEIGHT - BOTTOM - y:.1f}"'
+        marks.append(f'<rect class="bar c{colour}{" faint" * (value < threshold)}" {shape}>{title}</rect>')
+        if wide >= 22:
+            marks.append(
+                f'<text x="{x + wide / 2:.1f}" y="{HEIGHT - BOTTOM + 15}" text-anchor="middle">{escape(label)}</text>'
+            )
+    line = _y(threshold, view)
+    marks.append(f'<line class="mark" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{line:.1f}" y2="{line:.1f}"/>')
+    marks.append(_axis("latent dimensions, the largest KL first"))
+    top = ", ".join(f"{label} {value:.2f}" for label, value in values[:3])
+    over = sum(v >= threshold for _, v in values)
+    alt = f"KL of each latent dimension in nats: {top} first; {over} of {len(values)} above {threshold} nats."
+    return f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(alt)}">{"".join(marks)}</svg>'
+
+
+def _view(points: Points) -> tuple[float, float, float, float]:
+    """What is first seen: all epochs, and the values but for a beginning that would flatten the rest."""
+    if not points:
+        return 0.0, 1.0, 0.0, 1.0
+    xs, ys = [x for x, _ in points], sorted(y for _, y in points)
+    low, high = ys[0], ys[-1]
+    common = ys[max(0, math.ceil(len(ys) * (1 - OUTLIERS)) - 1)]
+    if high - low > 1.6 * (common - low) > 0:
+        high = common + 0.15 * (common - low)
+    pad = 0.06 * (high - low) or 0.5 * abs(high) or 1.0
+    first = 0.0 if min(xs) < 1 else min(xs)
+    last = max(xs)
+    return (
+        first,
+        last if last > first else first + 1,
+        min(low, max(0.0, low - pad)) if low >= 0 else low - pad,
+        high + pad,
+    )
+
+
+def _x(x: float, view: Sequence[float]) -> float:
+    return LEFT + (x - view[0]) / (view[1] - view[0]) * (WIDTH - LEFT - RIGHT)
+
+
+def _y(y: float, view: Sequence[float]) -> float:
+    return HEIGHT - BOTTOM - (y - view[2]) / (view[3] - view[2]) * (HEIGHT - TOP - BOTTOM)
+
+
+def _ticks(low: float, high: float, about: int) -> list[float]:
+    """Round numbers between two ends."""
+    rough = (high - low) / about
+    power = 10 ** math.floor(math.log10(rough))
+    step = next(m * power for m in (1, 2, 2.5, 5, 10) if m * power >= rough * 0.999)
+    first = math.ceil(low / step - 1e-9)
+    return [round(i * step, 10) for i in range(first, math.floor(high / step + 1e-9) + 1)]
+
+
+def _grid(view: Sequence[float], across: bool = True) -> str:
+    marks = []
+    for y in _ticks(view[2], view[3], 5):
+        at = _y(y, view)
+        marks.append(f'<line x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{at:.1f}" y2="{at:.1f}"/>')
+        marks.append(f'<text x="{LEFT - 7}" y="{at + 4:.1f}" text-anchor="end">{_tick(y)}</text>')
+    for x in _ticks(view[0], view[1], 6) if across else ():
+        marks.append(f'<text x="{_x(x, view):.1f}" y="{HEIGHT - BOTTOM + 15}" text-anchor="middle">{_tick(x)}</text>')
+    return f'<g class="grid">{"".join(marks)}</g>'
+
+
+def _axis(text: str) -> str:
+    return f'<text x="{(LEFT + WIDTH - RIGHT) / 2}" y="{HEIGHT - 3}" text-anchor="middle">{text}</text>'
+
+
+def _tick(value: float) -> str:
+    """As the script writes it: 1,200 or 0.25, with a true minus."""
+    return f"{value:,.10g}".replace("-", "−")
+
+
+def _best(epoch: float | None, view: Sequence[float]) -> str:
+    if epoch is None:
+        return ""
+    at = _x(epoch, view)
+    return f'<line class="mark" x1="{at:.1f}" x2="{at:.1f}" y1="{TOP}" y2="{HEIGHT - BOTTOM}"/>'
+
+
+def _short(point: tuple[float, float]) -> tuple[float, float]:
+    return round(point[0], 4), float(f"{point[1]:.6g}")
+
+
+def _at(points: Points, x: float) -> str:
+    before = [value for at, value in points if at <= x + 1e-6]
+    return typeset(before[-1]) if before else "–"

@@ -1,0 +1,225 @@
+"""What a run's log and numbers say in plain words: each finding with its evidence and what to try."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from vaelab.folder import finite, kind_of
+from vaelab.training.log import Row
+from vaelab.wording import counted, typeset
+
+LEVELS = ("good", "note", "warning", "bad")  # from least to gravest
+COLLAPSED = 0.5  # nats of KL per image below which a code says next to nothing
+FEW = 3  # epochs that are too few for a trend
+SIGMAS = 4  # standard errors by which a slope stands out of its noise
+STEP_OF_GREY = 1 / 256  # of 8-bit images on [0, 1]
+NO_IMAGE = 0.5  # no grey image on [0, 1] scatters more
+
+
+class Finding(NamedTuple):
+    """One thing that a reader should know."""
+
+    kind: str
+    level: str  # one of LEVELS
+    sentence: str
+    evidence: str
+    remedy: str = ""
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What a diagnosis is made from: the log's rows, the numbers of an evaluation by name, the recipe, σ, the end."""
+
+    train: Sequence[Row]  # epochs, as trained
+    valid: Sequence[Row]  # epochs, at β = 1
+    steps: Sequence[Row] = ()
+    values: Mapping[str, Any] = field(default_factory=dict)
+    options: Mapping[str, Any] = field(default_factory=dict)
+    scale: float | None = None  # a learned σ or b of the likelihood, on the [0, 1] scale
+    reason: str = ""  # why the run ended, where it failed
+
+    @property
+    def beta(self) -> float | None:
+        """The weight of the KL that was applied last."""
+        rows = self.train or self.steps
+        return finite(rows[-1], "beta") if rows else None
+
+    def last(self, key: str) -> float | None:
+        """Of the last epoch's validation images."""
+        return finite(self.valid[-1], key) if self.valid else None
+
+
+def diagnose(evidence: Evidence) -> list[Finding]:
+    """All findings, the gravest first; one that says so where nothing is conspicuous."""
+    rules = (diverged, collapsed, scale_ran_away, over_regularised, overfitting, under_trained, too_short)
+    found = [finding for rule in rules if (finding := rule(evidence)) is not None]
+    if not any(f.level in ("warning", "bad") for f in found) and evidence.valid:
+        found.append(_inconspicuous(evidence, bool(found)))
+    return sorted(found, key=lambda f: -LEVELS.index(f.level))
+
+
+def diverged(e: Evidence) -> Finding | None:
+    """NaN or infinity in the log or at the end, or a reconstruction that leapt back above where it began."""
+    remedy = "a smaller train.lr, train.clip_norm=1, a longer warm-up of β, or train.precision=float32"
+    if "no longer a finite number" in e.reason:
+        evidence = e.reason.partition(";")[0].capitalize()
+        return Finding("nan", "bad", "The training diverged: its loss is no longer a number.", f"{evidence}.", remedy)
+    for row in (*e.steps, *e.train, *e.valid):
+        if broken := [k for k in ("loss", "reconstruction", "kl", "grad_norm") if k in row and finite(row, k) is None]:
+            at = f"step {row['step']:,}: {', '.join(broken)} {'is' if len(broken) == 1 else 'are'} no finite number."
+            carried = "The training met numbers that are none, and went on."
+            return Finding("nan", "warning" if broken == ["grad_norm"] else "bad", carried, f"In {at}", remedy)
+    losses = [x for row in e.steps if (x := finite(row, "reconstruction")) is not None]
+    late = losses[len(losses) // 5 :]
+    if len(losses) >= 20 and late and (peak := max(late)) > losses[0] + 0.1 * abs(losses[0]):
+        row = next(row for row in reversed(e.steps) if row.get("reconstruction") == peak)
+        back = f"was back at {typeset(peak)} in step {row['step']:,}"
+        told = f"Reconstruction began at {typeset(losses[0])} nats and {back}."
+        return Finding("nan", "warning", "The training all but blew up once.", told, remedy)
+    return None
+
+
+def collapsed(e: Evidence) -> Finding | None:
+    """The posterior has become the prior: everywhere, or in most dimensions."""
+    kl, active, of = e.last("kl"), e.values.get("active_units_kl"), e.values.get("latent_dim")
+    remedy = "a lower β, a longer warm-up (objective.beta: linear), objective.free_bits, or a weaker decoder"
+    counts = "" if active is None else f"{active} of {of} dimensions carry 0.05 nats or more"
+    if (kl is not None and kl < COLLAPSED and _settled(e)) or active == 0:
+        parts = [f"KL {typeset(kl)} nats per validation image" if kl is not None else "", counts]
+        sentence = "Posterior collapse: codes say nothing about their images, and the decoder does without them."
+        return Finding("collapse", "bad", sentence, f"{'; '.join(p for p in parts if p)}.", remedy)
+    if active is None or not of or active >= of / 2:
+        return None
+    sentence = f"Most of the latent space is unused: {of - active} of {of} dimensions have collapsed onto the prior."
+    evidence = f"{counts}; KL {typeset(kl)} nats per image in all."
+    return Finding("partial collapse", "note", sentence, evidence, f"fewer latent dimensions, or {remedy}")
+
+
+def over_regularised(e: Evidence) -> Finding | None:
+    """A KL weighted above 1 that is small beside what reconstructions lose for it."""
+    kl, reconstruction = e.last("kl"), e.last("reconstruction")
+    if e.beta is None or e.beta <= 1 or kl is None or reconstruction is None or kl < COLLAPSED:
+        return None
+    lost = reconstruction - min(x for row in e.valid if (x := finite(row, "reconstruction")) is not None)
+    if kl > 0.1 * abs(reconstruction) and lost < kl:
+        return None
+    beside = f"; reconstructions were {typeset(lost)} nats better before" if lost >= kl else ""
+    return Finding(
+        "over-regularised",
+        "warning" if lost >= kl else "note",
+        f"Over-regularised: with β = {e.beta:.3g} the KL term wins, codes are short and reconstructions pay for it.",
+        f"KL {typeset(kl)} nats beside a reconstruction term of {typeset(reconstruction)} nats per image{beside}.",
+        "a β nearer 1 where reconstructions or likelihood matter; keep it where disentangled codes are the aim",
+    )
+
+
+def under_trained(e: Evidence) -> Finding | None:
+    """The validation loss still falls at the end, by a slope that stands out of its noise."""
+    if (found := _slope(e.valid)) is None:
+        return None
+    slope, error, window = found
+    losses = [x for row in e.valid if (x := finite(row, "loss")) is not None]
+    gain = -slope * len(losses) / 10  # of a tenth more epochs
+    falling = slope < -SIGMAS * error and int(np.argmin(losses)) >= len(losses) - window / 2
+    if not falling or gain < max(0.1, 0.001 * abs(losses[-1])):
+        return None
+    told = (
+        f"Slope {typeset(slope)} ± {error:.1g} nats per epoch over the last {window} of {counted(len(losses), 'epoch')}"
+    )
+    return Finding(
+        "under-trained",
+        "warning",
+        "Under-trained: the validation loss was still falling at the end.",
+        f"{told}; the last value is {typeset(losses[-1])}.",
+        "more train.epochs; a stopped run carries on with --resume",
+    )
+
+
+def overfitting(e: Evidence) -> Finding | None:
+    """The validation loss has risen since its best epoch while the training loss, at β = 1, went on falling."""
+    valid = [x for row in e.valid if (x := finite(row, "loss")) is not None]
+    train = [x for row in e.train if (x := _bound(row)) is not None]
+    if not len(valid) == len(train) == len(e.valid) == len(e.train) or len(valid) < FEW + 2:
+        return None
+    best = int(np.argmin(valid))
+    rise, fall = valid[-1] - valid[best], train[best] - train[-1]
+    if len(valid) - 1 - best < FEW or rise < max(0.5, 0.003 * abs(valid[best])) or fall <= 0:
+        return None
+    return Finding(
+        "overfitting",
+        "warning",
+        "Overfitting: training images still gained while held-out ones lost.",
+        f"Since epoch {e.valid[best]['epoch']:g} the validation loss rose by {typeset(rise)} nats and the training "
+        f"loss fell by {typeset(fall)}. The weights that were kept are those of the best epoch.",
+        "train.patience to stop there, more data or data.flip, a smaller network, train.weight_decay",
+    )
+
+
+def scale_ran_away(e: Evidence) -> Finding | None:
+    """A learned σ below a step of grey, where a density grows without limit, or so wide that it explains nothing."""
+    if e.scale is None:
+        return None
+    told = f"The learned scale is {e.scale:.2g} on the [0, 1] scale of images"
+    if e.scale < STEP_OF_GREY or not math.isfinite(e.scale):
+        return Finding(
+            "scale",
+            "warning",
+            "The learned σ runs away towards 0: the density rewards pixels that it copies to beyond their precision.",
+            f"{told}, a step of 8-bit grey is {STEP_OF_GREY:.2g}.",
+            "a fixed model.likelihood.sigma, or the likelihood logistic, which counts grey levels",
+        )
+    if e.scale > NO_IMAGE:
+        return Finding(
+            "scale",
+            "bad",
+            "The learned σ ran away upwards: it explains every pixel as noise.",
+            f"{told}, and no image scatters more than {NO_IMAGE}.",
+            "a smaller first sigma, fit: optimal, a warm-up of β, or a smaller train.lr",
+        )
+    return None
+
+
+def too_short(e: Evidence) -> Finding | None:
+    """Too few epochs to speak of a trend."""
+    if len(e.valid) >= FEW:
+        return None
+    n = len(e.valid)
+    told = f"{counted(n, 'epoch')} finished." if n else f"No epoch was finished; {counted(len(e.steps), 'row')} logged."
+    return Finding("short", "note", "Too short to judge how it would have gone on.", told, "more train.epochs")
+
+
+def _inconspicuous(e: Evidence, noted: bool) -> Finding:
+    told = f"Validation loss {typeset(e.last('loss'))}, KL {typeset(e.last('kl'))} nats per image"
+    told += f" after {counted(len(e.valid), 'epoch')}"
+    if noted:
+        return Finding("nothing", "good", "Otherwise nothing conspicuous.", f"{told}.")
+    none = "no sign of collapse, over-regularisation, overfitting, numbers that are none or a loss still falling"
+    return Finding("nothing", "good", "Nothing conspicuous.", f"{told}; {none}.")
+
+
+def _settled(e: Evidence) -> bool:
+    """Whether the KL counts by now; early in a warm-up, or under a capacity, a small one is no collapse."""
+    objective = e.options.get("objective", {})
+    return e.beta is None or e.beta > 0 or kind_of(objective) != "elbo"
+
+
+def _slope(valid: Sequence[Row]) -> tuple[float, float, int] | None:
+    """Least-squares slope of the loss over the last fifth of the epochs, its standard error, and how many these are."""
+    points = [(float(row["epoch"]), x) for row in valid if (x := finite(row, "loss")) is not None]
+    window = max(2 * FEW, math.ceil(len(points) / 5))
+    if len(points) < FEW:
+        return None
+    x, y = np.array(points[-window:]).T
+    n, x = len(x), x - x.mean()
+    slope = float((x * y).sum() / (x**2).sum())
+    rest = y - y.mean() - slope * x
+    return slope, float(np.sqrt((rest**2).sum() / max(1, n - 2) / (x**2).sum())), n
+
+
+def _bound(row: Row) -> float | None:
+    """−ELBO of a row of training, whatever β was."""
+    reconstruction, kl = finite(row, "reconstruction"), finite(row, "kl")
+    return None if reconstruction is None or kl is None else reconstruction + kl

@@ -1,0 +1,47 @@
+"""In what the recipes of several runs differ, and nothing else."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from vaelab.folder import DEFAULTS, Folder
+
+PARTS = ("data", "objective", *(f"model.{role}" for role in ("backbone", "posterior", "prior", "likelihood")))
+IGNORED = ("paper", "expect", "made")  # which say nothing of what is trained
+
+
+def differences(runs: Sequence[Folder]) -> list[tuple[str, list[str]]]:
+    """A dotted key and its value in each run, for each key in which they differ; a dash where a run leaves it out."""
+    trees = [_flat(_explicit(run.options)) for run in runs]
+    keys = dict.fromkeys(key for tree in trees for key in tree)
+    rows = [(key, [_text(tree.get(key, "–")) for tree in trees]) for key in keys]
+    return [(key, values) for key, values in rows if len(set(values)) > 1]
+
+
+def _explicit(options: Mapping[str, Any]) -> dict[str, Any]:
+    """The sections that are trained, each part of the model named."""
+    kept = {k: v for k, v in options.items() if k not in IGNORED}
+    return kept | ({"model": {**kept["model"], **_unnamed(kept["model"])}} if "model" in kept else {})
+
+
+def _unnamed(model: Mapping[str, Any]) -> dict[str, str]:
+    return {role: kind for role, kind in DEFAULTS.items() if role not in model}
+
+
+def _flat(tree: Mapping[str, Any], above: str = "") -> dict[str, Any]:
+    """Nested names joined with dots; a part given in short is its kind."""
+    flat: dict[str, Any] = {}
+    for key, value in tree.items():
+        name = f"{above}{key}"
+        if isinstance(value, Mapping):
+            flat |= _flat(value, f"{name}.")
+        else:
+            flat[f"{name}.kind" if _is_part(name, value) else name] = value
+    return flat
+
+
+def _is_part(name: str, value: Any) -> bool:
+    return isinstance(value, str) and name in PARTS
+
+
+def _text(value: Any) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)

@@ -1,0 +1,157 @@
+"""The page of a report: what is known of the runs, laid into one template with its style and script inside."""
+
+import time
+from collections.abc import Sequence
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import yaml
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from vaelab.comparison.judged import HARMLESS
+from vaelab.folder import Folder, finite
+from vaelab.report.charts import bars
+from vaelab.report.curves import curves_of, curves_of_all
+from vaelab.report.diagnosis import diagnose
+from vaelab.report.differences import differences
+from vaelab.report.numbers import SPLITS, measured, side_by_side
+from vaelab.report.pictures import exhibits
+from vaelab.report.reading import Told
+from vaelab.report.sentence import sentence
+from vaelab.wording import counted, span, typeset
+
+HERE = Path(__file__).parent
+CARRIES = 0.05  # nats above which a latent dimension counts as used, as the metric active_units has it
+
+
+class Tile(NamedTuple):
+    """A number that is seen first."""
+
+    title: str
+    value: str
+    note: str
+
+
+def page(runs: Sequence[Told], refused: Sequence[str] = ()) -> str:
+    """The HTML of a report; `refused` says of what could not be shown at all."""
+    folders, names = [run.folder for run in runs], [run.name for run in runs]
+    described = [run.name for run in runs if run.folder.options]
+    table, notes = side_by_side(runs) if len(runs) > 1 else ([], [])
+    known = {
+        "runs": [_run(run) for run in runs],
+        "title": names[0] if len(runs) == 1 else f"{len(runs)} runs side by side",
+        "problems": [*refused, *_apart(runs), *(_named(run, text, runs) for run in runs for text in run.problems)],
+        "tiles": _tiles(runs[0]) if len(runs) == 1 else [],
+        "charts": curves_of(folders[0]) if len(runs) == 1 else curves_of_all(folders, names),
+        "exhibits": exhibits(folders, names),
+        "measured": measured(runs[0]) if len(runs) == 1 else [],
+        "table": table,
+        "notes": notes,
+        "compared": described if len(described) > 1 else [],
+        "differences": differences(_folders(runs)),
+        "made": time.strftime("%d %B %Y, %H:%M"),
+        "version": version("vaelab"),
+        "style": Markup((HERE / "page.css").read_text(encoding="utf-8")),
+        "script": Markup((HERE / "page.js").read_text(encoding="utf-8")),
+    }
+    return _template().render(known)
+
+
+@cache
+def _template() -> Any:
+    environment = Environment(
+        loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    return environment.get_template("page.html")
+
+
+def _run(told: Told) -> dict[str, Any]:
+    """What the template says of one run."""
+    run, dimensions = told.folder, told.kl_per_dimension
+    recipe = yaml.safe_dump(dict(run.options), sort_keys=False, allow_unicode=True) if run.options else ""
+    return {
+        "name": told.name,
+        "path": str(run.path),
+        "state": run.state,
+        "ended": _ended(run),
+        "sentence": sentence(run),
+        "findings": diagnose(told.evidence),
+        "flat": "" if dimensions else _flat(told),
+        "bars": Markup(bars(dimensions, CARRIES)) if dimensions else "",
+        "carrying": f"{sum(kl >= CARRIES for _, kl in dimensions)} of {len(dimensions)}",
+        "unmeasured": not told.reports and (run.path / "model.safetensors").exists(),
+        "recipe": recipe,
+        "made": run.made,
+        "paper": paper if isinstance(paper := run.options.get("paper"), dict) else {},
+        "bound": typeset(finite(run.best, "loss")) if run.best else "–",
+        "bound_name": run.bound,
+    }
+
+
+def _flat(told: Told) -> str:
+    """Why there are no bars of the KL of each dimension."""
+    if "active_units" in told.report.get("metrics", {}):
+        return f"{told.name}: this prior and posterior have no KL per dimension in closed form, so there are no bars."
+    if not (told.folder.path / "model.safetensors").exists():
+        return ""
+    measure = f"vaelab evaluate {told.folder.path} --metrics active_units"
+    return f"{told.name}: the KL of each dimension was not measured yet; {measure}"
+
+
+def _ended(run: Folder) -> str:
+    """How long it took and how it ended, in a few words."""
+    length = f"{run.epoch} of {counted(run.epochs, 'epoch')}" if run.epochs else ""
+    took = f"{span(run.state.seconds)} of training" if run.state.seconds else ""
+    when = time.strftime("%d %B %Y, %H:%M", time.localtime(run.state.seen))
+    return " · ".join(text for text in (length, took, when) if text)
+
+
+def _tiles(told: Told) -> list[Tile]:
+    """The handful of numbers that a reader looks for first."""
+    run, values, found = told.folder, told.values, []
+    if run.best:
+        at = f"best epoch, {run.best['epoch']:g}"
+        found.append(Tile(f"Validation {run.bound}", typeset(finite(run.best, "loss")), f"nats per image, {at}"))
+        found.append(Tile("KL", typeset(finite(run.best, "kl")), "nats per validation image"))
+    split = SPLITS.get(split := next(iter(told.reports), ""), split).capitalize()
+    if "iwae" in values:
+        draws = told.report["metrics"].get("likelihood", {}).get("protocol", {}).get("samples", "?")
+        found.append(Tile(f"{split} −IWAE bound", typeset(-values["iwae"]), f"nats per image, {draws} draws"))
+    elif "elbo" in values:
+        found.append(Tile(f"{split} −ELBO", typeset(-values["elbo"]), "nats per image"))
+    if "active_units_kl" in values:
+        share = f"{values['active_units_kl']} of {values.get('latent_dim', '?')}"
+        found.append(Tile("Active units", share, "dimensions with 0.05 nats or more"))
+    if "frechet" in values:
+        extractor = told.report["metrics"].get("frechet", {}).get("protocol", {}).get("extractor")
+        name = extractor.get("name", "?") if isinstance(extractor, dict) else extractor or "?"
+        found.append(Tile("Fréchet", typeset(values["frechet"]), f"on features of {name}"))
+    if "lpips" in values:
+        found.append(Tile("LPIPS", typeset(round(values["lpips"], 4)), "of reconstructions"))
+    return found[:6]
+
+
+def _apart(runs: Sequence[Told]) -> list[str]:
+    """A sentence where runs are of different images."""
+    sets = {run.name: run.folder.data for run in runs if run.folder.data}
+    no = "so their losses and numbers do not compare"
+    if len(set(sets.values())) > 1:
+        told = ", ".join(f"{name} of {data}" for name, data in sets.items())
+        return [f"These runs are of different data ({told}), {no}."]
+    if any(
+        key.startswith("data.") and key.removeprefix("data.") not in HARMLESS for key, _ in differences(_folders(runs))
+    ):
+        return [f"These runs prepared their images differently (see data below), {no}."]
+    return []
+
+
+def _folders(runs: Sequence[Told]) -> list[Folder]:
+    """Those whose recipe is known."""
+    return [run.folder for run in runs if run.folder.options]
+
+
+def _named(run: Told, text: str, runs: Sequence[Told]) -> str:
+    return text if len(runs) == 1 else f"{run.name}: {text}"

@@ -1,0 +1,92 @@
+"""The runs of a directory as a table, and the last words of a training; plain lines that fit 80 columns."""
+
+import shutil
+import sys
+import textwrap
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from vaelab.errors import UsageError
+from vaelab.folder import Folder, finite, is_run
+from vaelab.wording import number, span
+
+DEPTH = 3  # folders below the one that is named
+
+
+def find_runs(directory: Path) -> list[Folder]:
+    """The runs in a directory and a few folders below it, or the run that it is; the newest first."""
+    if not directory.is_dir():
+        raise UsageError(f"{directory} is no folder; name one that holds runs, or start one: vaelab train digits")
+    found = [directory] if is_run(directory) else []
+    level = [] if found else [directory]
+    for _ in range(DEPTH):
+        inside = [path for folder in level for path in sorted(folder.iterdir()) if path.is_dir()]
+        found += [path for path in inside if is_run(path)]
+        level = [path for path in inside if not is_run(path)]
+    return sorted(map(Folder.read, found), key=lambda run: -run.state.seen)
+
+
+def runs_table(directory: Path) -> str:
+    """A line for each run, and below them what went wrong with some."""
+    runs = find_runs(directory)
+    if not runs:
+        return f"no runs in {directory}; start one: vaelab train digits"
+    lines = [["run", "data", "epoch", "best ELBO", "state", "age"]]
+    lines += [_cells(run, directory) for run in runs]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    right = {2, 3, 5}
+    table = [
+        "  ".join(c.rjust(w) if i in right else c.ljust(w) for i, (c, w) in enumerate(zip(line, widths, strict=True)))
+        for line in lines
+    ]
+    width = _width()
+    told = [
+        f"{_name(run, directory)}: {run.state.reason}" for run in runs if run.state.reason and run.state.word != "done"
+    ]
+    bounds = sorted({run.bound.removeprefix("−") for run in runs if run.best} - {"ELBO"})
+    notes = [f"best ELBO: of validation images, in nats; here also {', '.join(bounds)}"] if bounds else []
+    return "\n".join([*_folded(table, widths, width), *(textwrap.fill(t, width, **_HANGING) for t in [*told, *notes])])
+
+
+def summary(path: Path) -> str:
+    """What a training says at its end: the best epoch, how long it took, where it lies, what to do next."""
+    run = Folder.read(path)
+    lines = [("trained:", str(path))]
+    if run.best and (loss := finite(run.best, "loss")) is not None:
+        took = f", {span(run.state.seconds)}" if run.state.seconds is not None else ""
+        lines.append(("best:", f"epoch {run.best['epoch']:g} of {run.epoch}, {run.bound} {number(loss)} nats{took}"))
+    if (path / "report.html").exists():
+        lines.append(("report:", str(path / "report.html")))
+    lines += [("next:", f"vaelab evaluate {path}"), ("", f"vaelab figures {path}")]
+    return "\n".join(f"{word:<9}{text}" for word, text in lines)
+
+
+_HANGING = {"subsequent_indent": "  ", "break_long_words": False, "break_on_hyphens": False}
+
+
+def _cells(run: Folder, directory: Path) -> list[str]:
+    loss = finite(run.best, "loss") if run.best else None
+    epochs = f"{run.epoch}/{run.epochs}" if run.epochs else f"{run.epoch}" if run.valid else "–"
+    name, recipe = _name(run, directory), run.recipe
+    if recipe and not run.name.startswith(recipe):
+        name += f" ({recipe})"
+    age = span(max(0.0, time.time() - run.state.seen))
+    return [name, run.data or "–", epochs, "–" if loss is None else number(-loss), run.state.word, age]
+
+
+def _name(run: Folder, directory: Path) -> str:
+    return run.name if run.path == directory else str(run.path.relative_to(directory))
+
+
+def _folded(table: Sequence[str], widths: Sequence[int], width: int) -> list[str]:
+    """Lines that are too long for the terminal, with their numbers on a line of their own below the name."""
+    if len(table[0]) <= width:
+        return [line.rstrip() for line in table]
+    first = widths[0]
+    return [part for line in table for part in (line[:first].rstrip(), f"  {line[first:].strip()}")]
+
+
+def _width() -> int:
+    """Of the terminal; a pipe has room for any line."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else 10_000

@@ -1,0 +1,143 @@
+"""Hands what is new in a run folder to trackers; `tracking.json` there says how far each of them is."""
+
+import contextlib
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from vaelab.errors import UsageError, VaelabError
+from vaelab.files import write_whole
+from vaelab.tracking.chosen import Spec, make
+from vaelab.tracking.reading import Mark, Reader, mark_of, values_of
+from vaelab.tracking.tracker import Told, Tracker
+
+FILE = "tracking.json"
+LONGEST = 240  # characters of a reason
+
+
+@dataclass
+class Sent:
+    """How far one tracker is."""
+
+    mark: Mark = (-1.0, 0)
+    pictures: dict[str, int] = field(default_factory=dict)  # by name, when they were changed
+    metrics: str = ""  # a hash of the numbers
+    memory: dict[str, Any] = field(default_factory=dict)  # the tracker's own
+
+
+class Follower:
+    """Trackers of one folder; one that fails says so once through `say` and is dropped."""
+
+    def __init__(self, folder: Path, trackers: Mapping[str, Tracker], say: Callable[[str], None]) -> None:
+        self.folder, self.say = folder.resolve(), say
+        self.trackers, self.reader = dict(trackers), Reader(folder)
+        stored = _stored(self.folder)
+        self.sent = {key: stored.get(key) or Sent() for key in trackers}
+        self.counts = {"rows": 0, "pictures": 0, "numbers": 0}
+        self.failed: dict[str, str] = {}  # why, in a line
+
+    def begin(self, done: int | None = None) -> None:
+        """Open all; in a run that was resumed after step `done`, what was sent of later steps is to be forgotten."""
+        recipe = self.reader.recipe()
+        for key in list(self.trackers):
+            self._guarded(key, lambda tracker, sent: self._open(tracker, sent, recipe, done))
+            if key in self.trackers and (view := self.trackers[key].view):
+                self.say(f"tracking: {view}")
+
+    def poll(self, last: bool = False) -> None:
+        """Send what is new; at the `last` time also what may be half written."""
+        rows, pictures, metrics = self.reader.rows(last), self.reader.pictures(), self.reader.metrics()
+        before = sum(self.counts.values())
+        for key in list(self.trackers):
+            self._guarded(key, lambda tracker, sent: self._send(tracker, sent, rows, pictures, metrics))
+        if sum(self.counts.values()) > before:
+            self._store()
+
+    def end(self, state: str) -> None:
+        """Close all."""
+        for key in list(self.trackers):
+            self._guarded(key, lambda tracker, _: tracker.end(state))
+        self._store()
+
+    def _open(self, tracker: Tracker, sent: Sent, recipe: Mapping[str, Any], done: int | None) -> None:
+        if not tracker.begin(Told(self.folder, recipe, sent.memory)):
+            sent.mark, sent.pictures, sent.metrics = (-1.0, 0), {}, ""
+        elif done is not None and sent.mark > (done, 9) and tracker.rewind(done):
+            sent.mark = (float(done), 9)
+
+    def _send(self, tracker: Tracker, sent: Sent, rows: list, pictures: list, metrics: Mapping[str, float]) -> None:
+        for row in rows:
+            if (mark := mark_of(row)) > sent.mark:
+                tracker.scalars(values_of(row), int(row["step"]), row["epoch"])
+                sent.mark = mark
+                self.counts["rows"] += 1
+        for name, path, step, changed in pictures:
+            if sent.pictures.get(path.name) != changed:
+                tracker.image(name, path, step)
+                sent.pictures[path.name] = changed
+                self.counts["pictures"] += 1
+        digest = hashlib.sha256(json.dumps(metrics).encode()).hexdigest()[:12]
+        if metrics and digest != sent.metrics:
+            tracker.scalars(metrics, self.reader.last, max(self.reader.steps, default=0))
+            sent.metrics = digest
+            self.counts["numbers"] += len(metrics)
+        tracker.flush()
+
+    def _guarded(self, key: str, act: Callable[[Tracker, Sent], None]) -> None:
+        try:
+            act(self.trackers[key], self.sent[key])
+        except (Exception, SystemExit) as error:  # whatever a service does, the training goes on
+            del self.trackers[key]
+            self.failed[key] = reason(error)
+            self.say(f"note: {key} is dropped: {self.failed[key]}; vaelab track {self.folder} can send it later")
+
+    def _store(self) -> None:
+        text = json.dumps(_read(self.folder) | {key: asdict(sent) for key, sent in self.sent.items()}, indent=1)
+        with contextlib.suppress(VaelabError):  # a full disk is the training's to say
+            write_whole(self.folder / FILE, lambda file: file.write_text(text + "\n") and None)
+
+
+def track(run: Path, specs: Iterable[Spec], say: Callable[[str], None] = print) -> dict[str, int]:
+    """Send what a run folder holds, and has not been sent there before; how many rows, pictures and final numbers."""
+    if not run.is_dir():
+        raise UsageError(f"{run} is no run folder: it does not exist; name one that does")
+    said: list[str] = []
+    follower = Follower(run, make(specs), said.append)
+    for act in (follower.begin, lambda: follower.poll(last=True), lambda: follower.end("done")):
+        act()
+    if follower.failed:
+        why = "; ".join(f"{key}: {text}" for key, text in follower.failed.items())
+        raise VaelabError(f"not all was sent to {why}; see that it can be reached and is logged in, then send the rest")
+    for sentence in said:
+        say(sentence)
+    if problems := follower.reader.problems():
+        say(f"note: {problems}; the rest was sent")
+    return follower.counts
+
+
+def reason(error: BaseException) -> str:
+    """Why, in a line."""
+    text = " ".join(str(error).split())
+    name = type(error).__name__
+    return f"{name}: {text[:LONGEST]}{'…' if len(text) > LONGEST else ''}" if text else name
+
+
+def _read(folder: Path) -> dict[str, Any]:
+    try:
+        found = json.loads((folder / FILE).read_text())
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _stored(folder: Path) -> dict[str, Sent]:
+    """What trackers were sent before; what cannot be read counts as nothing."""
+    found = {}
+    for key, entry in _read(folder).items():
+        with contextlib.suppress(TypeError, KeyError, ValueError):
+            step, place = entry["mark"]
+            found[key] = Sent(**entry | {"mark": (float(step), int(place))})
+    return found

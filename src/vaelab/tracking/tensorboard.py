@@ -1,0 +1,83 @@
+"""TensorBoard: event files, written without TensorFlow and without torch."""
+
+import struct
+import time
+from collections.abc import Mapping
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from vaelab.registry import register
+from vaelab.tracking.tracker import Told, Tracker
+
+CHANNELS = {0: 1, 2: 3, 3: 3, 4: 2, 6: 4}  # by the colour type of a PNG
+
+
+@register("tracker", "tensorboard")
+class TensorBoard(Tracker):
+    """Event files in RUN/tensorboard, or below `logdir`; a resumed run goes on in the same curves."""
+
+    module = extra = "tensorboard"
+
+    def __init__(self, *, logdir: str | None = None) -> None:
+        self.logdir = logdir
+
+    def begin(self, run: Told) -> bool:
+        """New files beside the old ones, which count no more if they are another run's."""
+        proto = "tensorboard.compat.proto"
+        self.event, self.summary = (import_module(f"{proto}.{name}_pb2") for name in ("event", "summary"))
+        self.tensor = import_module(f"{proto}.tensor_pb2").TensorProto
+        place = Path(self.logdir) / run.name if self.logdir else run.folder / "tensorboard"
+        known = run.memory.get("logdir") == str(place) and any(place.glob("events.out.*"))
+        writer = import_module("tensorboard.summary.writer.event_file_writer").EventFileWriter
+        self.writer, self.view = writer(str(place)), f"tensorboard --logdir {place}"
+        if not known:
+            run.memory["logdir"] = str(place)
+            self._forget(0)
+            self._text("recipe", f"```yaml\n{yaml.safe_dump(dict(run.recipe), sort_keys=False)}\n```")
+        return known
+
+    def rewind(self, step: int) -> bool:
+        """TensorBoard drops all that follows the step."""
+        self._forget(step + 1)
+        return True
+
+    def scalars(self, values: Mapping[str, float], step: int, epoch: float) -> None:
+        """One event with all of them, in float32."""
+        self._write([self.summary.Summary.Value(tag=k, simple_value=v) for k, v in values.items()], step)
+
+    def image(self, name: str, path: Path, step: int) -> None:
+        """The PNG as it is."""
+        png = path.read_bytes()
+        width, height, _, colour = struct.unpack(">IIBB", png[16:26])
+        image = self.summary.Summary.Image(
+            encoded_image_string=png, width=width, height=height, colorspace=CHANNELS[colour]
+        )
+        self._write([self.summary.Summary.Value(tag=name, image=image)], step)
+
+    def flush(self) -> None:
+        """Onto the disk."""
+        self.writer.flush()
+
+    def end(self, state: str) -> None:
+        """Close the file."""
+        self.writer.close()
+
+    def _forget(self, step: int) -> None:
+        start = self.event.SessionLog(status=self.event.SessionLog.START)
+        self.writer.add_event(self.event.Event(wall_time=time.time(), step=step, session_log=start))
+
+    def _text(self, name: str, text: str) -> None:
+        plugin = self.summary.SummaryMetadata.PluginData(plugin_name="text")
+        value = self.summary.Summary.Value(
+            tag=f"{name}/text_summary",
+            metadata=self.summary.SummaryMetadata(plugin_data=plugin),
+            tensor=self.tensor(dtype="DT_STRING", string_val=[text.encode()]),
+        )
+        self._write([value], 0)
+
+    def _write(self, values: list[Any], step: int) -> None:
+        summary = self.summary.Summary(value=values)
+        self.writer.add_event(self.event.Event(wall_time=time.time(), step=step, summary=summary))

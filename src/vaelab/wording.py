@@ -1,0 +1,31 @@
+"""Numbers and durations as people write them."""
+
+from typing import Any
+
+SPANS = ((86_400, "d"), (3_600, "h"), (60, "min"))
+
+
+def number(value: Any) -> str:
+    """A count as it is; else two decimals, or four digits of what is small; a dash for nothing."""
+    if not isinstance(value, float):
+        return "–" if value is None else str(value)
+    return f"{value:.4g}" if abs(value) < 1 else f"{value:,.2f}"
+
+
+def typeset(value: Any) -> str:
+    """A number with a true minus, for a page."""
+    return number(value).replace("-", "−")
+
+
+def span(seconds: float) -> str:
+    """`14 s`, `3 min`, `1.5 h`, `12 d`."""
+    for size, unit in SPANS:
+        if seconds >= size:
+            count = seconds / size
+            return f"{count:.1f} {unit}".replace(".0 ", " ") if count < 10 else f"{count:.0f} {unit}"
+    return f"{max(seconds, 1):.0f} s"
+
+
+def counted(n: int, thing: str) -> str:
+    """`1 epoch`, `2 epochs`."""
+    return f"{n:,} {thing}" if n == 1 else f"{n:,} {thing}s"

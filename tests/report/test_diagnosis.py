@@ -1,0 +1,133 @@
+"""Every finding on a log made to show it, and none on one that does not."""
+
+import math
+
+import numpy as np
+import pytest
+
+from vaelab.report.diagnosis import LEVELS, Evidence, diagnose
+
+SETTLED = [90.0, 70.0, 65.0, 64.0, 63.9, 63.9, 63.9, 63.9, 63.9, 63.9]
+
+
+def rows(losses, kl=10.0, beta=1.0, kind="epoch"):
+    """A row for each loss, with a KL that is one number or one for each."""
+    kls = kl if isinstance(kl, list) else [kl] * len(losses)
+    return [
+        {"kind": kind, "step": i, "epoch": i, "loss": loss, "reconstruction": loss - k, "kl": k, "beta": beta}
+        for i, (loss, k) in enumerate(zip(losses, kls, strict=True), 1)
+    ]
+
+
+def found(valid, train=None, **more):
+    """Kind and level of each finding."""
+    evidence = Evidence(train=valid if train is None else train, valid=valid, **more)
+    return {f.kind: f for f in diagnose(evidence)}
+
+
+def test_nothing_conspicuous():
+    finding = found(rows(SETTLED))
+    assert list(finding) == ["nothing"] and finding["nothing"].level == "good"
+    assert "63.90" in finding["nothing"].evidence and "10.00" in finding["nothing"].evidence
+
+
+@pytest.mark.parametrize("values", [{}, {"active_units_kl": 0, "latent_dim": 20}])
+def test_collapse(values):
+    finding = found(rows(SETTLED, kl=[9.0, 5.0, 1.0, *[0.02] * 7]), values=values)["collapse"]
+    assert finding.level == "bad" and "KL 0.02 nats" in finding.evidence and "free_bits" in finding.remedy
+    assert ("0 of 20 dimensions" in finding.evidence) == bool(values)
+
+
+def test_no_active_unit_is_a_collapse_whatever_the_log_says():
+    assert "collapse" in found(rows(SETTLED), values={"active_units_kl": 0, "latent_dim": 20})
+
+
+def test_a_small_kl_under_no_weight_is_no_collapse():
+    assert "collapse" not in found(rows(SETTLED, kl=0.1, beta=0.0), options={"objective": "elbo"})
+
+
+@pytest.mark.parametrize(("active", "noted"), [(20, False), (10, False), (9, True)])
+def test_most_dimensions_unused_is_a_note(active, noted):
+    finding = found(rows(SETTLED), values={"active_units_kl": active, "latent_dim": 20})
+    assert ("partial collapse" in finding) == noted
+    if noted:
+        assert "11 of 20" in finding["partial collapse"].sentence and finding["nothing"].sentence.startswith("Other")
+
+
+def test_over_regularised_where_reconstructions_paid_for_the_kl():
+    valid = rows([80.0, 70.0, *[90.0] * 8], kl=[30.0, 20.0, *[4.0] * 8], beta=8.0)
+    finding = found(valid)["over-regularised"]
+    assert finding.level == "warning" and "β = 8" in finding.sentence
+    assert "KL 4.00 nats" in finding.evidence and "36.00 nats better before" in finding.evidence
+
+
+def test_a_small_share_of_kl_at_a_large_beta_is_a_note():
+    assert found(rows(SETTLED, kl=5.0, beta=4.0))["over-regularised"].level == "note"
+
+
+@pytest.mark.parametrize(("kl", "beta"), [(5.0, 1.0), (20.0, 4.0)])
+def test_a_usual_weight_or_a_large_kl_is_not_over_regularised(kl, beta):
+    assert "over-regularised" not in found(rows(SETTLED, kl=kl, beta=beta))
+
+
+def test_under_trained_gives_its_slope():
+    finding = found(rows([100.0 - 2 * i for i in range(20)]))["under-trained"]
+    assert finding.level == "warning" and "−2.00 ±" in finding.evidence and "6 of 20 epochs" in finding.evidence
+    assert "--resume" in finding.remedy
+
+
+def test_noise_is_no_slope():
+    noise = np.random.default_rng(0).normal(size=(200, 50))
+    told = sum("under-trained" in found(rows(list(60 + losses))) for losses in noise)
+    assert told <= 2, "four standard errors and a best epoch near the end come together by chance in 1 run of 1,000"
+
+
+def test_nan_at_the_end():
+    reason = "kl is no longer a finite number at step 7; try a smaller train.lr (no checkpoint was due yet)"
+    finding = found([], reason=reason)
+    assert finding["nan"].level == "bad" and finding["nan"].evidence == "Kl is no longer a finite number at step 7."
+    assert next(iter(finding)) == "nan", "the gravest first"
+
+
+@pytest.mark.parametrize(("key", "level"), [("loss", "bad"), ("kl", "bad"), ("grad_norm", "warning")])
+@pytest.mark.parametrize("value", [None, math.nan, math.inf])
+def test_nan_on_the_way(key, level, value):
+    steps = rows(SETTLED, kind="step")
+    steps[3][key] = value
+    finding = found(rows(SETTLED), steps=steps)["nan"]
+    assert finding.level == level and f"step 4: {key} is no finite number" in finding.evidence
+
+
+def test_a_loss_that_leapt_back_above_its_beginning():
+    steps = rows([100.0 - i for i in range(30)], kind="step")
+    assert "nan" not in found(rows(SETTLED), steps=steps)
+    steps[20]["reconstruction"] = 500.0
+    finding = found(rows(SETTLED), steps=steps)["nan"]
+    assert "90.00 nats and was back at 500.00 in step 21" in finding.evidence
+
+
+@pytest.mark.parametrize(("scale", "level"), [(None, ""), (0.1, ""), (0.4, ""), (1e-4, "warning"), (3.0, "bad")])
+def test_a_learned_scale_that_ran_away(scale, level):
+    finding = found(rows(SETTLED), scale=scale)
+    assert ("scale" in finding) == bool(level)
+    if level:
+        assert finding["scale"].level == level and f"{scale:.2g}" in finding["scale"].evidence
+
+
+def test_overfitting():
+    valid, train = rows([90.0, 70.0, 65.0, 66.0, 67.0, 69.0]), rows([90.0, 68.0, 60.0, 55.0, 50.0, 45.0])
+    finding = found(valid, train)["overfitting"]
+    assert finding.level == "warning" and "Since epoch 3" in finding.evidence
+    assert "rose by 4.00" in finding.evidence and "fell by 15.00" in finding.evidence
+    assert "overfitting" not in found(valid, rows([90.0, 68.0, 60.0, 61.0, 62.0, 63.0])), "training lost as well"
+
+
+@pytest.mark.parametrize("epochs", [0, 1, 2])
+def test_too_short_to_judge(epochs):
+    finding = found(rows(SETTLED[:epochs]), steps=rows(SETTLED, kind="step"))
+    assert finding["short"].level == "note"
+
+
+def test_rows_may_lack_anything():
+    broken = [{"kind": "epoch", "step": i, "epoch": i} for i in range(9)]
+    assert all(f.level in LEVELS and f.sentence and f.evidence for f in diagnose(Evidence(broken, broken, broken)))

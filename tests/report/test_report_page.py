@@ -1,0 +1,272 @@
+"""The page of a report: whole from a folder alone, and of what is missing or broken says so and shows the rest."""
+
+import json
+import re
+import shutil
+from html.parser import HTMLParser
+
+import pytest
+
+from vaelab.errors import UsageError
+from vaelab.report import refresh, report
+from vaelab.stored import weights_hash
+
+VOID = {"meta", "link", "img", "br", "input"}
+NUMBERS = {
+    "likelihood": {
+        "values": {"elbo": -60.5, "iwae": -58.25, "kl": 5.0},
+        "intervals": {"elbo": [-61.5, -59.5]},
+        "protocol": {"split": "test", "images": 32, "samples": 100, "kind": "likelihood"},
+        "curves": {},
+        "notes": ["a note <of> ours"],
+    },
+    "active_units": {
+        "values": {"active_units_kl": 3, "latent_dim": 4},
+        "intervals": {},
+        "protocol": {"split": "test", "images": 32, "kind": "active_units"},
+        "curves": {"kl_per_dimension": [[1, 0.5], [2, 3.0], [3, 0.01], [4, 1.5]]},
+        "notes": [],
+    },
+}
+
+
+class Page(HTMLParser):
+    """A page taken apart: that its elements are closed, the addresses in it, its pictures and its text."""
+
+    def __init__(self, path):
+        super().__init__()
+        self.open, self.addresses, self.pictures, self.text, self.ids = [], [], [], "", []
+        self.raw = path.read_text(encoding="utf-8")
+        self.feed(self.raw)
+        self.close()
+        assert not self.open, f"left open: {self.open}"
+        self.text = re.sub(r"\s+", " ", self.text)
+
+    def handle_starttag(self, tag, attrs):
+        known = dict(attrs)
+        self.addresses += [known[k] for k in ("src", "href", "srcset", "action", "data") if known.get(k)]
+        self.ids += [known["id"]] if "id" in known else []
+        if tag == "img" or known.get("role") == "img":
+            self.pictures.append(known.get("alt") or known.get("aria-label"))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if self.open and self.open[-1] not in ("script", "style"):
+            self.text += data
+
+
+def measured(run, metrics=NUMBERS, **more):
+    """Numbers of the run's present weights."""
+    known = {"run": run.name, "data": "digits", "model": weights_hash(run), "split": "test", "images": 32}
+    rest = {"metrics": metrics, "unavailable": {"ais": "no time"}, "expected": [], "notes": []}
+    (run / "metrics.json").write_text(json.dumps(known | rest | more))
+    return run
+
+
+def test_a_whole_run(invent, picture):
+    run = measured(invent("a"))
+    for name in ("generated_samples", "reconstructions", "latent_space", "traversals"):
+        picture(run, name)
+    assert report([run]) == run / "report.html"
+    page = Page(run / "report.html")
+    for part in ("diagnosis", "curves", "pictures", "dimensions", "numbers", "recipe"):
+        assert part in page.ids
+    assert "A variational autoencoder with 4 latent dimensions" in page.text
+    assert "was trained on digits for 6 epochs to maximise the ELBO; epoch 6 is the best" in page.text
+    for words in (
+        "−60.50",
+        "−61.50 … −59.50",
+        "32 images · 100 draws",
+        "3 of 4",
+        "Nothing conspicuous",
+        "Test −IWAE bound58.25",
+    ):
+        assert words in page.text
+    for words in ("a note <of> ours", "ais was not measured: no time", "vaelab train tiny <b>", "latent_dim: 4"):
+        assert words in page.text
+    assert not page.text.count("vaelab figures"), "all usual figures are there"
+
+
+def test_it_needs_nothing_from_outside(invent, picture):
+    run = measured(invent("a"))
+    picture(run, "generated_samples")
+    page = Page(report([run]))
+    assert all(address.startswith("data:") for address in page.addresses)
+    assert "@import" not in page.raw and not re.search(r"url\((?!#)", page.raw)
+    assert "default-src 'none'" in page.raw, "the browser is told to refuse any request"
+    assert len(page.raw) < 100_000
+
+
+def test_pictures_and_curves_have_words(invent, picture):
+    run = measured(invent("a"))
+    picture(run, "traversals")
+    page = Page(report([run]))
+    assert len(page.pictures) == 6 and all(len(words) > 20 for words in page.pictures)
+    assert any("validation from 90.00 to 63.90" in words for words in page.pictures)
+    assert any("z2 3.00, z4 1.50, z1 0.50 first; 3 of 4 above 0.05 nats" in words for words in page.pictures)
+
+
+def test_the_same_page_without_a_script(invent):
+    page = Page(report([invent("a")]))
+    assert page.raw.count("<polyline") == 7, "training and validation of three terms, and β"
+    assert all(line.count(",") >= 6 for line in re.findall(r'<polyline[^>]*points="([^"]*)"', page.raw))
+
+
+def test_figures_that_miss_name_their_command(invent):
+    run = invent("a")
+    text = Page(report([run])).text
+    for name in ("generated_samples", "reconstructions", "latent_space", "traversals"):
+        assert f"vaelab figures {run} {name}" in text
+    assert "pseudo_inputs" not in text and f"vaelab evaluate {run}" in text
+
+
+def test_pictures_of_an_epoch_stand_in(invent, picture):
+    run = invent("a")
+    picture(run, "epoch_0002_samples")
+    page = Page(report([run]))
+    assert "drawn while training" in page.text and "generated_samples" not in page.text
+
+
+def test_large_pictures_become_small(invent):
+    import numpy as np
+    from PIL import Image
+
+    run = invent("a")
+    noise = np.random.default_rng(0).integers(0, 256, (600, 600, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(run / "figures" / "generated_samples.png")
+    page = Page(report([run]))
+    assert (
+        "data:image/webp" in page.raw
+        and len(page.raw) < 700_000 < (run / "figures/generated_samples.png").stat().st_size
+    )
+
+
+def test_several_runs_side_by_side(invent, picture, tmp_path):
+    other = {"train": {"epochs": 6, "batch_size": 16, "lr": 0.5}}
+    one, two = measured(invent("a")), measured(invent("b", **other))
+    better = json.loads((two / "metrics.json").read_text())
+    better["metrics"]["likelihood"]["values"]["elbo"] = -50.5
+    (two / "metrics.json").write_text(json.dumps(better))
+    for run in (one, two):
+        picture(run, "traversals")
+    page = Page(report([one, two, one], tmp_path / "both.html"))
+    assert "2 runs side by side" in page.text and "<b>−50.50</b>" in page.raw and "<b>−60.50</b>" not in page.raw
+    differing = page.text.partition("What differs")[2].partition("Diagnosis")[0]
+    assert "train.lr" in differing and "0.5" in differing and "latent_dim" not in differing
+    assert "recipe" not in page.ids, "differences only"
+    assert page.raw.count("data:image/png") == 2 and "different data" not in page.text
+
+
+def test_runs_of_one_recipe_do_not_differ(invent, tmp_path):
+    text = Page(report([invent("a"), invent("b")], tmp_path / "both.html")).text
+    assert "The recipes do not differ." in text
+
+
+def test_different_data_is_said_in_one_sentence(invent, tmp_path):
+    one, two = measured(invent("a")), measured(invent("b", data={"kind": "shapes", "count": 100}))
+    text = Page(report([one, two], tmp_path / "both.html")).text
+    assert (
+        "These runs are of different data (a of digits, b of shapes), so their losses and numbers do not compare"
+        in text
+    )
+    assert text.count("−60.50") == 2 and "in rows of their own, not compared" in text
+
+
+def test_other_preparation_is_said_too(invent, tmp_path):
+    sizes = {"train_size": 96, "valid_size": 32, "test_size": 32}
+    one, two = invent("a"), invent("b", data={"kind": "digits", "binarise": "threshold", **sizes})
+    assert "prepared their images differently" in Page(report([one, two], tmp_path / "both.html")).text
+    three = invent("c", data={"kind": "digits", **sizes, "train_size": 48})
+    assert "differently" not in Page(report([one, three], tmp_path / "both.html")).text
+
+
+def test_numbers_of_earlier_weights_are_told(invent):
+    run = measured(invent("a"), model="0123456789ab")
+    assert "metrics.json is of earlier weights" in Page(report([run])).text
+
+
+def broken(run, name, content):
+    if content is None:
+        (run / name).unlink()
+    else:
+        (run / name).write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("recipe.yaml", None, "there is no recipe.yaml"),
+        ("recipe.yaml", b"data: {", "not readable as YAML"),
+        ("recipe.yaml", b"train: 3\nmodel: [1]\ndata: {kind: digits}", "recipe.yaml: train is no section"),
+        ("log.jsonl", None, "there is no log.jsonl"),
+        ("log.jsonl", b"", "log.jsonl has no rows yet"),
+        ("log.jsonl", b"\xff\xfe", "log.jsonl cannot be read"),
+        ("log.jsonl", b'3\n{"kind": "epoch"}\n{"kind": "st', "2 lines of log.jsonl are no rows of a run"),
+        ("model.safetensors", None, "no epoch was finished"),
+        ("model.safetensors", b"rubbish", "metrics.json is of earlier weights"),
+        ("metrics.json", b"{", "metrics.json is damaged or empty"),
+        ("metrics.json", b'{"metrics": {"a": 1}}', "metrics.json is damaged or empty"),
+        ("figures/traversals.png", b"rubbish", "traversals.png of a cannot be read"),
+        ("state.json", b"[", "done"),
+    ],
+)
+def test_what_is_broken_is_said_and_the_rest_is_shown(invent, picture, name, content, said):
+    run = measured(invent("a"))
+    for figure in ("generated_samples", "traversals"):
+        picture(run, figure)
+    (run / "state.json").write_text("{}")
+    broken(run, name, content)
+    page = Page(report([run]))
+    assert said in page.text
+    assert "Samples of a." in str(page.pictures)
+    assert name == "log.jsonl" or "validation from 90.00 to 63.90" in str(page.pictures)
+    assert name == "metrics.json" or "−60.50" in page.text
+
+
+def test_values_that_are_none(invent):
+    nothing = {
+        "kind": "epoch",
+        "step": 6,
+        "epoch": 1,
+        "split": "valid",
+        "loss": None,
+        "reconstruction": None,
+        "kl": None,
+    }
+    page = Page(report([invent("a", [nothing, nothing | {"step": 12, "epoch": 2, "best": True}])]))
+    assert "no finite number" in page.text and "curves" not in page.ids
+
+
+def test_a_run_that_is_none(invent, tmp_path):
+    run, empty = invent("a"), tmp_path / "empty"
+    empty.mkdir()
+    for paths in ([tmp_path / "nowhere"], [empty], [empty, tmp_path / "nowhere"]):
+        with pytest.raises(UsageError, match="no run"):
+            report(paths)
+    page = Page(report([run, empty], tmp_path / "one.html"))
+    assert f"{empty} holds no run" in page.text and "was trained on digits" in page.text
+
+
+def test_refreshing_never_fails(invent, capsys):
+    run = invent("a")
+    (run / "report.html").mkdir()
+    refresh(run)
+    said = capsys.readouterr().err
+    assert said.startswith(f"note: the report of {run} was not written: ") and len(said.splitlines()) == 1
+    shutil.rmtree(run)
+    refresh(run)
+    assert "note: " in capsys.readouterr().err
+
+
+def test_it_is_quick(invent):
+    import time
+
+    run = measured(invent("a"))
+    report([run])
+    began = time.perf_counter()
+    report([run])
+    assert time.perf_counter() - began < 1

@@ -1,0 +1,112 @@
+"""The state of a run: what its training wrote, and what is seen where it could write nothing more."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+
+import pytest
+
+from vaelab.errors import UsageError, VaelabError
+from vaelab.state import read_state, recorded
+
+
+def word(folder, reached_end=False):
+    return read_state(folder, reached_end).word
+
+
+def pretend(folder, **known):
+    (folder / "state.json").write_text(json.dumps({"state": "running", "began": time.time(), "seconds": 0.0} | known))
+
+
+@pytest.fixture
+def me(tmp_path):
+    """This process, as a run that it trains writes it down."""
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    with recorded(folder):
+        known = json.loads((folder / "state.json").read_text())
+    return {k: known[k] for k in ("pid", "host", "born")}
+
+
+def test_running_then_done(tmp_path):
+    with recorded(tmp_path):
+        assert word(tmp_path) == "running"
+    state = read_state(tmp_path, False)
+    assert state.word == "done" and state.reason == "" and 0 <= state.seconds < 60
+
+
+@pytest.mark.parametrize(
+    ("error", "expected", "reason"),
+    [
+        (UsageError("stopped at step 3"), "stopped", "stopped at step 3"),
+        (KeyboardInterrupt(), "stopped", "KeyboardInterrupt"),
+        (VaelabError("kl is no longer a finite number"), "failed", "kl is no longer a finite number"),
+        (MemoryError(), "failed", "MemoryError"),
+    ],
+)
+def test_an_error_is_written_down_and_goes_on(tmp_path, error, expected, reason):
+    with pytest.raises(type(error)), recorded(tmp_path):
+        raise error
+    assert read_state(tmp_path, False)[:2] == (expected, reason)
+
+
+def test_a_disk_that_is_full_does_not_hide_the_error(tmp_path):
+    with pytest.raises(VaelabError, match="the loss"), recorded(tmp_path):
+        (tmp_path / "state.json").unlink()
+        (tmp_path / "state.json").mkdir()  # which no file replaces
+        raise VaelabError("the loss")
+
+
+def test_a_killed_process_is_seen_to_be_gone(tmp_path):
+    code = (
+        "import sys, time, pathlib\nfrom vaelab.state import recorded\n"
+        "with recorded(pathlib.Path(sys.argv[1])):\n    print('go', flush=True)\n    time.sleep(60)"
+    )
+    child = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE, text=True)
+    try:
+        assert child.stdout is not None and child.stdout.readline() == "go\n"
+        assert word(tmp_path) == "running"
+    finally:
+        child.kill()
+        child.communicate()
+    state = read_state(tmp_path, True)
+    assert state.word == "killed" and "its process is gone" in state.reason and "--resume" in state.reason
+
+
+def test_another_process_of_the_same_number_is_not_the_run(tmp_path, me):
+    pretend(tmp_path, **me)
+    assert word(tmp_path) == "running"
+    pretend(tmp_path, **me | {"born": "1"})
+    assert word(tmp_path) == "killed"
+
+
+def test_on_another_machine_fresh_rows_are_the_sign_of_life(tmp_path):
+    pretend(tmp_path, pid=1, host="elsewhere", born="")
+    assert word(tmp_path) == "running"
+    for path in tmp_path.iterdir():
+        os.utime(path, (time.time() - 4000,) * 2)
+    assert word(tmp_path) == "killed"
+
+
+@pytest.mark.parametrize(
+    ("reached_end", "silent", "expected"), [(True, 0, "done"), (False, 0, "running"), (False, 4000, "stopped")]
+)
+def test_a_run_without_a_word_is_judged_by_its_log(tmp_path, reached_end, silent, expected):
+    (tmp_path / "log.jsonl").write_text("")
+    os.utime(tmp_path / "log.jsonl", (time.time() - silent,) * 2)
+    assert word(tmp_path, reached_end) == expected
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"state": 3}'])
+def test_a_damaged_word_is_none(tmp_path, text):
+    (tmp_path / "state.json").write_text(text)
+    assert word(tmp_path, True) == "done"
+
+
+def test_time_adds_up_over_a_resumed_run(tmp_path):
+    pretend(tmp_path, state="stopped", seconds=100.0)
+    with recorded(tmp_path):
+        assert read_state(tmp_path, False).seconds == pytest.approx(100, abs=5)
+    assert read_state(tmp_path, False).seconds == pytest.approx(100, abs=5)
