@@ -34,7 +34,7 @@ bench: $(VENV)/.installed  ## speed beside the peers', as ratios
 	$(PY) -c 'import pythae' 2>/dev/null || $(PIP) -e '.[bench]'
 	$(PY) benchmarks/training.py
 	$(PY) benchmarks/startup.py
-	cd benchmarks && for name in likelihood quality neighbours mixture priors research tracking; do ../$(PY) $$name.py; done
+	cd benchmarks && for name in likelihood quality neighbours mixture priors research progressive tracking; do ../$(PY) $$name.py; done
 
 readme: $(VENV)/.installed  ## the generated part of README.md
 	$(PY) tools/readme.py

@@ -1,0 +1,43 @@
+"""What growing saves: a whole progressive run beside one of the same length at full resolution throughout."""
+
+import argparse
+from functools import partial
+
+from steps import Laps, compare, dataset, noise
+from vaelab.recipe import Recipe
+from vaelab.training.learner import Learner
+from vaelab.training.randomness import seed_device, seed_of
+from vaelab.training.world import World
+
+FULL, GROWING = "full resolution", "progressive"
+STAGE = 10  # steps
+
+
+def run(start: int) -> Laps:
+    """A run of four stages' length per lap, of the shipped recipe with stages of ten steps, half of them fading in."""
+    stages = ("model.backbone.epochs_per_stage=1", f"model.backbone.start_res={start}", "train.epochs=4")
+    recipe, world = Recipe.read("mnist-progressive", stages), World.join("cpu")
+    data = dataset(noise(STAGE * recipe.options["train"]["batch_size"], 1, 32, 32))
+    model = recipe.new_model(data)
+    objective, options = recipe.build_training(data, 1, model)
+    learner = Learner(model, objective, data.augment, options, world)
+    while True:
+        loss = 0.0
+        for step in range(4 * STAGE):
+            seed_device(world.device, seed_of("noise", options.seed, 0, step))
+            rows = slice(step % STAGE * options.batch_size, (step % STAGE + 1) * options.batch_size)
+            loss = float(learner.step(data.train.images[rows], step)["loss"])
+        yield loss
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--threads", type=int, default=2)
+    given = parser.parse_args()
+    contenders = {FULL: partial(run, 32), GROWING: partial(run, 4)}
+    compare(contenders, {GROWING: 1.0}, 4 * STAGE, given.rounds, given.threads)
+
+
+if __name__ == "__main__":
+    main()
