@@ -131,6 +131,18 @@ def test_a_run_is_resumed_by_its_own_folder(folder, tmp_path):
     assert (tmp_path / "again" / "model.safetensors").is_file()
 
 
+def test_a_tracker_that_cannot_be_read_is_one_sentence(folder, tmp_path):
+    words = ("train", folder / "tiny.yaml", "--run", tmp_path / "run", "--track", "tensorboard 'x")
+    said = typed(*words, code=2).stderr
+    assert said.startswith('error: tracker "tensorboard \'x": no closing quotation; write it like')
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_report_that_is_a_folder_is_refused(run, tmp_path):
+    said = typed("report", run, "--out", tmp_path, code=2).stderr
+    assert said == f"error: could not write {tmp_path}: it is a folder; name a file in it, or choose another place\n"
+
+
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_helps(command):
     said = typed(command, "--help").stdout

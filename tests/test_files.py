@@ -1,5 +1,6 @@
 """Where files are looked for, how they are checked and downloaded, and what is said when they are missing."""
 
+import errno
 import functools
 import hashlib
 import http.server
@@ -13,7 +14,7 @@ from pooch import retrieve
 
 from vaelab import files
 from vaelab.data import load
-from vaelab.errors import UsageError
+from vaelab.errors import UsageError, VaelabError
 from vaelab.files import File, fetch, locate
 from vaelab.files import cache as platform_cache
 
@@ -134,3 +135,32 @@ def test_an_archive_with_a_missing_or_odd_array_is_damaged(tmp_path):
         files.read_npz(path, {"x": (2, 4)})
     with pytest.raises(UsageError, match=r"a.npz is truncated, damaged or another file"):
         files.read_npz(path, {"y": (2, 3)})
+
+
+@pytest.mark.parametrize(
+    ("name", "fix"),
+    [
+        ("run/last.pt", "make the place writable and carry on with --resume, or choose another place"),
+        ("run/report.html", "make the place writable, or choose another place with --out"),
+        ("images.metrics.json", "make the place writable, or choose another place with --out"),
+        ("run/metrics.json", "make the place writable, or choose another place"),
+    ],
+)
+def test_the_fix_for_a_read_only_place_is_one_that_the_command_has(tmp_path, name, fix):
+    def refuse(file):
+        raise OSError(errno.EROFS, "Read-only file system", str(file))
+
+    with pytest.raises(VaelabError) as error:
+        files.write_whole(tmp_path / name, refuse)
+    assert str(error.value).endswith(f"; nothing was there before; {fix}")
+
+
+def test_a_folder_in_the_place_of_a_file_is_called_so(tmp_path):
+    for path, reason in {
+        tmp_path: "it is a folder; name a file in it",
+        tmp_path / "f" / "a": f"{tmp_path / 'f'} is",
+    }.items():
+        (tmp_path / "f").touch()
+        with pytest.raises(UsageError) as error:
+            files.write_whole(path, lambda file: file.write_text("x"))
+        assert str(error.value).startswith(f"could not write {path}: {reason}")

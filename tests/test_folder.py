@@ -25,7 +25,7 @@ def test_what_it_says_of_itself(tmp_path):
     run = make(tmp_path, [valid(1, True), valid(2, True), valid(3)], data="digits", train={"epochs": 4}, made=made)
     assert (run.recipe, run.data, run.epoch, run.epochs) == ("tiny", "digits", 3, 4)
     assert run.best is not None and run.best["epoch"] == 2 and "made" not in run.options
-    assert run.problems == ["there is no model.safetensors: no epoch was finished"]
+    assert run.problems == ["there is no model.safetensors, so nothing can be measured or drawn"]
     (tmp_path / "model.safetensors").write_bytes(b"")
     assert Folder.read(tmp_path / "model.safetensors").path == tmp_path and Folder.read(tmp_path).problems == []
 
@@ -39,10 +39,40 @@ def test_what_it_says_of_itself(tmp_path):
         ({"steps": 41}, 5),
         ({}, None),
         ({"steps": "x"}, None),
+        ({"epochs": float("nan")}, None),
+        ({"epochs": float("inf")}, None),
+        ({"steps": 10**400}, None),
     ],
 )
 def test_how_long_it_was_meant_to_be(tmp_path, train, epochs):
     assert make(tmp_path, [valid(1)], train=train).epochs == epochs
+
+
+def test_a_shortened_run_is_not_longer_than_it_was_meant_to_be(tmp_path):
+    assert make(tmp_path, [valid(n) for n in range(1, 10)], train={"epochs": 3}).epochs == 9
+
+
+def test_why_there_is_no_model(tmp_path):
+    grown = [valid(1), valid(1) | {"split": "train", "resolution": 4.0}]
+    why = {"state": "stopped", "reason": "stopped at step 9"}
+    assert make(tmp_path).problems[-1] == "there is no model.safetensors: no epoch was finished"
+    for rows, state, said in (
+        (grown, why, "keeps its weights once all stages are there; carry on with --resume"),
+        (grown, {}, "keeps its weights once all stages are there"),
+        ([valid(1)], why, "so nothing can be measured or drawn"),
+    ):
+        (tmp_path / "state.json").write_text(json.dumps(state))
+        assert make(tmp_path, rows, train={"epochs": 9}).problems[-1].endswith(said)
+
+
+def test_images_of_a_folder_go_by_its_name(tmp_path):
+    assert make(tmp_path, data={"kind": "folder", "path": "/photos/cats/"}).data == "cats"
+    assert make(tmp_path, data={"kind": "folder"}).data == "folder"
+
+
+@pytest.mark.parametrize(("size", "levels"), [(8, []), ([4, 8], [4, 8]), ("x", []), ([4, "x"], [])])
+def test_levels_of_latents(tmp_path, size, levels):
+    assert make(tmp_path, model={"latent_dim": size}).levels == levels
 
 
 @pytest.mark.parametrize(

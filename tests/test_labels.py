@@ -225,10 +225,10 @@ def test_data_without_labels_are_refused_before_anything_is_written(recipe, tmp_
 @pytest.mark.parametrize(
     ("prior", "said"),
     [
-        ("{kind: mixture, components: 9}", "9 components are too few for 10 classes; set model.prior.components=10"),
-        ("{kind: vamp, components: 9}", "9 components are too few for 10 classes; set model.prior.components=10"),
+        ("{kind: mixture, components: 9}", "9 components are too few for 10 classes; set components=10"),
+        ("{kind: vamp, components: 9}", "9 components are too few for 10 classes; set components=10"),
         ("{kind: exemplar, components: 30, per_step: 9}", "per_step must be .* at least the number of classes, 10"),
-        ("{kind: flow}", "a prior that sees the class needs a flow that does; set model.prior.flow.context=16"),
+        ("{kind: flow}", "a prior that sees the class needs a flow that does; set its flow.context=16"),
         ("{kind: vamp, components: 900}", r"90 components .* of class \d"),
     ],
 )

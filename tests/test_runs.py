@@ -100,6 +100,31 @@ def test_it_fits_a_narrow_terminal(make, tmp_path, monkeypatch, width):
     assert max(map(len, lines)) <= width and not any(line.endswith(" ") for line in lines)
 
 
+def test_only_a_long_name_is_folded(make, tmp_path, monkeypatch):
+    for name in ("a", "tiny-b", "a-run-with-a-name-of-more-than-forty-characters"):
+        make(name)
+    monkeypatch.setattr(runs, "_width", lambda: 80)
+    lines = runs_table(tmp_path / "runs").splitlines()
+    long = next(i for i, line in enumerate(lines) if line.startswith("a-run-with"))
+    assert len(lines) == 5 and max(map(len, lines)) <= 80
+    assert lines[long] == "a-run-with-a-name-of-more-than-forty-characters (tiny)"
+    assert len({line.index("digits") for line in lines if "digits" in line}) == 1, "columns line up"
+    assert any(re.match(r"tiny-b +digits", line) for line in lines)
+
+
+def test_an_odd_folder_does_not_hide_the_others(make, tmp_path, capsys, monkeypatch):
+    make("a", train={"epochs": float("nan")})
+    make("b", state={"state": "running", "pid": 1, "began": None, "host": "other"})
+    make("c", state={"state": "done", "seconds": "abc"}, loss=1e308)
+    make("d")
+    lines = runs_table(tmp_path / "runs").splitlines()
+    assert len(lines) == 5 and max(map(len, lines)) <= 80 and "-1e+308" in str(lines)
+    read = runs.Folder.read
+    monkeypatch.setattr(runs.Folder, "read", lambda path: read(path) if path.name != "a" else 1 / 0)
+    assert len(runs_table(tmp_path / "runs").splitlines()) == 4
+    assert "a is passed over, for it cannot be read: division by zero" in capsys.readouterr().err
+
+
 def test_the_command_is_quick_and_needs_no_torch(make, tmp_path):
     make("a")
     assert "a (tiny)" in CliRunner().invoke(app, ["runs", str(tmp_path / "runs")]).output

@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -9,7 +10,7 @@ import time
 import pytest
 
 from vaelab.errors import UsageError, VaelabError
-from vaelab.state import read_state, recorded
+from vaelab.state import read_state, recorded, refuse_running
 
 
 def word(folder, reached_end=False):
@@ -97,6 +98,41 @@ def test_a_run_without_a_word_is_judged_by_its_log(tmp_path, reached_end, silent
     (tmp_path / "log.jsonl").write_text("")
     os.utime(tmp_path / "log.jsonl", (time.time() - silent,) * 2)
     assert word(tmp_path, reached_end) == expected
+
+
+def test_a_folder_without_a_log_is_not_running(tmp_path):
+    (tmp_path / "model.safetensors").write_bytes(b"")
+    assert word(tmp_path) == "unknown"
+    (tmp_path / "state.json").write_text("{}")
+    assert word(tmp_path) == "unknown"
+
+
+@pytest.mark.parametrize(
+    "known",
+    [
+        {"pid": 1, "began": None, "host": "other"},
+        {"seconds": "abc"},
+        {"seconds": float("nan")},
+        {"seconds": 10**400, "began": "x"},
+        {"pid": 10**30, "host": socket.gethostname()},
+        {"pid": "x", "host": socket.gethostname()},
+    ],
+)
+def test_odd_values_are_none(tmp_path, known):
+    (tmp_path / "log.jsonl").write_text("")
+    pretend(tmp_path, **known)
+    state = read_state(tmp_path, False)
+    assert state.word in ("running", "killed") and state.seconds is not None and 0 <= state.seconds < 60
+    refuse_running(tmp_path)
+
+
+def test_a_run_that_is_running_is_refused(tmp_path, me):
+    pretend(tmp_path, **me)
+    with pytest.raises(UsageError, match=f"is being trained by process {os.getpid()}; wait for it or stop it"):
+        refuse_running(tmp_path)
+    for gone in (me | {"born": "1"}, me | {"host": "elsewhere"}, me | {"state": "stopped"}):
+        pretend(tmp_path, **gone)
+        refuse_running(tmp_path)
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"state": 3}'])

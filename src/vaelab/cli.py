@@ -295,15 +295,18 @@ def data(
 def track(
     run: Run,
     options: Annotated[list[str] | None, typer.Argument(metavar="KEY=VALUE", help="Of it, like mode=local.")] = None,
-    to: Annotated[str, typer.Option(help="tensorboard, swanlab, wandb or mlflow.")] = "tensorboard",
+    to: Annotated[
+        str, typer.Option(help="tensorboard, swanlab, wandb or mlflow, or 'swanlab mode=local'.")
+    ] = "tensorboard",
     plugin: Plugin = None,
 ) -> None:
     """Send what a run folder holds to a tracker: rows, pictures, final numbers, each once."""
     from vaelab.recipe_text import with_overrides
+    from vaelab.tracking.chosen import parsed
     from vaelab.tracking.follow import track
 
     folder = run.parent if run.suffix == ".safetensors" else run
-    counts = track(folder, [with_overrides({"kind": to}, options or [])])
+    counts = track(folder, [with_overrides(parsed(to), options or [])])
     print(f"sent to {to}: {', '.join(f'{count:,} {what}' for what, count in counts.items())}")
 
 

@@ -19,6 +19,14 @@ from vaelab.progress import Bar
 
 Folder = str | os.PathLike | None  # what a user may give as the data directory
 _GIVEN: ContextVar[Folder] = ContextVar("given", default=None)
+OF_A_TRAINING = (
+    "recipe.yaml",
+    "log.jsonl",
+    "last.pt",
+    "model.safetensors",
+    "state.json",
+)  # which --resume goes on with
+NAMED_BY_OUT = (".html", ".md", ".csv", ".metrics.json")  # endings of what --out may put elsewhere
 
 
 @dataclass(frozen=True)
@@ -98,14 +106,17 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> None:
 
 def disk_error(path: Path, error: Exception) -> VaelabError:
     """What to say when a file cannot be written."""
+    if isinstance(error, FileExistsError | NotADirectoryError | IsADirectoryError):
+        reason = "it is a folder; name a file in it" if path.is_dir() else f"{path.parent} is no folder; correct it"
+        return UsageError(f"could not write {path}: {reason}, or choose another place")
     full = getattr(error, "errno", None) == errno.ENOSPC or "No space left" in str(error)
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     reason = "the disk is full" if full else lines[0] if lines else type(error).__name__
     kept = "the one before is intact" if path.exists() else "nothing was there before"
     fix = "free some space" if full else "make the place writable"
-    misnamed = isinstance(error, FileExistsError | NotADirectoryError | IsADirectoryError)
-    kind = UsageError if misnamed else VaelabError
-    return kind(f"could not write {path}: {reason}; {kept}; {fix} and carry on with --resume, or choose another place")
+    then = " and carry on with --resume" if path.name in OF_A_TRAINING else ""
+    how = " with --out" if path.name.endswith(NAMED_BY_OUT) else ""
+    return VaelabError(f"could not write {path}: {reason}; {kept}; {fix}{then}, or choose another place{how}")
 
 
 def damaged(path: Path, reason: str) -> UsageError:

@@ -9,7 +9,7 @@ from typing import Any
 
 from vaelab.errors import UsageError
 from vaelab.recipe_text import read_yaml
-from vaelab.state import State, read_state
+from vaelab.state import State, finite, read_state
 from vaelab.training.log import Row, read_rows
 
 MARKS = ("recipe.yaml", "log.jsonl", "model.safetensors", "state.json")  # of which a run has one at least
@@ -36,10 +36,10 @@ class Folder:
             raise UsageError(f"{path} holds no run: none of {', '.join(MARKS)} is in it; vaelab runs lists runs")
         options, problems = _recipe(path)
         rows, more = _rows(path)
-        if not (path / "model.safetensors").exists():
-            more.append("there is no model.safetensors: no epoch was finished")
         made = options.pop("made", {})
-        return cls(path, options, made if isinstance(made, dict) else {}, rows, problems + more)
+        found = cls(path, options, made if isinstance(made, dict) else {}, rows, problems + more)
+        found.problems.extend(found._missing())
+        return found
 
     @property
     def name(self) -> str:
@@ -53,8 +53,10 @@ class Folder:
 
     @property
     def data(self) -> str:
-        """The name of its set of images, "" where that is not known."""
-        return kind_of(self.options.get("data", ""))
+        """The name of its set of images, or of their folder; "" where that is not known."""
+        data = self.options.get("data", "")
+        path = data.get("path") if isinstance(data, Mapping) else None
+        return Path(str(path)).name if kind_of(data) == "folder" and path else kind_of(data)
 
     def part(self, role: str) -> tuple[str, Mapping[str, Any]]:
         """The kind of a part of the model, and its options; ("", {}) where the recipe does not say."""
@@ -89,18 +91,29 @@ class Folder:
 
     @property
     def epochs(self) -> int | None:
-        """Epochs that the recipe asks for, where it says."""
+        """Epochs that the recipe asks for, where it says, or the more that were finished before it was changed."""
         train = self.options.get("train", {})
-        if isinstance(train.get("epochs"), int | float):
-            return math.ceil(train["epochs"])
+        asked, steps = finite(train, "epochs"), finite(train, "steps")
         row = next((row for row in reversed(self.rows) if row["step"] and row["epoch"]), None)
-        steps = train.get("steps")
-        return math.ceil(steps * row["epoch"] / row["step"] - 1e-6) if row and isinstance(steps, int) else None
+        if asked is None and steps and row:
+            asked = steps / row["step"] * row["epoch"] - 1e-6
+        return None if asked is None or not math.isfinite(asked) else max(math.ceil(asked), self.epoch)
+
+    @property
+    def levels(self) -> list[int]:
+        """Latent dimensions of each level, the top first; empty where there is one level alone, or none is known."""
+        sizes = self.options.get("model", {}).get("latent_dim")
+        return sizes if isinstance(sizes, list) and all(isinstance(size, int) for size in sizes) else []
+
+    @property
+    def grows(self) -> bool:
+        """Whether it was trained in stages, each at its own resolution."""
+        return any("resolution" in row for row in self.rows)
 
     @cached_property
     def state(self) -> State:
         """Whether it is running, and how it ended."""
-        patience = self.options.get("train", {}).get("patience") or math.inf
+        patience = finite(self.options.get("train", {}), "patience") or math.inf
         stale = self.epoch - int(self.best["epoch"]) if self.best else 0
         return read_state(self.path, bool(self.epochs) and (self.epoch >= (self.epochs or 0) or stale >= patience))
 
@@ -111,6 +124,18 @@ class Folder:
             return "loss at β = 1"
         return {"elbo": "−ELBO", "iwae": "−IWAE bound"}.get(kind_of(self.options.get("objective", "")), "−bound")
 
+    def _missing(self) -> list[str]:
+        """Why there is no model, where there is none."""
+        none = "there is no model.safetensors"
+        if (self.path / "model.safetensors").exists():
+            return []
+        if not self.valid:
+            return [f"{none}: no epoch was finished"]
+        if not self.grows:
+            return [f"{none}, so nothing can be measured or drawn"]
+        on = "" if self.state.word == "running" else "; carry on with --resume"
+        return [f"{none}: a growing model keeps its weights once all stages are there{on}"]
+
 
 def is_run(path: Path) -> bool:
     """Whether a folder holds a run, or the beginning of one."""
@@ -120,12 +145,6 @@ def is_run(path: Path) -> bool:
 def kind_of(spec: Any) -> str:
     """The kind of a part, given in short or with options."""
     return str(spec.get("kind", "")) if isinstance(spec, Mapping) else str(spec)
-
-
-def finite(row: Row, key: str) -> float | None:
-    """A number of a row, None where it is missing or is none."""
-    value = row.get(key)
-    return float(value) if isinstance(value, int | float) and math.isfinite(value) else None
 
 
 def _recipe(path: Path) -> tuple[dict[str, Any], list[str]]:

@@ -34,7 +34,6 @@ NATS = (
 )
 UNITS = dict.fromkeys(NATS, "nats") | {"bits_per_dim": "bits", "psnr": "dB", "ess": "draws"}
 
-
 ORDER = (
     "recipes",
     "data",
@@ -94,7 +93,7 @@ def show_metrics(report: dict[str, Any], only: Sequence[str] | None = None) -> N
     for name, result in entries.items():
         for key, value in result["values"].items():
             if not key.endswith("_error"):
-                rows.append([name, key, number(value), _interval(result["intervals"].get(key)), UNITS.get(key, "")])
+                rows.append([name, key, number(value), _interval(result["intervals"].get(key)), unit_of(key)])
     _print(
         f"{report.get('run') or report['images_folder']}: {report['images']:,} {report['split']} images",
         ["metric", "name", "value", "95 % interval", "unit"],
@@ -112,6 +111,11 @@ def show_metrics(report: dict[str, Any], only: Sequence[str] | None = None) -> N
     remarks = {note for entry in entries.values() for note in entry["notes"]}
     for note in [*report["notes"], *sorted(remarks)]:
         print(f"note: {note}")
+
+
+def unit_of(name: str) -> str:
+    """A number's unit, "" where it has none; `kl_1`, `kl_2`, … are the KL of each level of latents."""
+    return UNITS.get("kl" if name.removeprefix("kl_").isdecimal() else name, "")
 
 
 @contextmanager

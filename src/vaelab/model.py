@@ -1,5 +1,7 @@
 """A VAE is a prior, a posterior, a decoder and a likelihood; training one is a function of its `Terms`."""
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
@@ -64,3 +66,8 @@ class VAE(nn.Module):
         if self.classes and y is not None:
             refuse_unknown(y, len(x), self.classes)
         return self.p_x(centre(self.q_z(x, y)), y).mean
+
+
+def growth_of(model: nn.Module) -> Any:
+    """The part that knows the stages of a model that grows (see `backbones.growth`); None of any other."""
+    return next((module for module in model.modules() if hasattr(module, "stage_steps")), None)

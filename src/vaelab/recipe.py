@@ -14,7 +14,7 @@ from pydantic import Discriminator, Tag
 from vaelab.data.source import Dataset
 from vaelab.errors import UsageError, listed
 from vaelab.labels import LabelledDecoder, LabelledEncoder
-from vaelab.model import VAE
+from vaelab.model import VAE, growth_of
 from vaelab.recipe_text import read_recipe, with_overrides
 from vaelab.registry import Count, Part, Size, build, check, check_part, defaults, hint, resolve
 from vaelab.start import start
@@ -182,11 +182,16 @@ class Recipe:
             train = TrainOptions(**resolve(TrainOptions, given, "train", steps_per_epoch=per_epoch))
         except ValueError as error:
             raise UsageError(f"train: {error}") from error
-        growth: Any = next((m for m in model.modules() if hasattr(m, "stage_steps")), None) if model else None
+        growth = growth_of(model) if model else None
         if growth and growth.settled >= train.steps:  # no step would train the complete model
             raise UsageError(
                 f"the model is complete after epoch {growth.settled / per_epoch:g} alone, and the run has "
                 f"{train.steps / per_epoch:g}; shorten the stages with model.backbone.epochs_per_stage, or train longer"
+            )
+        if growth and train.at_stage == "reset" and train.lr_warmup_steps > growth.stage_steps:
+            raise UsageError(
+                f"train: lr_warmup_steps {train.lr_warmup_steps} is longer than a stage of {growth.stage_steps} steps, "
+                "with each of which at_stage: reset begins anew; shorten it"
             )
         stages = {"stage_steps": growth.stage_steps, "stage_count": growth.stages} if growth else {}
         pixels = data.train.images[0].numel()

@@ -27,7 +27,7 @@ from vaelab.recipe_text import find
 from vaelab.registry import build, check_part, normalise
 from vaelab.samplers.drawing import images, refuse_blind
 from vaelab.stages import keep_stage, kept_stages
-from vaelab.state import recorded
+from vaelab.state import recorded, refuse_running
 from vaelab.stored import folder_of, labels_of, made, open_run, read_report, restore
 from vaelab.tracking.chosen import Spec, make, override, specs_of
 from vaelab.tracking.live import followed
@@ -158,6 +158,7 @@ def _resumed(recipe: str, overrides: tuple[str, ...], run: str | Path | None) ->
     folder = Path(run) if run else path if (path / "recipe.yaml").is_file() else _newest(recipe)
     if not (folder / "recipe.yaml").is_file():
         raise UsageError(f"nothing to resume: {folder} holds no run; leave out --resume to start one there")
+    refuse_running(folder)
     stored = Recipe.read(str(folder))
     if path != folder and (asked := find(recipe).stem) != stored.name:
         raise UsageError(

@@ -24,7 +24,7 @@ def find_runs(directory: Path) -> list[Folder]:
         inside = [path for folder in level for path in sorted(folder.iterdir()) if path.is_dir()]
         found += [path for path in inside if is_run(path)]
         level = [path for path in inside if not is_run(path)]
-    return sorted(map(Folder.read, found), key=lambda run: -run.state.seen)
+    return sorted(filter(None, map(_read, found)), key=lambda run: -run.state.seen)
 
 
 def runs_table(directory: Path) -> str:
@@ -34,19 +34,13 @@ def runs_table(directory: Path) -> str:
         return f"no runs in {directory}; start one: vaelab train digits"
     lines = [["run", "data", "epoch", "best ELBO", "state", "age"]]
     lines += [_cells(run, directory) for run in runs]
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    right = {2, 3, 5}
-    table = [
-        "  ".join(c.rjust(w) if i in right else c.ljust(w) for i, (c, w) in enumerate(zip(line, widths, strict=True)))
-        for line in lines
-    ]
     width = _width()
     told = [
         f"{_name(run, directory)}: {run.state.reason}" for run in runs if run.state.reason and run.state.word != "done"
     ]
     bounds = sorted({run.bound.removeprefix("−") for run in runs if run.best} - {"ELBO"})
     notes = [f"best ELBO: of validation images, in nats; here also {', '.join(bounds)}"] if bounds else []
-    return "\n".join([*_folded(table, widths, width), *(textwrap.fill(t, width, **_HANGING) for t in [*told, *notes])])
+    return "\n".join([*_table(lines, width), *(textwrap.fill(t, width, **_HANGING) for t in [*told, *notes])])
 
 
 def summary(path: Path) -> str:
@@ -79,12 +73,37 @@ def _name(run: Folder, directory: Path) -> str:
     return run.name if run.path == directory else str(run.path.relative_to(directory))
 
 
-def _folded(table: Sequence[str], widths: Sequence[int], width: int) -> list[str]:
-    """Lines that are too long for the terminal, with their numbers on a line of their own below the name."""
-    if len(table[0]) <= width:
-        return [line.rstrip() for line in table]
-    first = widths[0]
-    return [part for line in table for part in (line[:first].rstrip(), f"  {line[first:].strip()}")]
+def _table(lines: Sequence[Sequence[str]], width: int) -> list[str]:
+    """Columns that fit a terminal; a name too long for its column stands on a line of its own, above its numbers."""
+    names, rest = [line[0] for line in lines], _columns([line[1:] for line in lines])
+    room = max(2, width - len(rest[0]) - 2)
+    first = max((len(name) for name in names if len(name) <= room), default=2)
+    table = []
+    for name, numbers in zip(names, rest, strict=True):
+        table += [name] if len(name) > first else []
+        table.append(f"{'' if len(name) > first else name:<{first}}  {numbers}".rstrip())
+    return table
+
+
+def _columns(lines: Sequence[Sequence[str]]) -> list[str]:
+    """Lines of equal length, words to the left and numbers to the right."""
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    right = {1, 2, 4}
+    return [
+        "  ".join(c.rjust(w) if i in right else c.ljust(w) for i, (c, w) in enumerate(zip(line, widths, strict=True)))
+        for line in lines
+    ]
+
+
+def _read(path: Path) -> Folder | None:
+    """A run, or None and a note where its files are odder than any that a training writes."""
+    try:
+        run = Folder.read(path)
+        _ = run.state, run.epochs
+    except Exception as error:  # one odd folder must not hide the others
+        print(f"note: {path} is passed over, for it cannot be read: {error}", file=sys.stderr)
+        return None
+    return run
 
 
 def _width() -> int:

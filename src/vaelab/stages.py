@@ -1,8 +1,6 @@
 """What a growing model draws at the end of each stage, kept in the run's folder, since later stages change it."""
 
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -11,7 +9,7 @@ from torch import Tensor
 
 from vaelab.data.images import to_bytes
 from vaelab.files import write_whole
-from vaelab.model import VAE
+from vaelab.model import VAE, growth_of
 from vaelab.samplers.drawing import images
 
 ACROSS, SEED = 12, 0  # samples of a stage, of the same noise in each
@@ -19,7 +17,7 @@ ACROSS, SEED = 12, 0  # samples of a stage, of the same noise in each
 
 def keep_stage(model: VAE, step: int, folder: Path) -> None:
     """Write samples as `stages/RESOLUTION.png`, side by side, at the last of a stage's steps; at any of the last's."""
-    growth = _growth(model)
+    growth = growth_of(model)
     if growth is None or (growth.stage < growth.stages - 1 and step < growth.began + growth.stage_steps):
         return
     resolution = growth.resolutions[growth.stage]
@@ -40,8 +38,3 @@ def _read(path: Path) -> tuple[str, Tensor]:
     side = strip.shape[0]
     strip = strip[None] if strip.dim() == 2 else strip.movedim(-1, 0)
     return f"{side} × {side}", torch.stack(strip.split(side, -1))
-
-
-def _growth(model: VAE) -> Any:
-    found: Iterator[Any] = (module for module in model.modules() if hasattr(module, "stage_steps"))
-    return next(found, None)

@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 from vaelab.data.source import Split
 from vaelab.errors import UsageError
-from vaelab.model import VAE
+from vaelab.model import VAE, growth_of
 
 SEEN = 5000  # images whose mean is taken
 
@@ -16,6 +16,8 @@ def start(model: VAE, split: Split, seed: int, output_bias: str) -> None:
         model.prior.initialise(split, seed)  # pyright: ignore[reportCallIssue]
     if output_bias == "data" and getattr(model.likelihood, "autoregressive", False):
         raise UsageError("the decoder below a pixel likelihood draws no image of its own; leave out model.output_bias")
+    if output_bias == "data" and growth_of(model):
+        raise UsageError("the pictures of a growing model have a bias for each stage; leave out model.output_bias")
     if output_bias == "data":
         start_at_mean(model.decoder, split.images)
 

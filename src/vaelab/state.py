@@ -4,12 +4,14 @@ import contextlib
 import json
 import os
 import socket
+import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from vaelab.errors import UsageError
 from vaelab.files import write_whole
 
 FILE = "state.json"
@@ -19,7 +21,7 @@ GONE = "its process is gone and left no word: killed, or the machine went down; 
 
 
 class State(NamedTuple):
-    """`running`, `done`, `stopped`, `failed` or `killed`; why; seconds of training, where known; last sign of life."""
+    """`running`, `done`, `stopped`, `failed`, `killed` or `unknown`; why; seconds of training; last sign of life."""
 
     word: str
     reason: str
@@ -33,7 +35,7 @@ def recorded(folder: Path) -> Iterator[None]:
 
     A process that is killed writes nothing more; `read_state` sees that it is gone.
     """
-    began, before = time.time(), _read(folder).get("seconds") or 0.0
+    began, before = time.time(), finite(_read(folder), "seconds") or 0.0
     me = {"pid": os.getpid(), "born": _born(os.getpid()), "host": socket.gethostname()}
     _write(folder, {"state": "running", "began": began, "seconds": before} | me)
 
@@ -50,37 +52,57 @@ def recorded(folder: Path) -> Iterator[None]:
     close("done")
 
 
+def refuse_running(folder: Path) -> None:
+    """UsageError where a process of this machine trains the folder already, since two would spoil each other's."""
+    found = _read(folder)
+    if found.get("state") == "running" and _is_here(found) and _alive(found, 0.0):
+        raise UsageError(f"{folder} is being trained by process {found['pid']}; wait for it or stop it")
+
+
 def read_state(folder: Path, reached_end: bool) -> State:
-    """The state of a run folder; where its training left no word, whether the log reached the recipe's end decides."""
+    """The state of a run folder; where its training left no word, its log and whether it reached the end decide."""
     found, seen = _read(folder), _last_change(folder)
-    word, seconds, reason = found.get("state"), found.get("seconds"), str(found.get("reason") or "")
+    word, seconds, reason = found.get("state"), finite(found, "seconds"), str(found.get("reason") or "")
+    began = finite(found, "began") or seen
     silence = time.time() - seen
     if word in ("done", "stopped", "failed"):
         return State(word, reason, seconds, seen)
     if word == "running" and _alive(found, silence):
-        return State("running", "", (seconds or 0.0) + time.time() - found.get("began", seen), seen)
+        return State("running", "", (seconds or 0.0) + time.time() - began, seen)
     if word == "running":
-        lasted = (seconds or 0.0) + max(0.0, seen - found.get("began", seen))
+        lasted = (seconds or 0.0) + max(0.0, seen - began)
         return State("killed", GONE, lasted, seen)
     if reached_end:
         return State("done", "", None, seen)
+    if not (folder / "log.jsonl").exists():
+        return State("unknown", "", None, seen)
     if silence < SILENT / 6:
         return State("running", "", None, seen)
     return State("stopped", "it ended before its last epoch and left no word why", None, seen)
 
 
+def finite(found: Mapping[str, Any], key: str) -> float | None:
+    """A number that was stored, None where it is missing or is none."""
+    value = found.get(key)
+    return float(value) if isinstance(value, int | float) and abs(value) <= sys.float_info.max else None
+
+
 def _alive(found: dict[str, Any], silence: float) -> bool:
     """Whether the process of a running run is there: on this machine by its number and birth, else by fresh rows."""
-    pid = found.get("pid")
-    if found.get("host") != socket.gethostname() or os.name != "posix" or not isinstance(pid, int):
+    if not _is_here(found):
         return silence < SILENT
     try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
+        os.kill(found["pid"], 0)
+    except (ProcessLookupError, OverflowError):  # the latter of a number that no process has
         return False
     except OSError:  # somebody else's
         pass
-    return _born(pid) == found.get("born", "")
+    return _born(found["pid"]) == found.get("born", "")
+
+
+def _is_here(found: dict[str, Any]) -> bool:
+    """Whether a process can be looked up by its number: it was of this machine."""
+    return found.get("host") == socket.gethostname() and os.name == "posix" and isinstance(found.get("pid"), int)
 
 
 def _born(pid: int) -> str:

@@ -2,14 +2,15 @@
 
 from typing import Any
 
+HUGE = 1e9  # from which all digits would only fill a column
 SPANS = ((86_400, "d"), (3_600, "h"), (60, "min"))
 
 
 def number(value: Any) -> str:
-    """A count as it is; else two decimals, or four digits of what is small; a dash for nothing."""
+    """A count as it is; else two decimals, or four digits of what is small or huge; a dash for nothing."""
     if not isinstance(value, float):
         return "–" if value is None else str(value)
-    return f"{value:.4g}" if abs(value) < 1 else f"{value:,.2f}"
+    return f"{value:,.2f}" if 1 <= abs(value) < HUGE else f"{value:.4g}"
 
 
 def typeset(value: Any) -> str:

@@ -276,6 +276,26 @@ REFUSALS = [
         "the model is complete after epoch 2.5 alone, and the run has",
     ),  # the last of them still fades in
     (("train.epochs=2", "model.backbone.fadein_ratio=0"), "the model is complete after epoch 2 alone, and the run has"),
+    ((RESIDUAL, "model.latent_dim=[2, 2, 2]"), "latents for each of its stages; set model.posterior=residual"),
+    ("model.output_bias=data", "a growing model have a bias for each stage; leave out model.output_bias"),
+    (
+        ("model.latent_dim=[2, 3]", "model.posterior=two_level", "model.prior={kind: two_level, top: two_level}"),
+        "its top is a prior of one level; set it to normal, vamp, mixture, exemplar or flow",
+    ),
+    (
+        ("model.latent_dim=[2, 3]", "model.posterior=two_level", "model.prior={kind: vamp, components: 5}"),
+        "this prior is of one level, and the posterior has more; make it the top of a two_level or ladder",
+    ),
+    (
+        (
+            "model.latent_dim=[2, 3]",
+            "model.posterior=two_level",
+            "objective={kind: elbo, level_nats: 1, kl: monte_carlo}",
+        ),
+        "level_nats are counted per level, which kl: monte_carlo does not give",
+    ),
+    (("train.at_stage=reset", "train.lr_warmup_steps=7"), "lr_warmup_steps 7 is longer than a stage of 6 steps"),
+    ("train.lr_decay_steps=5", "lr_decay_steps are those of the cosine; set lr_schedule=cosine, or leave them out"),
     ("train.at_stage=restart", "train.at_stage: expected 'carry' or 'reset'; got 'restart'"),
 ]
 

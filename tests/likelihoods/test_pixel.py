@@ -10,6 +10,7 @@ from torch import Tensor, nn
 import vaelab
 from vaelab.errors import UsageError
 from vaelab.likelihoods import masked, pixel
+from vaelab.recipe import Recipe
 from vaelab.registry import build
 
 BASES = ["bernoulli", "continuous_bernoulli", "laplace", "logistic", "normal", {"kind": "normal", "fit": "optimal"}]
@@ -200,3 +201,22 @@ def test_a_run_is_trained_scored_and_sampled(tmp_path):
     values = vaelab.evaluate(run, device="cpu", metrics=["likelihood"])["metrics"]["likelihood"]["values"]
     assert values["bits_per_dim"] == pytest.approx(-values["iwae"] / 64 / math.log(2))  # no density, so no 8 bits more
     assert vaelab.sample(run, 3, device="cpu").shape == (3, 1, 8, 8)
+
+
+@torch.no_grad()
+def test_means_of_other_latents_have_other_noise():
+    """Two batches are no copies of one draw; the same batch is drawn alike."""
+    module = build("likelihood", {"kind": "pixel", "channels": 8, "layers": 2}, x_shape=(1, 6, 6)).eval()
+    first, second = 1e-4 * torch.randn(2, 4, 2, 6, 6)
+    drawn = [module(maps) for maps in (first, second, first)]
+    one, two, again = (p.mean for p in drawn)
+    assert torch.equal(one, again)
+    assert (one - two).abs().max() > 1e-3  # of maps that hardly differ
+
+
+def test_maps_of_each_level_fit_a_conditional_pixelhvae():
+    model = {"latent_dim": [2, 3], "backbone": {"kind": "hierarchical_conv", "decode": "maps"}}
+    model |= {"posterior": "two_level", "prior": "two_level", "condition": ["encoder", "decoder"]}
+    model["likelihood"] = {"kind": "pixel", "channels": 4, "layers": 2}
+    built = Recipe("pixel", {"model": model}).build_model((3, 8, 8), classes=4)
+    assert built(torch.rand(2, 3, 8, 8).round(), torch.tensor([0, 3])).log_px.shape == (1, 2)

@@ -73,7 +73,22 @@ def test_a_usual_weight_or_a_large_kl_is_not_over_regularised(kl, beta):
 def test_under_trained_gives_its_slope():
     finding = found(rows([100.0 - 2 * i for i in range(20)]))["under-trained"]
     assert finding.level == "warning" and "−2.00 ±" in finding.evidence and "6 of 20 epochs" in finding.evidence
-    assert "--resume" in finding.remedy
+    assert finding.remedy == "more train.epochs"
+
+
+@pytest.mark.parametrize("state", ["stopped", "killed"])
+def test_a_run_that_was_stopped_is_not_under_trained(state):
+    finding = found(rows([100.0 - 2 * i for i in range(20)]), state=state)["under-trained"]
+    assert finding.level == "note" and "--resume" in finding.remedy
+    assert finding.sentence == f"The validation loss was still falling when the training was {state}."
+
+
+def test_a_run_that_goes_on_is_not_judged_as_ended():
+    finding = found(rows([100.0 - 2 * i for i in range(20)]), state="running")
+    assert list(finding) == ["nothing"] and finding["nothing"].sentence == "Nothing conspicuous so far."
+    assert "still falling" not in finding["nothing"].evidence
+    short = found(rows([100.0]), state="running")["short"]
+    assert short.sentence.startswith("Too early") and not short.remedy
 
 
 def test_noise_is_no_slope():
@@ -85,8 +100,19 @@ def test_noise_is_no_slope():
 def test_nan_at_the_end():
     reason = "kl is no longer a finite number at step 7; try a smaller train.lr (no checkpoint was due yet)"
     finding = found([], reason=reason)
-    assert finding["nan"].level == "bad" and finding["nan"].evidence == "Kl is no longer a finite number at step 7."
-    assert next(iter(finding)) == "nan", "the gravest first"
+    assert finding["nan"].level == "bad" and list(finding) == ["nan"], "that it was short says nothing more"
+    assert finding["nan"].sentence == "The training diverged: its KL is no longer a finite number."
+    assert finding["nan"].evidence == "Found at step 7; nothing was logged before."
+    steps = rows(SETTLED, kind="step")
+    known = found([], reason="grad_norm is no longer a finite number at step 12", steps=steps)["nan"]
+    assert (
+        "its gradient's norm is no longer" in known.sentence and "the last loss in the log is 63.90" in known.evidence
+    )
+
+
+def test_another_error_at_the_end():
+    finding = found([], reason="No space left on device", state="failed")
+    assert list(finding) == ["failed"] and finding["failed"].evidence == "No space left on device."
 
 
 @pytest.mark.parametrize(("key", "level"), [("loss", "bad"), ("kl", "bad"), ("grad_norm", "warning")])
@@ -104,6 +130,18 @@ def test_a_loss_that_leapt_back_above_its_beginning():
     steps[20]["reconstruction"] = 500.0
     finding = found(rows(SETTLED), steps=steps)["nan"]
     assert "90.00 nats and was back at 500.00 in step 21" in finding.evidence
+
+
+def test_a_log_without_its_beginning_tells_of_no_leap():
+    steps = rows([*[100.0 - i for i in range(30)], *[200.0] * 9], kind="step")
+    assert "nan" in found(rows(SETTLED), steps=steps)
+    assert "nan" not in found(rows(SETTLED), steps=steps[5:])
+
+
+def test_a_number_that_is_none_in_an_earlier_stage():
+    broken = rows(SETTLED, kind="step")
+    broken[2]["loss"] = None
+    assert "step 3: loss" in found(rows(SETTLED), earlier=broken)["nan"].evidence
 
 
 @pytest.mark.parametrize(("scale", "level"), [(None, ""), (0.1, ""), (0.4, ""), (1e-4, "warning"), (3.0, "bad")])

@@ -6,9 +6,13 @@ import shutil
 from html.parser import HTMLParser
 
 import pytest
+import yaml
 
 from vaelab.errors import UsageError
+from vaelab.folder import Folder
 from vaelab.report import refresh, report
+from vaelab.report.reading import Told
+from vaelab.state import recorded
 from vaelab.stored import weights_hash
 
 VOID = {"meta", "link", "img", "br", "input"}
@@ -161,6 +165,97 @@ def test_several_runs_side_by_side(invent, picture, tmp_path):
     assert page.raw.count("data:image/png") == 2 and "different data" not in page.text
 
 
+def growing(sizes=(4, 8, 16), levels=0):
+    """Rows of a run that grows, three epochs to a stage, with a loss that leaps at each new one."""
+    rows = []
+    for epoch in range(1, 3 * len(sizes) + 1):
+        at = {"kind": "epoch", "step": 6 * epoch, "epoch": epoch}
+        loss = 90.0 - 5 * ((epoch - 1) % 3)
+        values = {"loss": loss, "reconstruction": loss - 5, "kl": 5.0, "beta": 1.0}
+        values |= {f"kl_{level}": float(level) for level in range(1, levels + 1)}
+        stage = {"resolution": float(sizes[(epoch - 1) // 3]), "alpha": 1.0}
+        rows += [at | values | stage | {"kind": "step", "split": "train"}, at | values | stage | {"split": "train"}]
+        rows += [at | values | {"split": "valid", "best": False}]
+    return rows
+
+
+def test_a_growing_run_is_told_and_judged_by_its_last_stage(invent):
+    page = Page(report([invent("a", growing(levels=3))]))
+    assert "for 6 epochs" not in page.text and ", grown from 4 to 16 pixels in 3 stages, to maximise" in page.text
+    assert "Judged on the last stage (16 pixels, epochs 7–9)" in page.text
+    assert "over the last 3 of 3 epochs" in page.text, "of the stage"
+    titles = re.findall(r"<figcaption><h3>([^<]+?) ?<", page.raw)
+    assert titles == ["Loss", "Reconstruction", "KL", "KL of each level", "β", "Resolution", "α"]
+    assert "level 1 (top) from 1.00 to 1.00; level 2 from 2.00 to 2.00" in str(page.pictures)
+    assert "Resolution over the epochs, in pixels: Resolution from 4.00 to 16.00" in str(page.pictures)
+
+
+def test_a_growing_run_that_was_stopped_before_its_last_stage(invent):
+    text = Page(report([invent("a", growing((4, 8)), model=False)])).text
+    assert "no epoch was finished" not in text and "once all stages are there" in text
+    assert "in its stage of 8 pixels, not yet the last," in text
+
+
+def test_a_run_of_one_size_is_judged_whole(invent):
+    told = Told.read(Folder.read(invent("a")), "a")
+    assert told.judged == "" and len(told.evidence.valid) == 6 and not told.evidence.earlier
+
+
+def test_levels_of_latents_are_told(invent):
+    run = invent("a")
+    recipe = yaml.safe_load((run / "recipe.yaml").read_text())
+    top = {"kind": "vamp", "components": 500}
+    recipe["model"] = {"latent_dim": [1, 3], "backbone": "hierarchical_mlp", "posterior": "two_level"}
+    recipe["model"] |= {"prior": {"kind": "two_level", "top": top}, "likelihood": "pixel"}
+    (run / "recipe.yaml").write_text(yaml.safe_dump(recipe))
+    values = NUMBERS["likelihood"]["values"] | {"kl_1": 1.5, "kl_2": 3.5}
+    page = Page(report([measured(run, NUMBERS | {"likelihood": NUMBERS["likelihood"] | {"values": values}})]))
+    assert "4 latent dimensions in 2 levels (1 and 3, the top first)" in page.text
+    assert "gated fully connected networks of two levels, a posterior of two levels, a prior of two levels" in page.text
+    assert "with a VampPrior of 500 pseudo-inputs at the top and an autoregressive likelihood of pixels" in page.text
+    assert "KL of level 1 (top)32 images · 100 draws1.50 nats" in page.text and "KL of level 2" in page.text
+    assert "z2 of level 2 3.00" in str(page.pictures) and "z1 of level 1: 0.5 nats" in page.raw
+    assert "level 1 (top)level 2" in page.text.partition("KL of each dimension")[2]
+
+
+def test_a_run_that_is_running_is_not_called_under_trained(invent):
+    run = invent("a", growing((4,)), train={"epochs": 9, "batch_size": 16})
+    with recorded(run):
+        text = Page(report([run])).text
+    assert "is being trained" in text and "so far" in text and "Under-trained" not in text
+
+
+def test_a_diverged_run_is_told_once(invent):
+    run = invent("a", [], model=False)
+    reason = "grad_norm is no longer a finite number at step 2; try a smaller train.lr"
+    (run / "state.json").write_text(json.dumps({"state": "failed", "reason": reason}))
+    text = Page(report([run])).text
+    assert "its gradient's norm is no longer a finite number" in text and "Too short" not in text
+
+
+def test_a_state_is_said_once(invent):
+    run = invent("a")
+    (run / "state.json").write_text(json.dumps({"state": "stopped", "reason": "stopped at step 277, in epoch 14"}))
+    assert "Stopped: at step 277, in epoch 14." in Page(report([run])).text
+
+
+def test_curves_that_lie_on_one_another_are_all_seen(invent, tmp_path):
+    page = Page(report([invent("a"), invent("b"), invent("c", growing())], tmp_path / "all.html"))
+    strokes = re.findall(r'stroke-dasharray="6 (\d+)" stroke-dashoffset="(-?\d+)"', page.raw)
+    three = [("12", "0"), ("12", "-6"), ("12", "-12")]
+    assert strokes == [("6", "0"), ("6", "-6")] * 2 + three + [("6", "0"), ("6", "-6")], "all have the same KL"
+    assert page.text.count("a and b lie on one another and take turns in dashes.") == 3
+    assert page.text.count("a, b and c lie on one another") == 1
+
+
+def test_folders_of_images_are_different_data(invent, tmp_path):
+    paths = ("/photos/cats", "/photos/dogs", "/others/cats")
+    runs = [invent(name, data={"kind": "folder", "path": path}) for name, path in zip("abc", paths, strict=True)]
+    text = Page(report(runs[:2], tmp_path / "ab.html")).text
+    assert "These runs are of different data (a of cats, b of dogs)" in text
+    assert "images in different folders" in Page(report(runs[::2], tmp_path / "ac.html")).text
+
+
 def test_runs_of_one_recipe_do_not_differ(invent, tmp_path):
     text = Page(report([invent("a"), invent("b")], tmp_path / "both.html")).text
     assert "The recipes do not differ." in text
@@ -206,7 +301,7 @@ def broken(run, name, content):
         ("log.jsonl", b"", "log.jsonl has no rows yet"),
         ("log.jsonl", b"\xff\xfe", "log.jsonl cannot be read"),
         ("log.jsonl", b'3\n{"kind": "epoch"}\n{"kind": "st', "2 lines of log.jsonl are no rows of a run"),
-        ("model.safetensors", None, "no epoch was finished"),
+        ("model.safetensors", None, "there is no model.safetensors, so nothing can be measured or drawn"),
         ("model.safetensors", b"rubbish", "metrics.json is of earlier weights"),
         ("metrics.json", b"{", "metrics.json is damaged or empty"),
         ("metrics.json", b'{"metrics": {"a": 1}}', "metrics.json is damaged or empty"),

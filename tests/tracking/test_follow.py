@@ -1,12 +1,15 @@
 """A tracker is told every row, picture and number of a folder once, in order; one that fails is dropped."""
 
+import errno
 import json
+import math
+import threading
 
 import pytest
 
 from vaelab.errors import UsageError, VaelabError
-from vaelab.tracking.chosen import make
-from vaelab.tracking.follow import Follower, track
+from vaelab.tracking.chosen import make, name_of, parsed
+from vaelab.tracking.follow import Follower, reason, track
 
 
 def follow(run, *specs, done=None, last=True):
@@ -173,3 +176,104 @@ def test_a_damaged_memory_counts_as_none(run, fake, expected, damage):
     (run / "tracking.json").write_text(damage)
     follow(run)
     assert fake.made[-1].numbers == expected(run)
+
+
+def test_a_run_that_is_followed_is_not_followed_twice(run, fake, expected):
+    first = Follower(run, make(["fake"]), print)
+    first.begin()
+    first.poll()
+    first._store()
+    before = (run / "tracking.json").read_text()
+    with pytest.raises(UsageError, match="run is being tracked already, by its training or another vaelab track; wait"):
+        track(run, ["fake"])
+    assert (run / "tracking.json").read_text() == before
+    first.end("done")
+    assert sum(track(run, ["fake"], say=lambda text: None).values()) == 0
+
+
+def test_one_waits_for_another_that_is_about_to_end(run, fake):
+    first = Follower(run, make(["fake"]), print)
+    threading.Timer(0.5, lambda: first.end("killed")).start()
+    assert Follower(run, make(["fake"]), print, patience=30).claim
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"step": math.nan},
+        {"step": math.inf},  # what JSON's 1e400 is read as
+        {"step": 10**400},
+        {"step": 1e300},
+        {"step": "12.5"},
+        {"step": True},
+        {"step": -1},
+        {"epoch": math.nan},
+        {"epoch": None},
+    ],
+)
+def test_a_row_without_a_finite_place_is_no_row(run, fake, expected, row):
+    numbers = expected(run)
+    with (run / "log.jsonl").open("a") as file:
+        file.write(json.dumps({"kind": "epoch", "split": "train", "step": 30, "epoch": 3, "loss": 1.0} | row) + "\n")
+    said = []
+    track(run, ["fake"], say=said.append)
+    assert fake.made[-1].numbers == numbers
+    assert "a line of log.jsonl is no row" in said[-1]
+
+
+@pytest.mark.parametrize("value", [math.nan, -math.inf, 10**400], ids=["nan", "inf", "whole"])
+def test_numbers_that_are_not_finite_are_left_out(run, fake, value):
+    row = {"kind": "step", "split": "train", "step": 30, "epoch": 3.0, "loss": value, "kl": 2.0}
+    with (run / "log.jsonl").open("a") as file:
+        file.write(json.dumps(row) + "\n")
+    follow(run)
+    assert fake.made[-1].numbers["train/kl", 30] == 2.0
+    assert ("train/loss", 30) not in fake.made[-1].numbers
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        {"kind": "fake"},
+        {"kind": "fake", "fails": "scalars", "rewinds": True},
+        {"kind": "tensorboard", "logdir": "/my runs/it's"},
+    ],
+)
+def test_a_name_is_what_one_types(spec):
+    assert parsed(name_of(spec)) == spec
+
+
+def test_the_note_of_one_that_is_dropped_says_how_to_send_it_later(run, fake):
+    [note] = [text for text in follow(run, {"kind": "fake", "fails": "begin"}) if text.startswith("note:")]
+    assert note.endswith(f"; vaelab track {run} --to 'fake fails=begin' can send it later")
+
+
+def test_what_cannot_be_reached_is_said_in_few_words():
+    urllib3 = (
+        "API request to http://10.0.0.1:9/api failed with exception HTTPConnectionPool(host='10.0.0.1', port=9): "
+        "Max retries exceeded with url: /api (Caused by NewConnectionError('<urllib3.connection object at 0x7f>: "
+        "Failed to establish a new connection: [Errno 111] Connection refused'))"
+    )
+    assert reason(RuntimeError(urllib3)) == "10.0.0.1:9 cannot be reached (NewConnectionError)"
+    assert reason(ConnectionError("no route")) == "ConnectionError: no route"
+    assert len(reason(ValueError("x" * 1000))) < 200
+
+
+def test_a_place_that_cannot_be_written_is_not_called_unreachable(run, fake, monkeypatch):
+    def refuse(self, told):
+        raise OSError(errno.EROFS, "Read-only file system", str(told.folder / "fake"))
+
+    monkeypatch.setattr(fake, "begin", refuse)
+    with pytest.raises(VaelabError, match=r"Read-only file system: .*; make that place writable, then send the rest$"):
+        track(run, ["fake"])
+    monkeypatch.setattr(fake, "elsewhere", "logdir", raising=False)
+    with pytest.raises(VaelabError, match="make that place writable, or give another by logdir=…, then send the rest"):
+        track(run, ["fake"])
+
+
+def test_what_cannot_be_written_down_is_said(run, fake, expected):
+    (run / "tracking.json").mkdir()
+    for _ in range(2):
+        said = []
+        track(run, ["fake"], say=said.append)
+        assert said[-1] == f"note: {run} cannot be written, so all of it will be sent again next time"

@@ -12,6 +12,7 @@ import vaelab
 from vaelab.cli import app
 from vaelab.errors import UsageError
 from vaelab.tracking import live
+from vaelab.tracking.alone import claim
 from vaelab.tracking.live import followed
 
 PLUGIN = '''
@@ -108,6 +109,16 @@ def test_one_that_hangs_is_left(run, lines, capfd, monkeypatch):
     )
 
 
+def test_a_run_that_is_tracked_already_is_one_note(run, lines, capfd, monkeypatch):
+    monkeypatch.setattr(live, "PATIENCE", 1.0)
+    held = claim(run)
+    with followed(run, ["lines"]):
+        time.sleep(3.0)  # longer than it waits
+    assert held and not (run / "lines.txt").exists()
+    [note] = capfd.readouterr().err.splitlines()
+    assert note.startswith(f"note: not tracked: {run} is being tracked already")
+
+
 def test_without_trackers_there_is_no_process(run, monkeypatch):
     monkeypatch.setattr(subprocess, "Popen", None)
     with followed(run, []):
@@ -168,6 +179,8 @@ def test_the_commands(tmp_path, lines):
         ("--to", "lnes"): "did you mean 'lines'?",
         ("--to", "lines", "troble=x"): "did you mean 'trouble'?",
         ("--to", "lines", "trouble=fails"): "error: not all was sent to lines trouble=fails: ConnectionError",
+        ("--to", "lines trouble=fails"): "error: not all was sent to lines trouble=fails: ConnectionError",
+        ("--to", "lines 'x"): "error: tracker \"lines 'x\": no closing quotation; write it like 'swanlab mode=local'",
     }.items():
         done = shell.invoke(app, ["track", folder, *words])
         assert done.exit_code in (1, 2)

@@ -1,16 +1,19 @@
 """What each service wrote is read back, and equals the log; without the network."""
 
+import errno
 import importlib.util
 import json
+import shutil
 import struct
 import sys
+import threading
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
 import numpy as np
 import pytest
 
-from vaelab.errors import UsageError
+from vaelab.errors import UsageError, VaelabError
 from vaelab.tracking.chosen import make
 from vaelab.tracking.follow import Follower, track
 
@@ -75,6 +78,46 @@ def test_tensorboard_below_another_folder(run, expected, tmp_path):
     needs("tensorboard")
     silently(run, {"kind": "tensorboard", "logdir": str(tmp_path / "all")})
     assert same_in_float32(tensorboard_numbers(tmp_path / "all" / "run"), expected(run))
+
+
+def test_tensorboard_keeps_runs_of_one_name_apart(run, more, expected, tmp_path):
+    needs("tensorboard")
+    spec, other = {"kind": "tensorboard", "logdir": str(tmp_path / "all")}, tmp_path / "elsewhere" / "run"
+    shutil.copytree(run, other)
+    more["rows"](other, 1, first=3)
+    silently(run, spec)
+    [said] = silently(other, spec)
+    first, second = sorted((tmp_path / "all").iterdir())
+    assert first.name == "run" and said == f"tracking: tensorboard --logdir {second}"
+    assert same_in_float32(tensorboard_numbers(first), expected(run))
+    assert same_in_float32(tensorboard_numbers(second), expected(other))
+    for folder in (run, other):  # each goes on in its own, also where the memory of it is lost
+        more["rows"](folder, 1, first=4)
+        silently(folder, spec)
+        (folder / "tracking.json").unlink()
+        silently(folder, spec)
+    assert sorted((tmp_path / "all").iterdir()) == [first, second]
+    assert same_in_float32(tensorboard_numbers(first), expected(run))
+
+
+def test_tensorboard_where_none_may_write_fails_at_once(run, tmp_path):
+    needs("tensorboard")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(VaelabError, match=r"make that place writable, or give another by logdir=…, then send the rest"):
+        track(run, [{"kind": "tensorboard", "logdir": str(tmp_path / "file")}])
+
+
+def test_tensorboard_starts_no_thread_where_none_may_write(run, monkeypatch):
+    needs("tensorboard")
+
+    def refuse(*_, dir):
+        raise OSError(errno.EROFS, "Read-only file system", str(dir))
+
+    monkeypatch.setattr("tempfile.TemporaryFile", refuse)
+    before = threading.active_count()
+    with pytest.raises(VaelabError, match="Read-only file system"):
+        track(run, ["tensorboard"])
+    assert threading.active_count() == before
 
 
 def test_tensorboard_that_was_deleted_is_written_again(run, expected):

@@ -73,6 +73,13 @@ def test_the_learning_rate_warms_up_and_falls_as_a_cosine(warmup):
         assert math.prod(schedule(step) for schedule in lr_schedules(options, options.steps)) == pytest.approx(expected)
 
 
+def test_the_cosine_may_take_the_last_steps_alone():
+    options = TrainOptions(steps=40, lr_schedule="cosine", lr_decay_steps=10)
+    [falling] = lr_schedules(options, options.steps)
+    assert {falling(step) for step in range(31)} == {1.0}
+    assert [falling(step) for step in (35, 40)] == pytest.approx([0.5, 0.0])
+
+
 def test_the_applied_learning_rate_and_weight_are_logged(train, rows):
     run = train("a", "train.log_steps=1", "train.lr_schedule=cosine", "train.lr_warmup_steps=4")
     steps = rows(run, kind="step")

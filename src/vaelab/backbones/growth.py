@@ -86,7 +86,8 @@ def _misfit(height: int, width: int, final: int) -> str:
     """What to do about images of another size than the final resolution."""
     missing = final - height
     if height == width and missing > 0 and missing % 2 == 0:
-        mend = f"data.pad={missing // 2} (or so much more than it is), for black pixels around, or data.resize={final}"
+        more = missing // 2
+        mend = f"data.pad={more}, or {more} more than it is, for black pixels around, or data.resize={final}"
     else:
         mend = f"data.resize={final}" if height == width else f"data.crop and data.resize={final}, for square images"
     return f"images are {height} × {width}, and the final resolution is {final}; set {mend}"

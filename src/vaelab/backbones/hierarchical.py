@@ -78,12 +78,12 @@ def hierarchical_conv(
     networks = [to_features(c, (7, 5) if level == 0 else (3, 3)) for level in range(count)]
     sizes = _widened(levels, latent_dim)
     if decode == "maps":
-        if out_channels != count * c:
+        if out_channels % count:
             raise ValueError(
-                f"decode: maps gives {count} maps per channel, and the likelihood takes {out_channels / c:g}; "
+                f"decode: maps gives as many maps for each of {count} levels, and the likelihood takes {out_channels}; "
                 f"set model.likelihood to {{kind: pixel, maps: {count}}}"
             )
-        decoder = nn.Sequential(Joined(sizes, math.prod(x_shape)), nn.Unflatten(-1, (count * c, h, w)))
+        decoder = nn.Sequential(Joined(sizes, out_channels // count * h * w), nn.Unflatten(-1, (out_channels, h, w)))
     else:
         decoder = nn.Sequential(
             Joined(sizes, width),

@@ -79,6 +79,8 @@ class PyramidDecoder(nn.Module):
 class PyramidEncoder(nn.Module):
     """Features of what the enlarged picture of the stage before leaves of the image, one stage at a time."""
 
+    posterior = "residual"  # the one that gives it the latents of the stages before
+
     def __init__(self, growth: Growth, decoder: PyramidDecoder, in_channels: int, widths: Sequence[int]) -> None:
         super().__init__()
         self.growth, self.channels = growth, in_channels

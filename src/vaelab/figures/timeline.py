@@ -48,6 +48,7 @@ def timeline(rows: Sequence[Row], *, title: str = "Timeline") -> Figure:
         steps(panels[1], resolution)
     for axes, shown in zip(panels[-len(below) :], below, strict=True):
         weights(axes, shown)
+        broken(axes, starts)
     for axes in panels:
         for start in starts:
             axes.axvline(start, color=FAINT, linewidth=1, zorder=1)
@@ -80,10 +81,7 @@ def spans(alpha: Curve) -> list[tuple[float, float]]:
 def by_stage(axes: Axes, curves: Sequence[Curve], starts: Sequence[float]) -> None:
     """Curves broken where a stage begins, and limits within which those of every stage are seen."""
     axes.set_ylabel("nats per image")
-    for line in axes.lines:
-        x, y = (np.asarray(values, np.float64) for values in line.get_data())
-        breaks = [i for i in np.searchsorted(x, starts, side="right") if 0 < i < len(x)]
-        line.set_data(np.insert(x, breaks, np.nan), np.insert(y, breaks, np.nan))
+    broken(axes, starts)
     parts = [part for curve in curves for part in parted(curve, starts)]
     last = [part.y[-1] for part in parts]
     if starts and parts and min(part.y.min() for part in parts) > 0 and max(last) > FAR * min(last):
@@ -93,6 +91,14 @@ def by_stage(axes: Axes, curves: Sequence[Curve], starts: Sequence[float]) -> No
         axes.set_ylabel("nats per image, log scale")
     else:
         upward(axes, parts)
+
+
+def broken(axes: Axes, starts: Sequence[float]) -> None:
+    """Lines that join no value of a stage to one of the next."""
+    for line in axes.lines:
+        x, y = (np.asarray(values, np.float64) for values in line.get_data())
+        breaks = [i for i in np.searchsorted(x, starts, side="right") if 0 < i < len(x)]
+        line.set_data(np.insert(x, breaks, np.nan), np.insert(y, breaks, np.nan))
 
 
 def parted(curve: Curve, starts: Sequence[float]) -> list[Curve]:

@@ -2,11 +2,12 @@
 
 from collections.abc import Sequence
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from vaelab.figures.curves import Log, Row, across, heading, panel, upward
+from vaelab.figures.curves import Log, Row, across, heading, number, panel, upward
 from vaelab.figures.style import FAINT, VALID, blank, house, signed
 from vaelab.registry import register
 
@@ -32,7 +33,9 @@ def training_losses(rows: Sequence[Row], *, title: str = "Training") -> Figure:
     figure = blank(11.5, 3.4, layout="constrained")
     panels = figure.subplots(1, 3)
     valid = log.curve("epoch", "valid", "loss")
-    best = valid.y.argsort()[:1]
+    kept = log.curve("epoch", "valid", lambda row: number(row, "loss") if row.get("best") else float("nan"))
+    # Where rows do not say which epoch was kept, the least; of a growing model the least is of smaller images.
+    best = np.flatnonzero(valid.x == kept.x[-1]) if len(kept.x) else valid.y.argsort()[:1]
     for axes, (key, name) in zip(panels, PANELS.items(), strict=True):
         curves = panel(axes, log, key, name)
         across(axes, log, curves)

@@ -14,7 +14,7 @@ from vaelab.hierarchy import kl_of
 from vaelab.memory import keep_freed_memory
 from vaelab.metrics.batches import batches, device_of, spread
 from vaelab.metrics.measurement import Measurement, NotApplicable, averages
-from vaelab.model import VAE
+from vaelab.model import VAE, growth_of
 from vaelab.registry import Count, Size, register
 from vaelab.terms import Terms
 
@@ -80,7 +80,8 @@ def refuse_pseudo_likelihood(model: VAE, withheld: str) -> None:
 
     Likewise while the model still grows, and scores smaller images.
     """
-    if not all(module.complete for module in model.modules() if hasattr(module, "stage_steps")):
+    growth = growth_of(model)
+    if growth and not growth.complete:
         raise NotApplicable(f"the model still grows and scores smaller images, which withholds {withheld}")
     if not getattr(model.likelihood, "is_likelihood", True):
         raise NotApplicable(

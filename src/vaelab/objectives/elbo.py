@@ -39,6 +39,8 @@ class ELBO:
     def __post_init__(self) -> None:
         if self.free_bits and self.kl == "monte_carlo":
             raise ValueError("free_bits are counted per latent dimension, which kl: monte_carlo does not give")
+        if self.level_nats and self.kl == "monte_carlo":
+            raise ValueError("level_nats are counted per level, which kl: monte_carlo does not give; set kl=auto")
         if sum(map(bool, (self.free_bits, self.free_nats, self.level_nats, self.capacity))) > 1:
             raise ValueError(
                 "free_bits, free_nats, level_nats and capacity each say what the KL may be; give one of them"
@@ -60,6 +62,8 @@ class ELBO:
         if self.reduction == "mean":
             loss = loss / self.pixels
         scalars = {"loss": loss, "reconstruction": reconstruction, "kl": rate, "beta": beta}
+        if self.kl == "monte_carlo":  # by whose draws the levels are not counted
+            return loss, scalars
         return loss, scalars | {k: kl.mean() for k, kl in terms.by_level.items()}
 
     def bound(self, terms: Terms) -> Tensor:
@@ -92,6 +96,6 @@ def _levels(terms: Terms) -> Tensor:
     if terms.levels is None:
         raise ValueError(
             "level_nats are counted per level, and these latents have none; leave them out, or take the posterior "
-            "two_level or ladder with a prior of the same levels"
+            "two_level, ladder or residual with a prior of the same levels"
         )
     return terms.levels

@@ -39,7 +39,12 @@ class GaussianPosterior(nn.Module):
 
 @torch.no_grad()
 def features_of(encoder: nn.Module, x_shape: tuple[int, int, int]) -> int:
-    """The encoder's output size, from one image, so that a backbone need not declare it."""
+    """The encoder's output size, from one image, so that a backbone need not declare it.
+
+    ValueError of an encoder that works with one posterior alone, whose `posterior` names it.
+    """
+    if needed := getattr(encoder, "posterior", None):
+        raise ValueError(f"this backbone has latents for each of its stages; set model.posterior={needed}")
     training = encoder.training
     y = torch.zeros(1, dtype=torch.int64) if isinstance(encoder, LabelledEncoder) else None
     features = apply(encoder.eval(), torch.zeros(1, *x_shape), y).shape[-1]

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+import torch
 from torch import Tensor, nn
 from torch.distributions import Independent
 
@@ -9,7 +10,6 @@ from vaelab.backbones.progressive_residual import PyramidEncoder
 from vaelab.distributions import diagonal_normal
 from vaelab.heads import NormalHead
 from vaelab.hierarchy import Hierarchy
-from vaelab.posteriors.gaussian import features_of
 from vaelab.registry import register
 
 
@@ -56,7 +56,9 @@ class ResidualPosterior(nn.Module):
         super().__init__()
         if not isinstance(encoder, PyramidEncoder):
             raise ValueError("it needs the stages of a pyramid; set model.backbone=progressive_residual, unconditioned")
-        self.encoder, features = encoder, features_of(encoder, x_shape)
+        with torch.no_grad():
+            features = encoder(torch.zeros(1, *x_shape)).shape[-1]
+        self.encoder = encoder
         first, *later = range(len(encoder.decoder.levels))
         self.first = NormalHead(features, encoder.decoder.levels[first], log_variance)
         self.stages = nn.ModuleList(Stage(encoder, features, number, log_variance) for number in later)

@@ -32,7 +32,7 @@ class FlowPrior(nn.Module):
         width = getattr(flow, "context", 0)
         if conditional != (width > 0):
             raise ValueError(
-                "a prior that sees the class needs a flow that does; set model.prior.flow.context=16"
+                "a prior that sees the class needs a flow that does; set its flow.context=16"
                 if conditional
                 else "flow.context needs something to depend on; leave it out, or let the prior see the class"
             )

@@ -6,7 +6,6 @@ import torch
 from pydantic import Field
 from torch import nn
 
-from vaelab.errors import UsageError
 from vaelab.mixtures import DiagonalMixture
 from vaelab.registry import register
 
@@ -44,9 +43,7 @@ class MixturePrior(nn.Module):
 
 
 def dealt_out(components: int, classes: int) -> torch.Tensor:
-    """A class for each component [K], as evenly as can be; UsageError if there are more classes."""
+    """A class for each component [K], as evenly as can be; ValueError if there are more classes."""
     if components < classes:
-        raise UsageError(
-            f"{components} components are too few for {classes} classes; set model.prior.components={classes} or more"
-        )
+        raise ValueError(f"{components} components are too few for {classes} classes; set components={classes} or more")
     return torch.arange(components) % classes

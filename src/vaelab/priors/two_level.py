@@ -38,6 +38,8 @@ class LeveledPrior(nn.Module, ABC):
 
     def __init__(self, top: nn.Module) -> None:
         super().__init__()
+        if isinstance(top, LeveledPrior):
+            raise ValueError("its top is a prior of one level; set it to normal, vamp, mixture, exemplar or flow")
         self.top = top
 
     def initialise(self, split: Split, seed: int) -> None:

@@ -86,6 +86,10 @@ def gaussian_of(q: Distribution) -> tuple[Tensor, Tensor]:
     base = q.base if isinstance(q, Pushforward) else q
     if isinstance(base, Independent) and isinstance(base.base_dist, Normal):
         return base.base_dist.loc, base.base_dist.scale
+    if hasattr(q, "levels"):
+        raise ValueError(
+            "this prior is of one level, and the posterior has more; make it the top of a two_level or ladder"
+        )
     raise ValueError(f"this prior is made of diagonal Gaussian posteriors, not {type(base).__name__}; set another")
 
 

@@ -4,13 +4,17 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from html import escape
-from typing import Any
+from typing import Any, NamedTuple
+
+import numpy as np
 
 from vaelab.wording import typeset
 
 WIDTH, HEIGHT = 460, 250
 LEFT, RIGHT, TOP, BOTTOM = 58, 14, 12, 34  # margins
 POINTS = 300  # of a curve, more than a screen tells apart
+COLOURS = 8  # that the page has; what comes further begins again
+DASH = 6  # length of a dash, where curves that lie on one another take turns
 OUTLIERS = 0.03  # share of the highest values that may lie above the first view
 
 Points = list[tuple[float, float]]
@@ -24,6 +28,14 @@ class Series:
     points: Points
     colour: int
     faint: bool = False
+
+
+class Bar(NamedTuple):
+    """A latent dimension, its KL in nats, and its level where there are several."""
+
+    label: str
+    value: float
+    level: int | None = None
 
 
 @dataclass(frozen=True)
@@ -42,9 +54,11 @@ class Chart:
         """The drawing, as the script would make it."""
         view = _view([p for s in self.series for p in s.points])
         marks = [_grid(view), _best(self.best, view)]
+        dashes = self._dashes()
         for s in self.series:
             line = " ".join(f"{_x(x, view):.1f},{_y(y, view):.1f}" for x, y in s.points)
-            marks.append(f'<polyline class="line c{s.colour}{" faint" * s.faint}" points="{line}"/>')
+            kind = f"line c{s.colour}{' faint' * s.faint}"
+            marks.append(f'<polyline class="{kind}"{dashes.get(s.label, "")} points="{line}"/>')
         clip = f"clip-{self.key}"
         frame = f'<rect x="{LEFT}" y="{TOP}" width="{WIDTH - LEFT - RIGHT}" height="{HEIGHT - TOP - BOTTOM}"/>'
         return (
@@ -74,6 +88,25 @@ class Chart:
         return {"series": curves, "view": view, "box": box, "best": self.best}
 
     @property
+    def alike(self) -> list[list[str]]:
+        """Names of curves that lie on one another, so that one would hide the rest."""
+        low, high = _view([p for s in self.series for p in s.points])[2:]
+        groups: list[list[Series]] = []
+        for s in self.series:
+            group = next((g for g in groups if _same(g[0].points, s.points, 0.004 * (high - low))), None)
+            group.append(s) if group else groups.append([s])
+        return [[s.label for s in group] for group in groups if len(group) > 1]
+
+    def _dashes(self) -> dict[str, str]:
+        """Strokes by which curves that lie on one another take turns, the shortest first, which may end soon."""
+        ends = {s.label: s.points[-1][0] for s in self.series}
+        return {
+            label: f' stroke-dasharray="{DASH} {DASH * (len(group) - 1)}" stroke-dashoffset="{-DASH * i}"'
+            for group in self.alike
+            for i, label in enumerate(sorted(group, key=lambda label: ends[label]))
+        }
+
+    @property
     def table(self) -> list[list[str]]:
         """A few epochs in numbers: epoch, then each curve's value there or nearest before."""
         ends = sorted({round(x, 6) for s in self.series for x, _ in s.points if x == int(x)})
@@ -92,14 +125,15 @@ def thinned(points: Iterable[tuple[float, float]]) -> Points:
     return [(chunk[-1][0], math.fsum(y for _, y in chunk) / len(chunk)) for chunk in chunks]
 
 
-def bars(values: Sequence[tuple[str, float]], threshold: float, colour: int = 0) -> str:
-    """Bars of decreasing height with a line at a threshold; what lies below it is faint."""
-    view = (0.0, float(len(values)), 0.0, max(max((v for _, v in values), default=1.0), threshold) * 1.08)
+def bars(values: Sequence[Bar], threshold: float) -> str:
+    """Bars of decreasing height with a line at a threshold, each level in its colour; what lies below it is faint."""
+    view = (0.0, float(len(values)), 0.0, max(max((bar.value for bar in values), default=1.0), threshold) * 1.08)
     wide = (WIDTH - LEFT - RIGHT) / max(1, len(values))
     marks = [_grid(view, across=False)]
-    for i, (label, value) in enumerate(values):
+    for i, (label, value, level) in enumerate(values):
         x, y = LEFT + wide * i, _y(value, view)
-        title = f"<title>{escape(label)}: {value:.3g} nats</title>"
+        of, colour = (f" of level {level}", (level - 1) % COLOURS) if level else ("", 0)
+        title = f"<title>{escape(label)}{of}: {value:.3g} nats</title>"
         shape = f'x="{x + wide * 0.1:.1f}" y="{y:.1f}" width="{wide * 0.8:.1f}" height="{HEIGHT - BOTTOM - y:.1f}"'
         marks.append(f'<rect class="bar c{colour}{" faint" * (value < threshold)}" {shape}>{title}</rect>')
         if wide >= 22:
@@ -109,8 +143,8 @@ def bars(values: Sequence[tuple[str, float]], threshold: float, colour: int = 0)
     line = _y(threshold, view)
     marks.append(f'<line class="mark" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{line:.1f}" y2="{line:.1f}"/>')
     marks.append(_axis("latent dimensions, the largest KL first"))
-    top = ", ".join(f"{label} {value:.2f}" for label, value in values[:3])
-    over = sum(v >= threshold for _, v in values)
+    told = [f"{bar.label}{f' of level {bar.level}' if bar.level else ''} {bar.value:.2f}" for bar in values[:3]]
+    top, over = ", ".join(told), sum(bar.value >= threshold for bar in values)
     alt = f"KL of each latent dimension in nats: {top} first; {over} of {len(values)} above {threshold} nats."
     return f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(alt)}">{"".join(marks)}</svg>'
 
@@ -177,6 +211,13 @@ def _best(epoch: float | None, view: Sequence[float]) -> str:
         return ""
     at = _x(epoch, view)
     return f'<line class="mark" x1="{at:.1f}" x2="{at:.1f}" y1="{TOP}" y2="{HEIGHT - BOTTOM}"/>'
+
+
+def _same(one: Points, other: Points, within: float) -> bool:
+    """Whether two curves are one wherever both are drawn."""
+    (x, y), (at, value) = np.array(one).T, np.array(other).T
+    both = np.array([e for e in np.union1d(x, at) if max(x[0], at[0]) <= e <= min(x[-1], at[-1])])
+    return len(both) > 0 and bool(np.all(np.abs(np.interp(both, x, y) - np.interp(both, at, value)) <= within))
 
 
 def _short(point: tuple[float, float]) -> tuple[float, float]:

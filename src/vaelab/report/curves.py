@@ -4,10 +4,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from vaelab.folder import Folder, finite
-from vaelab.report.charts import Chart, Points, Series, thinned
+from vaelab.report.charts import COLOURS, Chart, Points, Series, thinned
+from vaelab.report.numbers import title_of
 from vaelab.training.log import Row
 
-COLOURS = 8  # that the page has; further runs begin again
 NATS = "nats per image"
 TERMS = {"loss": "Loss", "reconstruction": "Reconstruction", "kl": "KL"}
 NOTES = {
@@ -15,7 +15,11 @@ NOTES = {
     "reconstruction": "−log p(x | z), lower is better.",
     "kl": "How much a code tells of its image.",
     "beta": "The weight of the KL as it was applied.",
+    "levels": "Of validation images; the levels add up to the KL.",
+    "resolution": "Losses at different resolutions do not compare.",
+    "alpha": "How far the newest block of the network has faded in.",
 }
+GROWTH = {"resolution": ("Resolution", "pixels"), "alpha": ("α", "")}
 
 
 def curves_of(run: Folder) -> list[Chart]:
@@ -28,28 +32,46 @@ def curves_of(run: Folder) -> list[Chart]:
             Series("validation", thinned(points(run.valid, key)), 0),
         ]
         charts.append(Chart(title, NATS, series, best, NOTES[key]))
-    charts.append(
-        Chart("β", "", [Series("β", thinned(points(run.steps or run.train, "beta")), 2)], best, NOTES["beta"])
-    )
+    of_level = [
+        Series(title_of(key).removeprefix("KL of "), thinned(points(run.valid, key)), i % COLOURS)
+        for i, key in enumerate(_levels([run]))
+    ]
+    charts.append(Chart("KL of each level", NATS, of_level, best, NOTES["levels"]))
+    for key, (title, unit) in ({"beta": ("β", "")} | GROWTH).items():
+        series = [Series(title, thinned(points(run.steps or run.train, key)), 2)]
+        charts.append(Chart(title, unit, series, best, NOTES[key]))
     return _drawn(charts)
 
 
 def curves_of_all(runs: Sequence[Folder], names: Sequence[str]) -> list[Chart]:
-    """The charts of several runs, a colour each: what was validated, and β; of a run without an epoch its steps."""
+    """The charts of several runs, a colour each: what was validated, of each level too, then β and how they grew.
+
+    Of a run without an epoch they show its steps.
+    """
     charts = []
-    for key, title in (TERMS | {"beta": "β"}).items():
-        series = [
-            Series(name, thinned(points(run.steps if key == "beta" else run.valid or run.steps, key)), i % COLOURS)
-            for i, (run, name) in enumerate(zip(runs, names, strict=True))
-        ]
-        what = title if key == "beta" else f"{title}, validation"
-        charts.append(Chart(what, "" if key == "beta" else NATS, series))
+    for key, title in (TERMS | {key: title_of(key) for key in _levels(runs)}).items():
+        rows = [run.valid or run.steps for run in runs]
+        charts.append(Chart(f"{title}, validation", NATS, _each(rows, names, key)))
+    for key, (title, unit) in ({"beta": ("β", "")} | GROWTH).items():
+        charts.append(Chart(title, unit, _each([run.steps or run.train for run in runs], names, key)))
     return _drawn(charts)
 
 
 def points(rows: Iterable[Row], key: str) -> Points:
     """Epoch and value of each row that has one."""
     return [(float(row["epoch"]), value) for row in rows if (value := finite(row, key)) is not None]
+
+
+def _each(rows: Iterable[Sequence[Row]], names: Sequence[str], key: str) -> list[Series]:
+    """A curve for each run."""
+    found = enumerate(zip(rows, names, strict=True))
+    return [Series(name, thinned(points(of_run, key)), i % COLOURS) for i, (of_run, name) in found]
+
+
+def _levels(runs: Sequence[Folder]) -> list[str]:
+    """`kl_1`, `kl_2`, …, the KL of each level that a run logs, the top first."""
+    found = {key for run in runs for row in run.rows for key in row if key.removeprefix("kl_").isdecimal()}
+    return sorted(found, key=lambda key: int(key.removeprefix("kl_")))
 
 
 def _drawn(charts: Iterable[Chart]) -> list[Chart]:

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,6 +19,10 @@ SIGMAS = 4  # standard errors by which a slope stands out of its noise
 STEP_OF_GREY = 1 / 256  # of 8-bit images on [0, 1]
 NO_IMAGE = 0.5  # no grey image on [0, 1] scatters more
 
+CUT = ("stopped", "killed")  # states of a run that --resume carries on
+NO_NUMBER = " is no longer a finite number"  # what an engine says of a quantity that diverged
+QUANTITIES = {"kl": "KL", "reconstruction": "reconstruction term", "grad_norm": "gradient's norm"}
+
 
 class Finding(NamedTuple):
     """One thing that a reader should know."""
@@ -31,7 +36,7 @@ class Finding(NamedTuple):
 
 @dataclass(frozen=True)
 class Evidence:
-    """What a diagnosis is made from: the log's rows, the numbers of an evaluation by name, the recipe, σ, the end."""
+    """What a diagnosis is made from: rows of the log (of the last stage where it grew), numbers, recipe, σ, end."""
 
     train: Sequence[Row]  # epochs, as trained
     valid: Sequence[Row]  # epochs, at β = 1
@@ -40,6 +45,8 @@ class Evidence:
     options: Mapping[str, Any] = field(default_factory=dict)
     scale: float | None = None  # a learned σ or b of the likelihood, on the [0, 1] scale
     reason: str = ""  # why the run ended, where it failed
+    state: str = "done"  # as in State
+    earlier: Sequence[Row] = ()  # of earlier stages
 
     @property
     def beta(self) -> float | None:
@@ -54,7 +61,7 @@ class Evidence:
 
 def diagnose(evidence: Evidence) -> list[Finding]:
     """All findings, the gravest first; one that says so where nothing is conspicuous."""
-    rules = (diverged, collapsed, scale_ran_away, over_regularised, overfitting, under_trained, too_short)
+    rules = (diverged, failed, collapsed, scale_ran_away, over_regularised, overfitting, under_trained, too_short)
     found = [finding for rule in rules if (finding := rule(evidence)) is not None]
     if not any(f.level in ("warning", "bad") for f in found) and evidence.valid:
         found.append(_inconspicuous(evidence, bool(found)))
@@ -62,24 +69,33 @@ def diagnose(evidence: Evidence) -> list[Finding]:
 
 
 def diverged(e: Evidence) -> Finding | None:
-    """NaN or infinity in the log or at the end, or a reconstruction that leapt back above where it began."""
+    """NaN or infinity in the log or at the end, or a reconstruction that leapt back above where it began, if known."""
     remedy = "a smaller train.lr, train.clip_norm=1, a longer warm-up of β, or train.precision=float32"
-    if "no longer a finite number" in e.reason:
-        evidence = e.reason.partition(";")[0].capitalize()
-        return Finding("nan", "bad", "The training diverged: its loss is no longer a number.", f"{evidence}.", remedy)
-    for row in (*e.steps, *e.train, *e.valid):
+    if NO_NUMBER in e.reason:
+        what, _, where = e.reason.partition(";")[0].partition(NO_NUMBER)
+        known = [x for row in e.steps or e.train if (x := finite(row, "loss")) is not None]
+        before = f"the last loss in the log is {typeset(known[-1])}" if known else "nothing was logged before"
+        sentence = f"The training diverged: its {QUANTITIES.get(what.strip(), what.strip())}{NO_NUMBER}."
+        return Finding("nan", "bad", sentence, f"Found{where}; {before}.", remedy)
+    for row in (*e.earlier, *e.steps, *e.train, *e.valid):
         if broken := [k for k in ("loss", "reconstruction", "kl", "grad_norm") if k in row and finite(row, k) is None]:
             at = f"step {row['step']:,}: {', '.join(broken)} {'is' if len(broken) == 1 else 'are'} no finite number."
-            carried = "The training met numbers that are none, and went on."
-            return Finding("nan", "warning" if broken == ["grad_norm"] else "bad", carried, f"In {at}", remedy)
+            level = "warning" if broken == ["grad_norm"] else "bad"
+            return Finding("nan", level, "The training met numbers that are none, and went on.", f"In {at}", remedy)
     losses = [x for row in e.steps if (x := finite(row, "reconstruction")) is not None]
-    late = losses[len(losses) // 5 :]
-    if len(losses) >= 20 and late and (peak := max(late)) > losses[0] + 0.1 * abs(losses[0]):
+    began = losses[0] + 0.1 * abs(losses[0]) if losses else 0.0
+    if len(losses) >= 20 and _whole(e.steps) and (peak := max(losses[len(losses) // 5 :])) > began:
         row = next(row for row in reversed(e.steps) if row.get("reconstruction") == peak)
-        back = f"was back at {typeset(peak)} in step {row['step']:,}"
-        told = f"Reconstruction began at {typeset(losses[0])} nats and {back}."
+        back = f"was back at {typeset(peak)} in step {row['step']:,}."
+        told = f"Reconstruction began at {typeset(losses[0])} nats and {back}"
         return Finding("nan", "warning", "The training all but blew up once.", told, remedy)
     return None
+
+
+def failed(e: Evidence) -> Finding | None:
+    """A training that ended with an error of another kind."""
+    told = e.reason and NO_NUMBER not in e.reason
+    return Finding("failed", "bad", "The training ended with an error.", f"{e.reason}.") if told else None
 
 
 def collapsed(e: Evidence) -> Finding | None:
@@ -117,8 +133,8 @@ def over_regularised(e: Evidence) -> Finding | None:
 
 
 def under_trained(e: Evidence) -> Finding | None:
-    """The validation loss still falls at the end, by a slope that stands out of its noise."""
-    if (found := _slope(e.valid)) is None:
+    """The validation loss still falls at the end, by a slope that stands out of its noise; a run that goes on may."""
+    if e.state == "running" or (found := _slope(e.valid)) is None:
         return None
     slope, error, window = found
     losses = [x for row in e.valid if (x := finite(row, "loss")) is not None]
@@ -126,16 +142,13 @@ def under_trained(e: Evidence) -> Finding | None:
     falling = slope < -SIGMAS * error and int(np.argmin(losses)) >= len(losses) - window / 2
     if not falling or gain < max(0.1, 0.001 * abs(losses[-1])):
         return None
-    told = (
-        f"Slope {typeset(slope)} ± {error:.1g} nats per epoch over the last {window} of {counted(len(losses), 'epoch')}"
-    )
-    return Finding(
-        "under-trained",
-        "warning",
-        "Under-trained: the validation loss was still falling at the end.",
-        f"{told}; the last value is {typeset(losses[-1])}.",
-        "more train.epochs; a stopped run carries on with --resume",
-    )
+    over = f"the last {window} of {counted(len(losses), 'epoch')}"
+    told = f"Slope {typeset(slope)} ± {error:.1g} nats per epoch over {over}; the last value is {typeset(losses[-1])}."
+    if e.state in CUT:
+        sentence = f"The validation loss was still falling when the training was {e.state}."
+        return Finding("under-trained", "note", sentence, told, "--resume, which carries on to the recipe's end")
+    sentence = "Under-trained: the validation loss was still falling at the end."
+    return Finding("under-trained", "warning", sentence, told, "more train.epochs")
 
 
 def overfitting(e: Evidence) -> Finding | None:
@@ -183,27 +196,38 @@ def scale_ran_away(e: Evidence) -> Finding | None:
 
 
 def too_short(e: Evidence) -> Finding | None:
-    """Too few epochs to speak of a trend."""
-    if len(e.valid) >= FEW:
+    """Too few epochs to speak of a trend, and no failure that says more."""
+    if len(e.valid) >= FEW or e.reason:
         return None
     n = len(e.valid)
     told = f"{counted(n, 'epoch')} finished." if n else f"No epoch was finished; {counted(len(e.steps), 'row')} logged."
-    return Finding("short", "note", "Too short to judge how it would have gone on.", told, "more train.epochs")
+    if e.state == "running":
+        return Finding("short", "note", "Too early to judge how it goes on.", told)
+    remedy = "--resume, which carries on" if e.state in CUT else "more train.epochs"
+    return Finding("short", "note", "Too short to judge how it would have gone on.", told, remedy)
 
 
 def _inconspicuous(e: Evidence, noted: bool) -> Finding:
     told = f"Validation loss {typeset(e.last('loss'))}, KL {typeset(e.last('kl'))} nats per image"
     told += f" after {counted(len(e.valid), 'epoch')}"
+    so_far = " so far" if e.state == "running" else ""
     if noted:
-        return Finding("nothing", "good", "Otherwise nothing conspicuous.", f"{told}.")
-    none = "no sign of collapse, over-regularisation, overfitting, numbers that are none or a loss still falling"
-    return Finding("nothing", "good", "Nothing conspicuous.", f"{told}; {none}.")
+        return Finding("nothing", "good", f"Otherwise nothing conspicuous{so_far}.", f"{told}.")
+    none = "no sign of collapse, over-regularisation, overfitting or numbers that are none"
+    none = none if so_far else none.replace(" or ", ", ") + " or a loss still falling"
+    return Finding("nothing", "good", f"Nothing conspicuous{so_far}.", f"{told}; {none}.")
 
 
 def _settled(e: Evidence) -> bool:
     """Whether the KL counts by now; early in a warm-up, or under a capacity, a small one is no collapse."""
     objective = e.options.get("objective", {})
     return e.beta is None or e.beta > 0 or kind_of(objective) != "elbo"
+
+
+def _whole(steps: Sequence[Row]) -> bool:
+    """Whether the first row is that of the training's first steps, so that its loss is where it began."""
+    at = [row["step"] for row in steps]
+    return at[0] <= 1.5 * max(late - soon for soon, late in pairwise(at))
 
 
 def _slope(valid: Sequence[Row]) -> tuple[float, float, int] | None:

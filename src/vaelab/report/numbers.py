@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from vaelab.comparison.judged import Column, Judged
 from vaelab.comparison.table import rows_of
 from vaelab.folder import kind_of
-from vaelab.listing import UNITS
+from vaelab.listing import unit_of
 from vaelab.recipe import Recipe
 from vaelab.report.reading import Told
 from vaelab.wording import counted, typeset
@@ -102,12 +102,14 @@ def side_by_side(runs: Sequence[Told]) -> tuple[list[tuple[str, str, list[Cell]]
             cell = row.cells.get(run.name)
             ends = f"{typeset(cell.interval[0])} … {typeset(cell.interval[1])}" if cell and cell.interval else ""
             cells.append(Cell(typeset(cell.value) if cell else "–", ends, run.name in row.best))
-        table.append((row.label.replace(row.name, title_of(row.name), 1), UNITS.get(row.name, ""), cells))
+        table.append((row.label.replace(row.name, title_of(row.name), 1), unit_of(row.name), cells))
     return table, notes
 
 
 def title_of(name: str) -> str:
-    """A number's name as people say it."""
+    """A number's name as people say it; `kl_1` is the KL of the top level of latents."""
+    if (level := name.removeprefix("kl_")).isdecimal():
+        return f"KL of level {level}{' (top)' if level == '1' else ''}"
     return TITLES.get(name, name.replace("_", " ").capitalize())
 
 
@@ -120,7 +122,7 @@ def _measured(split: str, report: Mapping[str, Any]) -> Measured:
                 continue
             ends = entry["intervals"].get(key)
             interval = f"{typeset(ends[0])} … {typeset(ends[1])}" if ends else ""
-            lines.append(Line(title_of(key), typeset(value), interval, UNITS.get(key, ""), protocol))
+            lines.append(Line(title_of(key), typeset(value), interval, unit_of(key), protocol))
     remarks = [f"{name} was not measured: {reason}" for name, reason in report["unavailable"].items()]
     for verdict in report["expected"]:
         bar = ", ".join(f"{k.replace('_', ' ')} {v}" for k, v in verdict.items() if k not in ("name", "reached", "met"))

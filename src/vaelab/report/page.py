@@ -76,12 +76,15 @@ def _run(told: Told) -> dict[str, Any]:
         "name": told.name,
         "path": str(run.path),
         "state": run.state,
+        "reason": run.state.reason.removeprefix(f"{run.state.word} "),
         "ended": _ended(run),
         "sentence": sentence(run),
+        "judged": told.judged,
         "findings": diagnose(told.evidence),
         "flat": "" if dimensions else _flat(told),
         "bars": Markup(bars(dimensions, CARRIES)) if dimensions else "",
-        "carrying": f"{sum(kl >= CARRIES for _, kl in dimensions)} of {len(dimensions)}",
+        "carrying": f"{sum(bar.value >= CARRIES for bar in dimensions)} of {len(dimensions)}",
+        "levels": sorted({bar.level for bar in dimensions if bar.level}),
         "unmeasured": not told.reports and (run.path / "model.safetensors").exists(),
         "recipe": recipe,
         "made": run.made,
@@ -137,13 +140,13 @@ def _tiles(told: Told) -> list[Tile]:
 def _apart(runs: Sequence[Told]) -> list[str]:
     """A sentence where runs are of different images."""
     sets = {run.name: run.folder.data for run in runs if run.folder.data}
-    no = "so their losses and numbers do not compare"
+    no, apart = "so their losses and numbers do not compare", {key for key, _ in differences(_folders(runs))}
     if len(set(sets.values())) > 1:
         told = ", ".join(f"{name} of {data}" for name, data in sets.items())
         return [f"These runs are of different data ({told}), {no}."]
-    if any(
-        key.startswith("data.") and key.removeprefix("data.") not in HARMLESS for key, _ in differences(_folders(runs))
-    ):
+    if "data.path" in apart:
+        return [f"These runs are of images in different folders (see data.path below), {no}."]
+    if any(key.startswith("data.") and key.removeprefix("data.") not in HARMLESS for key in apart):
         return [f"These runs prepared their images differently (see data below), {no}."]
     return []
 

@@ -5,13 +5,15 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 from safetensors import SafetensorError, safe_open
 
-from vaelab.folder import Folder, kind_of
+from vaelab.folder import Folder, finite, kind_of
+from vaelab.report.charts import Bar
 from vaelab.report.diagnosis import Evidence
 from vaelab.stored import read_report
 
@@ -85,19 +87,38 @@ class Told:
         return {k: v for entry in entries for k, v in entry["values"].items() if v is not None}
 
     @property
-    def kl_per_dimension(self) -> list[tuple[str, float]]:
-        """`z7` and its KL in nats, the largest first; nothing where that was not measured."""
+    def kl_per_dimension(self) -> list[Bar]:
+        """`z7`, its KL in nats and its level, the largest first; nothing where that was not measured."""
         curve = self.report.get("metrics", {}).get("active_units", {}).get("curves", {}).get("kl_per_dimension", [])
-        known = [(f"z{d:g}", kl) for d, kl in curve if d is not None and kl is not None]
-        return sorted(known, key=lambda pair: -pair[1])
+        levels = [level for level, size in enumerate(self.folder.levels, 1) for _ in range(size)]
+        known = [(int(d), kl) for d, kl in curve if d is not None and kl is not None]
+        found = [Bar(f"z{d}", kl, levels[d - 1] if 0 < d <= len(levels) else None) for d, kl in known]
+        return sorted(found, key=lambda bar: -bar.value)
+
+    @cached_property
+    def evidence(self) -> Evidence:
+        """What the diagnosis looks at; of a growing model its last stage, told by the rows' resolution."""
+        run = self.folder
+        reason = run.state.reason if run.state.word == "failed" else ""
+        more = (self.values, run.options, _scale(run), reason, run.state.word)
+        size = next((finite(row, "resolution") for row in reversed(run.train or run.steps)), None)
+        if size is None:
+            return Evidence(run.train, run.valid, run.steps, *more)
+        train, steps = ([row for row in rows if finite(row, "resolution") == size] for rows in (run.train, run.steps))
+        earlier = [row for row in (*run.train, *run.steps) if finite(row, "resolution") != size]
+        epochs = {row["epoch"] for row in train}  # for rows of validation do not tell their stage
+        valid = [row for row in run.valid if row["epoch"] in epochs]
+        return Evidence(train, valid, steps, *more, earlier)
 
     @property
-    def evidence(self) -> Evidence:
-        """What the diagnosis looks at."""
-        run = self.folder
-        scale = _scale(run)
-        state = run.state.reason if run.state.word == "failed" else ""
-        return Evidence(run.train, run.valid, run.steps, self.values, run.options, scale, state)
+    def judged(self) -> str:
+        """`the last stage (16 pixels, epochs 13–24)` where the diagnosis looks at no more, else ""."""
+        rows = self.evidence.train
+        if not self.evidence.earlier or not rows:
+            return ""
+        first, last = rows[0]["epoch"], rows[-1]["epoch"]
+        epochs = f"epochs {first:g}–{last:g}" if last > first else f"epoch {first:g}"
+        return f"the last stage ({rows[0]['resolution']:g} pixels, {epochs})"
 
 
 def _whole(report: Mapping[str, Any]) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from vaelab.folder import Folder, kind_of
+from vaelab.folder import Folder, finite, kind_of
 from vaelab.wording import counted
 
 PRIORS = {
@@ -11,7 +11,10 @@ PRIORS = {
     "vamp": "a VampPrior",
     "mixture": "a mixture prior",
     "flow": "a flow prior",
+    "two_level": "a prior of two levels",
 }
+POSTERIORS = {"two_level": "a posterior of two levels"}
+LIKELIHOODS = {"pixel": "an autoregressive likelihood of pixels"}
 BACKBONES = {
     "mlp": "fully connected networks",
     "gated_mlp": "gated fully connected networks",
@@ -20,6 +23,10 @@ BACKBONES = {
     "vampalign_conv": "convolutional networks",
     "vampalign_resnet": "residual networks",
     "resnet_attention": "residual networks with attention",
+    "hierarchical_mlp": "gated fully connected networks of two levels",
+    "hierarchical_conv": "gated convolutional networks of two levels",
+    "progressive": "growing convolutional networks",
+    "progressive_residual": "growing convolutional networks, a level of latents for each stage",
 }
 OBJECTIVES = {"elbo": "the ELBO", "iwae": "the importance-weighted bound"}
 
@@ -30,14 +37,12 @@ def sentence(run: Folder) -> str:
     if not run.options:
         return f"What was trained is not known, because its recipe cannot be read; it was trained {length}."
     model = run.options.get("model", {})
-    dims = (
-        f" with {counted(model['latent_dim'], 'latent dimension')}" if isinstance(model.get("latent_dim"), int) else ""
-    )
-    what = f"A {'conditional ' if model.get('condition') else ''}variational autoencoder{dims}"
+    what = f"A {'conditional ' if model.get('condition') else ''}variational autoencoder{_latents(run)}"
     objective = OBJECTIVES.get(kind := kind_of(run.options.get("objective", "")), f"the objective {kind}")
     verb = "is being trained" if run.state.word == "running" else "was trained"
     kept = f"; epoch {run.best['epoch']:g} is the best and was kept" if run.best else ""
-    return f"{what}, {_parts(run)}, {verb} on {run.data or 'unknown images'} {length} to maximise {objective}{kept}."
+    trained = f"{verb} on {run.data or 'unknown images'} {length}{_growth(run)}"
+    return f"{what}, {_parts(run)}, {trained} to maximise {objective}{kept}."
 
 
 def _length(run: Folder) -> str:
@@ -49,16 +54,46 @@ def _length(run: Folder) -> str:
     )
 
 
+def _latents(run: Folder) -> str:
+    """` with 12 latent dimensions in 2 levels (4 and 8, the top first)`."""
+    if levels := run.levels:
+        sizes = f"{', '.join(map(str, levels[:-1]))} and {levels[-1]}" if len(levels) > 1 else f"{levels[0]}"
+        of = f" in {counted(len(levels), 'level')} ({sizes}, the top first)" if len(levels) > 1 else ""
+        return f" with {counted(sum(levels), 'latent dimension')}{of}"
+    size = run.options.get("model", {}).get("latent_dim")
+    return f" with {counted(size, 'latent dimension')}" if isinstance(size, int) else ""
+
+
+def _growth(run: Folder) -> str:
+    """`, grown from 4 to 32 pixels in 4 stages`, as far as it came."""
+    sizes = sorted({size for row in run.rows if (size := finite(row, "resolution")) is not None})
+    if not sizes:
+        return ""
+    reached = f"{sizes[0]:g} to {sizes[-1]:g}" if len(sizes) > 1 else f"{sizes[0]:g}"
+    if (run.path / "model.safetensors").exists():  # which is kept in the last stage alone
+        return f", grown from {reached} pixels in {counted(len(sizes), 'stage')}," if len(sizes) > 1 else ""
+    return f", in its stage of {sizes[-1]:g} pixels, not yet the last,"
+
+
 def _parts(run: Folder) -> str:
     backbone, options = run.part("backbone")
     posterior, flow = run.part("posterior")
     prior, mixture = run.part("prior")
-    likelihood, _ = run.part("likelihood")
+    likelihood = LIKELIHOODS.get(kind := run.part("likelihood")[0], f"{_a(kind)} likelihood")
     sizes = f" ({_size(options)})" if _size(options) else ""
     texts = [BACKBONES.get(backbone, f"{_a(backbone)} backbone") + sizes]
-    texts.append(f"{_a(_flow(flow))} flow posterior" if posterior == "flow" else f"{_a(posterior)} posterior")
-    texts.append(PRIORS.get(prior, f"{_a(prior)} prior") + _components(prior, mixture))
-    return f"built of {', '.join(texts)} and {_a(likelihood)} likelihood"
+    known = POSTERIORS.get(posterior, f"{_a(posterior)} posterior")
+    texts.append(f"{_a(_flow(flow))} flow posterior" if posterior == "flow" else known)
+    texts.append(_prior(prior, mixture))
+    return f"built of {', '.join(texts)} and {likelihood}"
+
+
+def _prior(kind: str, options: Mapping[str, Any]) -> str:
+    """`a VampPrior of 500 pseudo-inputs`; of several levels also what the top one is."""
+    text, top = PRIORS.get(kind, f"{_a(kind)} prior") + _components(kind, options), options.get("top", "normal")
+    if kind not in ("two_level", "ladder") or kind_of(top) == "normal":
+        return text
+    return f"{text} with {_prior(kind_of(top), top if isinstance(top, Mapping) else {})} at the top"
 
 
 def _size(options: Mapping[str, Any]) -> str:

@@ -31,8 +31,11 @@ def problems_of(options: Mapping[str, Any]) -> list[str]:
 
 
 def parsed(text: str) -> dict[str, Any]:
-    """`swanlab mode=local` as a part with options."""
-    name, *options = shlex.split(text) or [""]
+    """`swanlab mode=local` as a part with options; UsageError where a quotation has no end."""
+    try:
+        name, *options = shlex.split(text) or [""]
+    except ValueError as error:
+        raise UsageError(f"tracker {text!r}: {str(error).lower()}; write it like 'swanlab mode=local'") from error
     return with_overrides({"kind": name}, options)
 
 
@@ -54,5 +57,5 @@ def make(specs: Iterable[Spec]) -> dict[str, Tracker]:
 
 
 def name_of(spec: Mapping[str, Any]) -> str:
-    """A tracker's kind and options as one word, by which it is known again."""
-    return " ".join([spec["kind"], *(f"{k}={v}" for k, v in sorted(spec.items()) if k != "kind")])
+    """A tracker's kind and options as `parsed` takes them, by which it is known again."""
+    return shlex.join([spec["kind"], *(f"{k}={v}" for k, v in sorted(spec.items()) if k != "kind")])

@@ -3,6 +3,8 @@
 import contextlib
 import hashlib
 import json
+import re
+import shlex
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -10,12 +12,14 @@ from typing import Any
 
 from vaelab.errors import UsageError, VaelabError
 from vaelab.files import write_whole
+from vaelab.tracking.alone import claim
 from vaelab.tracking.chosen import Spec, make
 from vaelab.tracking.reading import Mark, Reader, mark_of, values_of
 from vaelab.tracking.tracker import Told, Tracker
 
 FILE = "tracking.json"
-LONGEST = 240  # characters of a reason
+LONGEST = 160  # characters of a reason
+UNREACHED = re.compile(r"HTTPS?ConnectionPool\(host='([^']*)', port=(\d+)\): Max retries .*?(?:Caused by (\w+)|$)")
 
 
 @dataclass
@@ -29,15 +33,22 @@ class Sent:
 
 
 class Follower:
-    """Trackers of one folder; one that fails says so once through `say` and is dropped."""
+    """Trackers of one folder; one that fails says so once through `say` and is dropped.
 
-    def __init__(self, folder: Path, trackers: Mapping[str, Tracker], say: Callable[[str], None]) -> None:
+    UsageError if others still follow the folder after `patience` seconds.
+    """
+
+    def __init__(
+        self, folder: Path, trackers: Mapping[str, Tracker], say: Callable[[str], None], patience: float = 0.0
+    ) -> None:
         self.folder, self.say = folder.resolve(), say
         self.trackers, self.reader = dict(trackers), Reader(folder)
+        self.claim = claim(self.folder, patience)
         stored = _stored(self.folder)
         self.sent = {key: stored.get(key) or Sent() for key in trackers}
         self.counts = {"rows": 0, "pictures": 0, "numbers": 0}
-        self.failed: dict[str, str] = {}  # why, in a line
+        self.failed: dict[str, str] = {}  # why, in a line, with the fix
+        self.kept = True  # what was sent is written down
 
     def begin(self, done: int | None = None) -> None:
         """Open all; in a run that was resumed after step `done`, what was sent of later steps is to be forgotten."""
@@ -61,6 +72,8 @@ class Follower:
         for key in list(self.trackers):
             self._guarded(key, lambda tracker, _: tracker.end(state))
         self._store()
+        if self.claim:
+            self.claim.close()
 
     def _open(self, tracker: Tracker, sent: Sent, recipe: Mapping[str, Any], done: int | None) -> None:
         if not tracker.begin(Told(self.folder, recipe, sent.memory)):
@@ -90,14 +103,16 @@ class Follower:
         try:
             act(self.trackers[key], self.sent[key])
         except (Exception, SystemExit) as error:  # whatever a service does, the training goes on
-            del self.trackers[key]
-            self.failed[key] = reason(error)
-            self.say(f"note: {key} is dropped: {self.failed[key]}; vaelab track {self.folder} can send it later")
+            self.failed[key] = f"{reason(error)}; {_remedy(error, self.trackers.pop(key))}"
+            again = shlex.join(["vaelab", "track", str(self.folder), "--to", key])
+            self.say(f"note: {key} is dropped: {reason(error)}; {again} can send it later")
 
     def _store(self) -> None:
         text = json.dumps(_read(self.folder) | {key: asdict(sent) for key, sent in self.sent.items()}, indent=1)
-        with contextlib.suppress(VaelabError):  # a full disk is the training's to say
+        try:
             write_whole(self.folder / FILE, lambda file: file.write_text(text + "\n") and None)
+        except VaelabError:  # a full disk is the training's to say
+            self.kept = False
 
 
 def track(run: Path, specs: Iterable[Spec], say: Callable[[str], None] = print) -> dict[str, int]:
@@ -110,9 +125,11 @@ def track(run: Path, specs: Iterable[Spec], say: Callable[[str], None] = print) 
         act()
     if follower.failed:
         why = "; ".join(f"{key}: {text}" for key, text in follower.failed.items())
-        raise VaelabError(f"not all was sent to {why}; see that it can be reached and is logged in, then send the rest")
+        raise VaelabError(f"not all was sent to {why}, then send the rest")
     for sentence in said:
         say(sentence)
+    if not follower.kept:
+        say(f"note: {run} cannot be written, so all of it will be sent again next time")
     if problems := follower.reader.problems():
         say(f"note: {problems}; the rest was sent")
     return follower.counts
@@ -122,7 +139,16 @@ def reason(error: BaseException) -> str:
     """Why, in a line."""
     text = " ".join(str(error).split())
     name = type(error).__name__
+    if pool := UNREACHED.search(text):  # of urllib3, whose own words fill a paragraph
+        return f"{pool[1]}:{pool[2]} cannot be reached ({pool[3] or name})"
     return f"{name}: {text[:LONGEST]}{'…' if len(text) > LONGEST else ''}" if text else name
+
+
+def _remedy(error: BaseException, tracker: Tracker) -> str:
+    """What to do about it: services raise OSErrors too, but those of files name one."""
+    if not isinstance(error, OSError) or error.filename is None:
+        return "see that it can be reached and is logged in"
+    return "make that place writable" + (f", or give another by {tracker.elsewhere}=…" if tracker.elsewhere else "")
 
 
 def _read(folder: Path) -> dict[str, Any]:

@@ -69,7 +69,8 @@ def serve() -> None:
     try:
         for path in task["plugins"]:
             load_plugin(path)
-        follower = Follower(folder, make(task["specs"]), lambda text: _say(text, words))
+        trackers, patience = make(task["specs"]), task["patience"]  # for those of a training that was killed before
+        follower = Follower(folder, trackers, lambda text: _say(text, words), patience)
         follower.begin(task["done"])
         while follower.trackers and not over.wait(PERIOD):
             follower.poll()

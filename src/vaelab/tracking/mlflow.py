@@ -21,6 +21,7 @@ class MLflow(Tracker):
     """A run in the store at `uri`, by default RUN/mlflow.db; the recipe's options become its parameters."""
 
     module = extra = "mlflow"
+    elsewhere = "uri"
 
     def __init__(self, *, uri: str | None = None, experiment: str = "vaelab") -> None:
         self.uri, self.experiment = uri, experiment

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ RECORD = ("recipe.yaml", "log.jsonl", "figures", "metrics.json")
 PLACES = {("epoch", "train"): 1, ("evaluation", "valid"): 2, ("epoch", "valid"): 3}  # in the order they are written
 GROUPS = {("epoch", "train"): "epoch", ("evaluation", "valid"): "evaluation"}  # else the split
 NO_NUMBERS = ("kind", "split", "step", "epoch", "best")
+LONGEST = 2**63  # steps; what a service can count
 DRAWN_AT = re.compile(r"epoch_(\d+)_(.+)")
 
 
@@ -100,9 +102,11 @@ class Reader:
 
 
 def mark_of(row: Mapping[str, Any]) -> Mark:
-    """Where a row stands; later rows have greater marks."""
-    float(row["epoch"])
-    return float(row["step"]), PLACES.get((row["kind"], row["split"]), 0)
+    """Where a row stands; later rows have greater marks. ValueError where its step or epoch is no finite number."""
+    step = row["step"]
+    if not (_is_number(step) and 0 <= step < LONGEST and _is_number(row["epoch"])):
+        raise ValueError("a row has a step and an epoch")
+    return float(step), PLACES.get((row["kind"], row["split"]), 0)
 
 
 def values_of(row: Mapping[str, Any]) -> dict[str, float]:
@@ -112,7 +116,8 @@ def values_of(row: Mapping[str, Any]) -> dict[str, float]:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    """A finite one, and no whole number beyond all floats."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
 
 
 def _is_whole(path: Path) -> bool:

@@ -1,6 +1,8 @@
 """TensorBoard: event files, written without TensorFlow and without torch."""
 
+import hashlib
 import struct
+import tempfile
 import time
 from collections.abc import Mapping
 from importlib import import_module
@@ -12,6 +14,7 @@ import yaml
 from vaelab.registry import register
 from vaelab.tracking.tracker import Told, Tracker
 
+EVENTS = "events.out.*"
 CHANNELS = {0: 1, 2: 3, 3: 3, 4: 2, 6: 4}  # by the colour type of a PNG
 
 
@@ -20,6 +23,7 @@ class TensorBoard(Tracker):
     """Event files in RUN/tensorboard, or below `logdir`; a resumed run goes on in the same curves."""
 
     module = extra = "tensorboard"
+    elsewhere = "logdir"
 
     def __init__(self, *, logdir: str | None = None) -> None:
         self.logdir = logdir
@@ -29,10 +33,14 @@ class TensorBoard(Tracker):
         proto = "tensorboard.compat.proto"
         self.event, self.summary = (import_module(f"{proto}.{name}_pb2") for name in ("event", "summary"))
         self.tensor = import_module(f"{proto}.tensor_pb2").TensorProto
-        place = Path(self.logdir) / run.name if self.logdir else run.folder / "tensorboard"
-        known = run.memory.get("logdir") == str(place) and any(place.glob("events.out.*"))
+        place = self._place(run)
+        known = run.memory.get("logdir") == str(place) and any(place.glob(EVENTS))
+        place.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=place):  # else it is the writer's thread that fails where none may write
+            pass
         writer = import_module("tensorboard.summary.writer.event_file_writer").EventFileWriter
-        self.writer, self.view = writer(str(place)), f"tensorboard --logdir {place}"
+        self.writer = writer(str(place), filename_suffix=f".{_mark(run)}")
+        self.view = f"tensorboard --logdir {place}"
         if not known:
             run.memory["logdir"] = str(place)
             self._forget(0)
@@ -65,6 +73,15 @@ class TensorBoard(Tracker):
         """Close the file."""
         self.writer.close()
 
+    def _place(self, run: Told) -> Path:
+        """Where its events go: below `logdir` by its folder's name, and a mark if that is another run's."""
+        if not self.logdir:
+            return run.folder / "tensorboard"
+        place = Path(self.logdir).resolve() / run.name
+        others = any(not path.name.endswith(_mark(run)) for path in place.glob(EVENTS))
+        ours = run.memory.get("logdir") == str(place) or not others
+        return place if ours else place.with_name(f"{run.name}-{_mark(run)}")
+
     def _forget(self, step: int) -> None:
         start = self.event.SessionLog(status=self.event.SessionLog.START)
         self.writer.add_event(self.event.Event(wall_time=time.time(), step=step, session_log=start))
@@ -81,3 +98,8 @@ class TensorBoard(Tracker):
     def _write(self, values: list[Any], step: int) -> None:
         summary = self.summary.Summary(value=values)
         self.writer.add_event(self.event.Event(wall_time=time.time(), step=step, summary=summary))
+
+
+def _mark(run: Told) -> str:
+    """Of the folder's path: the end of the names of its event files, so that they say whose they are."""
+    return hashlib.sha256(str(run.folder).encode()).hexdigest()[:8]

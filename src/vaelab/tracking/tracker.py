@@ -27,6 +27,7 @@ class Tracker(ABC):
 
     module: ClassVar[str]  # what must be installed
     extra: ClassVar[str]  # of vaelab, that brings it
+    elsewhere: ClassVar[str] = ""  # the option that lets it write outside the run folder
     view: str = ""  # where to look, once begun
 
     def missing(self) -> str:

@@ -168,7 +168,9 @@ def clip_(gradients: list[Tensor], largest: float | None) -> Tensor:
 
 def lr_schedules(options: TrainOptions, steps: int) -> list[Schedule]:
     """Factors of the learning rate over so many steps."""
-    decay = Cosine(start=1, end=0, steps=steps) if options.lr_schedule == "cosine" else Constant()
+    falling = min(options.lr_decay_steps or steps, steps)
+    cosine = Cosine(start=1, end=0, steps=falling, delay_steps=steps - falling)
+    decay = cosine if options.lr_schedule == "cosine" else Constant()
     warmup = options.lr_warmup_steps
     return [decay, Linear(start=1 / (warmup + 1), steps=warmup)] if warmup else [decay]
 

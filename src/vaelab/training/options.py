@@ -16,6 +16,7 @@ class TrainOptions:
     optimizer: Literal["adamw", "adam"] = "adamw"
     lr: Positive = 1e-3
     lr_schedule: Literal["constant", "cosine"] = "constant"  # cosine: to 0 at the end of the run
+    lr_decay_steps: Count = 0  # of the cosine, the last of the run; 0: all
     lr_warmup_steps: Count = 0  # linear, from 0
     at_stage: Literal["carry", "reset"] = "carry"  # of a growing model, Adam's moments and the learning rate's schedule
     betas: tuple[Fraction, Fraction] = (0.9, 0.999)
@@ -32,6 +33,8 @@ class TrainOptions:
     draw_every: Count = 10  # epochs; 0: no pictures while training
 
     def __post_init__(self) -> None:
+        if self.lr_decay_steps and self.lr_schedule == "constant":
+            raise ValueError("lr_decay_steps are those of the cosine; set lr_schedule=cosine, or leave them out")
         if not max(self.betas) < 1:
             raise ValueError(f"betas must be below 1, got {list(self.betas)}")
         if self.lr_warmup_steps > self.steps:
