@@ -13,9 +13,9 @@ FULL, GROWING = "full resolution", "progressive"
 STAGE = 10  # steps
 
 
-def run(start: int) -> Laps:
-    """A run of four stages' length per lap, of the shipped recipe with stages of ten steps, half of them fading in."""
-    stages = ("model.backbone.epochs_per_stage=1", f"model.backbone.start_res={start}", "train.epochs=4")
+def run(first: int) -> Laps:
+    """Four stages' length per lap, from a step on, of the shipped recipe with stages of ten steps, half fading in."""
+    stages = ("model.backbone.epochs_per_stage=1", "train.epochs=4", "train.lr_decay_epochs=1")
     recipe, world = Recipe.read("mnist-progressive", stages), World.join("cpu")
     data = dataset(noise(STAGE * recipe.options["train"]["batch_size"], 1, 32, 32))
     model = recipe.new_model(data)
@@ -26,7 +26,7 @@ def run(start: int) -> Laps:
         for step in range(4 * STAGE):
             seed_device(world.device, seed_of("noise", options.seed, 0, step))
             rows = slice(step % STAGE * options.batch_size, (step % STAGE + 1) * options.batch_size)
-            loss = float(learner.step(data.train.images[rows], step)["loss"])
+            loss = float(learner.step(data.train.images[rows], first + step)["loss"])
         yield loss
 
 
@@ -35,7 +35,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=2)
     given = parser.parse_args()
-    contenders = {FULL: partial(run, 32), GROWING: partial(run, 4)}
+    contenders = {FULL: partial(run, 4 * STAGE), GROWING: partial(run, 0)}  # the same networks, in their last stage
     compare(contenders, {GROWING: 1.0}, 4 * STAGE, given.rounds, given.threads)
 
 

@@ -59,6 +59,8 @@ def train(
     world = World.join(device)
     if resume:
         folder, wanted = _resumed(recipe, overrides, run)
+        if world.is_main:  # which writes the state; the others may be ahead of it in the end of a run before
+            refuse_running(folder)
         data_dir = data_dir or made(folder).get("data_dir")
     else:
         wanted = Recipe.read(recipe, overrides)
@@ -158,7 +160,6 @@ def _resumed(recipe: str, overrides: tuple[str, ...], run: str | Path | None) ->
     folder = Path(run) if run else path if (path / "recipe.yaml").is_file() else _newest(recipe)
     if not (folder / "recipe.yaml").is_file():
         raise UsageError(f"nothing to resume: {folder} holds no run; leave out --resume to start one there")
-    refuse_running(folder)
     stored = Recipe.read(str(folder))
     if path != folder and (asked := find(recipe).stem) != stored.name:
         raise UsageError(
