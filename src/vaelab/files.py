@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import hashlib
+import json
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -88,6 +89,15 @@ def fetch(file: File, directory: Folder = None) -> Path:
             size = path.stat().st_size
             raise damaged(path, f"its {size:,} bytes have the md5 {md5} and should have {file.md5}")
     return path
+
+
+def read_object(path: Path) -> dict[str, Any]:
+    """The object in a JSON file; empty where the file is missing, damaged or holds something else."""
+    try:
+        found = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def write_whole(path: Path, write: Callable[[Path], object]) -> None:

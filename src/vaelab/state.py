@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from vaelab.errors import UsageError
-from vaelab.files import write_whole
+from vaelab.files import read_object, write_whole
 
 FILE = "state.json"
 SILENT = 3600  # seconds without a new row after which a process that cannot be seen counts as gone
@@ -35,7 +35,7 @@ def recorded(folder: Path) -> Iterator[None]:
 
     A process that is killed writes nothing more; `read_state` sees that it is gone.
     """
-    began, before = time.time(), finite(_read(folder), "seconds") or 0.0
+    began, before = time.time(), finite(read_object(folder / FILE), "seconds") or 0.0
     me = {"pid": os.getpid(), "born": _born(os.getpid()), "host": socket.gethostname()}
     _write(folder, {"state": "running", "began": began, "seconds": before} | me)
 
@@ -54,14 +54,14 @@ def recorded(folder: Path) -> Iterator[None]:
 
 def refuse_running(folder: Path) -> None:
     """UsageError where a process of this machine trains the folder already, since two would spoil each other's."""
-    found = _read(folder)
+    found = read_object(folder / FILE)
     if found.get("state") == "running" and _is_here(found) and _alive(found, 0.0):
         raise UsageError(f"{folder} is being trained by process {found['pid']}; wait for it or stop it")
 
 
 def read_state(folder: Path, reached_end: bool) -> State:
     """The state of a run folder; where its training left no word, its log and whether it reached the end decide."""
-    found, seen = _read(folder), _last_change(folder)
+    found, seen = read_object(folder / FILE), _last_change(folder)
     word, seconds, reason = found.get("state"), finite(found, "seconds"), str(found.get("reason") or "")
     began = finite(found, "began") or seen
     silence = time.time() - seen
@@ -116,14 +116,6 @@ def _born(pid: int) -> str:
 def _last_change(folder: Path) -> float:
     times = [(folder / name).stat().st_mtime for name in ("log.jsonl", FILE, "recipe.yaml") if (folder / name).exists()]
     return max(times, default=folder.stat().st_mtime)
-
-
-def _read(folder: Path) -> dict[str, Any]:
-    try:
-        found = json.loads((folder / FILE).read_text())
-    except (OSError, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}
 
 
 def _write(folder: Path, found: dict[str, Any]) -> None:

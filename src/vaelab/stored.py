@@ -10,6 +10,7 @@ from torch import Tensor
 
 from vaelab.data.source import Dataset
 from vaelab.errors import UsageError
+from vaelab.files import read_object
 from vaelab.model import VAE
 from vaelab.recipe import Recipe
 from vaelab.recipe_text import read_yaml
@@ -48,11 +49,8 @@ def restore(run: str | Path, device: str = "cpu") -> tuple[VAE, Recipe, tuple[in
 
 def read_report(path: Path) -> dict[str, Any]:
     """A metrics.json; whatever else is there counts as none."""
-    try:
-        found = json.loads(path.read_text())
-    except (OSError, ValueError):
-        return {}
-    entries = found.get("metrics") if isinstance(found, dict) else None
+    found = read_object(path)
+    entries = found.get("metrics")
     whole = isinstance(entries, dict) and all(
         isinstance(entry, dict) and {"values", "protocol", "notes"} <= entry.keys() for entry in entries.values()
     )

@@ -2,9 +2,10 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -157,3 +158,22 @@ def _flat(name: str, value: Any) -> dict[str, torch.Tensor]:
     if isinstance(value, list):
         return {k: v for i, part in enumerate(value) for k, v in _flat(f"{name}.{i}", part).items()}
     return {} if isinstance(value, str) else {name: torch.as_tensor(value).double()}
+
+
+@pytest.fixture
+def interrupt_at(monkeypatch):
+    """Ctrl-C in each of some steps of the trainings that follow, once; gives the set of those still to come."""
+
+    def arrange(steps: Iterable[int]) -> set[int]:
+        step, pending = Learner.step, set(steps)
+
+        def interrupted(self, batch, number, labels=None):
+            if number in pending:
+                pending.discard(number)
+                os.kill(os.getpid(), signal.SIGINT)
+            return step(self, batch, number, labels)
+
+        monkeypatch.setattr(Learner, "step", interrupted)
+        return pending
+
+    return arrange

@@ -1,7 +1,5 @@
 """Training a model that grows: the stage that is logged is the one applied, and what waits until it is complete."""
 
-import os
-import signal
 from pathlib import Path
 
 import pytest
@@ -114,18 +112,11 @@ def test_the_levels_of_stages_that_are_to_come_have_no_kl(train, rows):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_run_that_stops_while_a_stage_fades_in_resumes_exactly(train, largest_gap, rows, monkeypatch, kind):
+def test_a_run_that_stops_while_a_stage_fades_in_resumes_exactly(train, largest_gap, rows, interrupt_at, kind):
     """After steps 7 and 15, where α is on its way from 0 to 1, and at the border of two stages."""
     options = (*KINDS[kind], *STAGES)
-    whole, step, pending = train("whole", *options), Learner.step, {6, 11, 14}
-
-    def interrupted(self, batch, number, labels=None):
-        if number in pending:
-            pending.discard(number)
-            os.kill(os.getpid(), signal.SIGINT)
-        return step(self, batch, number, labels)
-
-    monkeypatch.setattr(Learner, "step", interrupted)
+    whole = train("whole", *options)
+    pending = interrupt_at({6, 11, 14})
     half = whole.parent / "half"
     for resume, done in ((False, 7), (True, 13), (True, 15)):  # the last step of an epoch is not interrupted
         with pytest.raises(UsageError, match=rf"stopped at step {done}, in epoch \d; carry on with"):

@@ -1,7 +1,6 @@
 """A run that was stopped, in whatever way, and carried on equals one that was not: bit for bit."""
 
 import json
-import os
 import signal
 import time
 from pathlib import Path
@@ -13,7 +12,6 @@ import vaelab
 from vaelab import run as runs
 from vaelab.errors import UsageError
 from vaelab.training import engine
-from vaelab.training.learner import Learner
 
 SLOW = """
 import sys, time
@@ -92,18 +90,10 @@ def test_the_gap_is_seen_where_there_is_one(train, largest_gap):
 
 
 @pytest.mark.parametrize("stops", [[8], [0, 9, 10], [5, 17], [23]])
-def test_an_interrupt_at_any_step_loses_nothing(train, largest_gap, rows, monkeypatch, stops):
+def test_an_interrupt_at_any_step_loses_nothing(train, largest_gap, rows, interrupt_at, stops):
     """In the last step of an epoch it is honoured after the next step; in the last step of all, not at all."""
     whole = train("whole")
-    step, pending = Learner.step, set(stops)
-
-    def interrupted(self, batch, number, labels=None):
-        if number in pending:
-            pending.discard(number)
-            os.kill(os.getpid(), signal.SIGINT)
-        return step(self, batch, number, labels)
-
-    monkeypatch.setattr(Learner, "step", interrupted)
+    pending = interrupt_at(stops)
     half, resume = whole.parent / "half", False
     for stop in [s for s in stops if s < 23]:
         with pytest.raises(UsageError, match=rf"stopped at step \d+, in epoch \d; carry on with --run {half} --resume"):

@@ -42,12 +42,7 @@ class ProgressiveDecoder(nn.Module):
         super().__init__()
         self.growth, self.weight = growth, weight
         side = growth.resolutions[0]
-        self.base = nn.Sequential(
-            nn.Linear(latent_dim, widths[0] * side**2),
-            nn.ReLU(),
-            nn.Unflatten(-1, (widths[0], side, side)),
-            ChannelsLast(),
-        )
+        self.base = to_maps(latent_dim, widths[0], side, nn.ReLU())
         self.blocks = nn.ModuleList(up(wide, narrow) for wide, narrow in pairwise(widths))
         self.to_image = nn.ModuleList(nn.Conv2d(width, out_channels, 1) for width in widths)
 
@@ -93,6 +88,13 @@ def progressive(
     widths = [max(base_channels >> stage, min_channels) for stage in range(growth.stages)]
     decoder = ProgressiveDecoder(growth, latent_dim, out_channels, widths, stage_weight)
     return ProgressiveEncoder(growth, x_shape[0], widths), decoder
+
+
+def to_maps(latent_dim: int, width: int, side: int, activation: nn.Module) -> nn.Module:
+    """Latents [N, D] -> maps [N, width, side, side]."""
+    return nn.Sequential(
+        nn.Linear(latent_dim, width * side**2), activation, nn.Unflatten(-1, (width, side, side)), ChannelsLast()
+    )
 
 
 def down(inside: int, outside: int) -> nn.Module:

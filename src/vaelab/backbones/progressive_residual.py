@@ -10,7 +10,7 @@ from torch.distributions import Distribution
 
 from vaelab.backbones.growth import Growth, averaged, enlarged, grown
 from vaelab.backbones.mlp import Shape
-from vaelab.backbones.progressive import coarse, down, up
+from vaelab.backbones.progressive import coarse, down, to_maps, up
 from vaelab.backbones.small_maps import ChannelsLast
 from vaelab.registry import Fraction, Size, register
 
@@ -29,15 +29,7 @@ class PyramidDecoder(nn.Module):
         super().__init__()
         self.growth, self.levels, self.weight, self.every = growth, list(levels), weight, every
         side = growth.resolutions[0]
-        self.bases = nn.ModuleList(
-            nn.Sequential(
-                nn.Linear(size, widths[0] * side**2),
-                nn.LeakyReLU(0.2),
-                nn.Unflatten(-1, (widths[0], side, side)),
-                ChannelsLast(),
-            )
-            for size in levels
-        )
+        self.bases = nn.ModuleList(to_maps(size, widths[0], side, nn.LeakyReLU(0.2)) for size in levels)
         self.blocks = nn.ModuleList(up(wide, narrow) for wide, narrow in pairwise(widths))
         self.to_picture = nn.ModuleList(nn.Conv2d(width, out_channels, 1) for width in widths)
 

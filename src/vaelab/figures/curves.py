@@ -72,6 +72,12 @@ class Log:
         return lambda step: last + (step - end) / length if length > 0 else np.nan
 
 
+def applied(log: Log, key: str) -> Curve:
+    """What training steps had, or epochs where no step was logged; validation is at β = 1 by rule."""
+    found = log.curve("step", "train", key)
+    return found if len(found.x) else log.curve("epoch", "train", key)
+
+
 def number(row: Row, key: str) -> float:
     """The value of a key; NaN if it is missing or no number."""
     value = row.get(key)

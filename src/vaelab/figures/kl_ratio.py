@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from vaelab.figures.curves import Curve, Log, Row, across, heading, number, panel, pen
+from vaelab.figures.curves import Log, Row, across, applied, heading, number, panel, pen
 from vaelab.figures.style import ACCENT, blank, house, quiet, remark
 from vaelab.registry import register
 
@@ -23,7 +23,7 @@ def kl_ratio(rows: Sequence[Row], *, title: str = "KL share and β") -> Figure:
     log = Log(rows)
     figure = blank(7, 4.8, layout="constrained")
     above, below = figure.subplots(2, 1, height_ratios=(2, 1))
-    beta = applied(log)
+    beta = applied(log, "beta")
     density = any(number(row, "reconstruction") <= 0 for row in log.rows.values())
     if density:  # log-densities have either sign, so the KL is no share of the sum
         shares = panel(
@@ -59,9 +59,3 @@ def share(row: Row) -> float:
     """KL / (KL + reconstruction); NaN where a term is negative, since then neither is a share of the sum."""
     kl, reconstruction = number(row, "kl"), number(row, "reconstruction")
     return kl / (kl + reconstruction) if reconstruction > 0 and kl >= 0 else np.nan
-
-
-def applied(log: Log) -> Curve:
-    """β of the training steps, or of the epochs where no step was logged; validation is at β = 1 by rule."""
-    steps = log.curve("step", "train", "beta")
-    return steps if len(steps.x) else log.curve("epoch", "train", "beta")

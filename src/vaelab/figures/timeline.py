@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
-from vaelab.figures.curves import Curve, Log, Row, across, heading, panel, pen, upward
+from vaelab.figures.curves import Curve, Log, Row, across, applied, heading, panel, pen, upward
 from vaelab.figures.style import ACCENT, FAINT, INK, MUTED, PALETTE, blank, house, quiet, remark
 from vaelab.figures.training_losses import PANELS
 from vaelab.registry import register
@@ -58,12 +58,6 @@ def timeline(rows: Sequence[Row], *, title: str = "Timeline") -> Figure:
     shade = [Patch(label="fading in", **SHADE)] if fading else []
     heading(figure, log, title, *shade)
     return figure
-
-
-def applied(log: Log, key: str) -> Curve:
-    """What the training steps had, or the epochs where no step was logged."""
-    found = log.curve("step", "train", key)
-    return found if len(found.x) else log.curve("epoch", "train", key)
 
 
 def starts_of(resolution: Curve) -> list[float]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from vaelab.errors import UsageError, VaelabError
-from vaelab.files import write_whole
+from vaelab.files import read_object, write_whole
 from vaelab.tracking.alone import claim
 from vaelab.tracking.chosen import Spec, make
 from vaelab.tracking.reading import Mark, Reader, mark_of, values_of
@@ -108,7 +108,9 @@ class Follower:
             self.say(f"note: {key} is dropped: {reason(error)}; {again} can send it later")
 
     def _store(self) -> None:
-        text = json.dumps(_read(self.folder) | {key: asdict(sent) for key, sent in self.sent.items()}, indent=1)
+        text = json.dumps(
+            read_object(self.folder / FILE) | {key: asdict(sent) for key, sent in self.sent.items()}, indent=1
+        )
         try:
             write_whole(self.folder / FILE, lambda file: file.write_text(text + "\n") and None)
         except VaelabError:  # a full disk is the training's to say
@@ -151,18 +153,10 @@ def _remedy(error: BaseException, tracker: Tracker) -> str:
     return "make that place writable" + (f", or give another by {tracker.elsewhere}=…" if tracker.elsewhere else "")
 
 
-def _read(folder: Path) -> dict[str, Any]:
-    try:
-        found = json.loads((folder / FILE).read_text())
-    except (OSError, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}
-
-
 def _stored(folder: Path) -> dict[str, Sent]:
     """What trackers were sent before; what cannot be read counts as nothing."""
     found = {}
-    for key, entry in _read(folder).items():
+    for key, entry in read_object(folder / FILE).items():
         with contextlib.suppress(TypeError, KeyError, ValueError):
             step, place = entry["mark"]
             found[key] = Sent(**entry | {"mark": (float(step), int(place))})
