@@ -202,11 +202,10 @@ def test_every_weight_has_learned_at_the_end(train):
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
-def test_the_compiled_step_learns_the_same(train, rows, monkeypatch):
+def test_the_compiled_step_learns_the_same(train, rows):
     """With the noise of the eager one, in every stage and at every α: the same numbers but for rounding."""
     import torch._inductor.config as inductor
 
-    monkeypatch.setattr(inductor, "fallback_random", True)
     options = (
         *PLAIN,
         f"model.backbone={{kind: progressive, {SMALL.replace('start_res: 4', 'start_res: 8')}}}",
@@ -214,7 +213,8 @@ def test_the_compiled_step_learns_the_same(train, rows, monkeypatch):
         "train.log_steps=1",
         "train.lr=1e-3",
     )
-    eager, compiled = (rows(train(name, *options, f"train.compile={name == 'b'}".lower())) for name in ("a", "b"))
+    with inductor.patch(fallback_random=True):  # a monkeypatch's undoing would delete the setting
+        eager, compiled = (rows(train(name, *options, f"train.compile={name == 'b'}".lower())) for name in ("a", "b"))
     assert len(eager) == len(compiled)
     for one, two in zip(eager, compiled, strict=True):
         numbers = {k: v for k, v in one.items() if not isinstance(v, str)}
