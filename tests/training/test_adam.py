@@ -1,5 +1,7 @@
 """Both ways to update agree with torch.optim, which the paper's formulas wrote too."""
 
+from collections.abc import Sequence
+
 import pytest
 import torch
 from torch import nn
@@ -29,10 +31,10 @@ def gradients(like: list[nn.Parameter]) -> list[list[torch.Tensor]]:
 def step(formulas, monkeypatch):
     """One update in the way that is tested; torch's own Adam computes otherwise, too, when it is being compiled."""
 
-    def take(adam: Adam, gradients: list[torch.Tensor], t: int) -> None:
+    def take(adam: Adam, gradients: Sequence[torch.Tensor | None]) -> None:
         with monkeypatch.context() as patch:
             patch.setattr(torch.compiler, "is_compiling", lambda: formulas)
-            adam.step(gradients, torch.tensor(adam.rates(LR, t + 1), dtype=torch.float64).unbind())
+            adam.count(adam.step(gradients, torch.tensor(adam.rates(LR), dtype=torch.float64)))
 
     return take
 
@@ -42,8 +44,8 @@ def updated(step, dtype: torch.dtype, spared: tuple[int, ...] = (), **options) -
     for i in spared:
         mine[i].spare_weight_decay = True
     adam = Adam(mine, **options)
-    for t, gradient in enumerate(gradients(mine)):
-        step(adam, gradient, t)
+    for gradient in gradients(mine):
+        step(adam, gradient)
     return mine
 
 
@@ -95,5 +97,29 @@ def test_it_goes_on_from_its_state(step):
     for t, gradient in enumerate(steps):
         if t == 5:
             second.load(first.state())
-        step(first if t < 5 else second, gradient, t)
+        step(first if t < 5 else second, gradient)
     assert all(torch.equal(a, b) for a, b in zip(mine, whole, strict=True))
+
+
+@WAYS
+@KINDS
+def test_a_parameter_without_gradient_is_left_alone_and_starts_afresh_with_its_first(step, decoupled):
+    """As a block does that a growing model reaches late: torch skips one whose gradient is None, and so do we."""
+    late, born, ways = 2, 5, []
+    for through in (False, True):
+        mine = parameters(torch.float64)
+        adam = Adam(mine, decoupled=decoupled, weight_decay=0.5)
+        optimizer = TORCH[decoupled](mine, lr=LR, weight_decay=0.5, foreach=False)
+        for t, gradient in enumerate(gradients(mine)):
+            given = [None if i == late and t < born else g for i, g in enumerate(gradient)]
+            if through:
+                for parameter, g in zip(mine, given, strict=True):
+                    parameter.grad = None if g is None else g.clone()
+                optimizer.step()
+            else:
+                step(adam, given)
+            if t == born - 1:
+                assert torch.equal(mine[late], parameters(torch.float64)[late])
+        ways.append(mine)
+    for a, b in zip(*ways, strict=True):
+        torch.testing.assert_close(a, b, rtol=PRECISION[torch.float64], atol=PRECISION[torch.float64])

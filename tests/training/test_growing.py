@@ -129,20 +129,26 @@ def test_a_run_that_stops_while_a_stage_fades_in_resumes_exactly(train, largest_
 
 @pytest.mark.parametrize("at_stage", ["carry", "reset"])
 def test_adam_forgets_in_the_first_step_of_a_stage_or_never(train, monkeypatch, at_stage):
+    """And counts the updates of each block from its birth, also where the others are carried on."""
     seen, update = [], Adam.step
 
     def spied(self, gradients, rates):
-        seen.append((not any(m.any() for m in (*self.m, *self.v)), rates[0].item(), rates[1].item(), rates[2].item()))
-        update(self, gradients, rates)
+        moved = update(self, gradients, rates)
+        seen.append((self.updates[:], [rates[i].tolist() for i in moved], moved))
+        return moved
 
     monkeypatch.setattr(Adam, "step", spied)
     train("a", *PLAIN, *STAGES, f"train.at_stage={at_stage}")
     starts = {0, 6, 12} if at_stage == "reset" else {0}
-    assert [i for i, (empty, *_) in enumerate(seen) if empty] == sorted(starts)
-    counted = [i - max(start for start in starts if start <= i) + 1 for i in range(24)]
-    assert [t for _, t, _, _ in seen] == counted
-    for t, (_, _, lr, corrected) in zip(counted, seen, strict=True):  # the moments' start at 0 is corrected anew
-        assert corrected == pytest.approx(lr / (1 - 0.9**t), rel=1e-6)
+    assert [i for i, (counts, *_) in enumerate(seen) if not any(counts)] == sorted(starts)
+    newborn = {i: set(moved) - set(seen[i - 1][2]) for i, (_, _, moved) in enumerate(seen) if i in (6, 12)}
+    assert all(newborn.values())
+    for i, (_, rates, moved) in enumerate(seen):
+        start = max(start for start in starts if start <= i)
+        for one, (t, lr, corrected, _) in zip(moved, rates, strict=True):
+            born = max([start, *(at for at, new in newborn.items() if one in new and at <= i)])
+            assert t == i - born + 1
+            assert corrected == pytest.approx(lr / (1 - 0.9**t), rel=1e-6)  # for the moments' start at 0
 
 
 @pytest.mark.parametrize("fadein_ratio", [0, 0.5, 1.0])

@@ -1,7 +1,8 @@
 """Adam and AdamW, once as torch's fused kernel and once as formulas that a compiled step can swallow whole."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -10,7 +11,9 @@ from torch import Tensor, nn
 class Adam:
     """The update of Kingma & Ba (2015); weight decay in the gradient, or decoupled (Loshchilov & Hutter 2019).
 
-    It keeps no step count: the run's step is that. Parameters marked `spare_weight_decay` are never decayed.
+    A parameter without a gradient, such as those of blocks that a growing model has yet to reach, is left alone: not
+    decayed, and its updates, which the corrections for a start at 0 go by, are counted from the first that it gets.
+    Parameters marked `spare_weight_decay` are never decayed.
     """
 
     def __init__(
@@ -26,30 +29,41 @@ class Adam:
         self.decay = [0.0 if getattr(p, "spare_weight_decay", False) else weight_decay for p in self.parameters]
         self.m = [torch.zeros_like(p) for p in self.parameters]
         self.v = [torch.zeros_like(p) for p in self.parameters]
+        self.updates = [0 for _ in self.parameters]
 
-    def rates(self, lr: float, t: int) -> list[float]:
-        """The numbers of the `t`-th update, counted from 1: t, lr, and what corrects m and √v for their start at 0.
+    def rates(self, lr: float) -> list[list[float]]:
+        """For each parameter, its next update's number t, lr, and what corrects m and √v for their start at 0.
 
         Computed here and not in the step, where a compiled loop would repeat the powers for every weight.
         """
-        return [t, lr, lr / (1 - self.betas[0] ** t), 1 / math.sqrt(1 - self.betas[1] ** t)]
+        (b1, b2), numbers = self.betas, {done + 1 for done in self.updates}
+        known = {t: [t, lr, lr / (1 - b1**t), 1 / math.sqrt(1 - b2**t)] for t in numbers}
+        return [known[done + 1] for done in self.updates]
+
+    def count(self, moved: Iterable[int]) -> None:
+        """Note which parameters an update moved; apart from it, as a compiled step would be compiled for each count."""
+        for i in moved:
+            self.updates[i] += 1
 
     def reset(self) -> None:
         """Forget all moments."""
+        self.updates = [0 for _ in self.parameters]
         for moment in (*self.m, *self.v):
             moment.zero_()
 
     @torch.no_grad()
-    def step(self, gradients: Sequence[Tensor], rates: Sequence[Tensor]) -> None:
-        """One update with the `rates` as 0-d float32 tensors."""
+    def step(self, gradients: Sequence[Tensor | None], rates: Tensor) -> list[int]:
+        """One update with the `rates` [parameters, 4]; returns which parameters it moved, to be counted."""
+        moved = [i for i, gradient in enumerate(gradients) if gradient is not None]
         if torch.compiler.is_compiling():
-            for i, gradient in enumerate(gradients):
-                self._update(i, gradient, *rates)
+            for i in moved:
+                self._update(i, gradients[i], *rates[i].unbind())
         else:
             for decay in sorted(set(self.decay)):
-                self._fused([i for i, d in enumerate(self.decay) if d == decay], gradients, rates[0], rates[1], decay)
+                self._fused([i for i in moved if self.decay[i] == decay], gradients, rates, decay)
+        return moved
 
-    def _update(self, i: int, gradient: Tensor, t: Tensor, lr: Tensor, size: Tensor, root: Tensor) -> None:
+    def _update(self, i: int, gradient: Any, t: Tensor, lr: Tensor, size: Tensor, root: Tensor) -> None:
         (b1, b2), p, m, v, decay = self.betas, self.parameters[i], self.m[i], self.v[i], self.decay[i]
         if decay and self.decoupled:
             p.mul_(1 - lr * decay)
@@ -59,17 +73,20 @@ class Adam:
         v.lerp_(gradient * gradient, 1 - b2)
         p.sub_(size * m / (v.sqrt() * root + self.eps))
 
-    def _fused(self, which: list[int], gradients: Sequence[Tensor], t: Tensor, lr: Tensor, decay: float) -> None:
+    def _fused(self, which: list[int], gradients: Sequence[Any], rates: Tensor, decay: float) -> None:
+        if not which:
+            return
         kernel = torch._fused_adamw_ if self.decoupled else torch._fused_adam_  # pyright: ignore
-        parameters, m, v = ([many[i] for i in which] for many in (self.parameters, self.m, self.v))
+        numbers, lr = rates[:, 0].float().unbind(), rates[0, 1].float()
+        parameters, m, v, t = ([many[i] for i in which] for many in (self.parameters, self.m, self.v, numbers))
         kernel(
             parameters,
             [gradients[i] for i in which],
             m,
             v,
             [],
-            [t.float()] * len(which),
-            lr=lr.float(),
+            t,
+            lr=lr,
             beta1=self.betas[0],
             beta2=self.betas[1],
             weight_decay=decay,
@@ -78,11 +95,12 @@ class Adam:
             maximize=False,
         )
 
-    def state(self) -> dict[str, list[Tensor]]:
+    def state(self) -> dict[str, Any]:
         """What a checkpoint keeps."""
-        return {"m": self.m, "v": self.v}
+        return {"m": self.m, "v": self.v, "updates": torch.tensor(self.updates)}
 
-    def load(self, state: dict[str, list[Tensor]]) -> None:
+    def load(self, state: dict[str, Any]) -> None:
         """Continue from a checkpoint's state."""
+        self.updates = state["updates"].tolist()
         for mine, theirs in zip(self.m + self.v, state["m"] + state["v"], strict=True):
             mine.copy_(theirs)

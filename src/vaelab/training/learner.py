@@ -64,10 +64,11 @@ class Learner:
         told = self._told(number)
         since = number - (self.began if self.options.at_stage == "reset" else 0)
         device, lr = self.world.device, self.options.lr * math.prod(schedule(since) for schedule in self.schedules)
-        rates = torch.tensor(self.adam.rates(lr, since + 1)).to(device, non_blocking=True)
+        rates = torch.tensor(self.adam.rates(lr)).to(device, non_blocking=True)
         batch = batch.to(device, non_blocking=True)
         labels = labels if labels is None else labels.to(device, non_blocking=True)
-        scalars = self._step(batch, labels, torch.tensor(number, dtype=self._real, device=device), rates)
+        scalars, moved = self._step(batch, labels, torch.tensor(number, dtype=self._real, device=device), rates)
+        self.adam.count(moved)
         if (number + 1) % STRIDE == 0:
             self._average(number + 1, STRIDE)
         return {**scalars, "lr": lr, **told}
@@ -88,20 +89,21 @@ class Learner:
         """The step from which the model no longer grows."""
         return max((part.settled for part in self.scheduled), default=0)
 
-    def _update(self, batch: Tensor, y: Tensor | None, number: Tensor, rates: Tensor) -> dict[str, Tensor]:
+    def _update(self, batch: Tensor, y: Tensor | None, number: Tensor, rates: Tensor) -> tuple[dict[str, Tensor], list[int]]:
         x = self.augment(batch)
         with torch.autocast(x.device.type, torch.bfloat16, enabled=self.options.precision == "bfloat16"):
             terms = self.model(x, y, samples=self.objective.samples, path=self.objective.path)
         loss, scalars = self.objective(terms, number)
         loss.backward()
-        gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in self.parameters]
-        self.world.mean_(gradients)
-        norm = clip_(gradients, self.options.clip_norm)
-        self.adam.step(gradients, rates.unbind())
+        gradients = [p.grad for p in self.parameters]
+        present = [g for g in gradients if g is not None]
+        self.world.mean_(present)
+        norm = clip_(present, self.options.clip_norm)
+        moved = self.adam.step(gradients, rates)
         for parameter in self.parameters:
             parameter.grad = None
         log = {**scalars, "grad_norm": norm}
-        return {k: v.detach() if isinstance(v, Tensor) else number.new_tensor(v) for k, v in log.items()}
+        return {k: v.detach() if isinstance(v, Tensor) else number.new_tensor(v) for k, v in log.items()}, moved
 
     @torch.no_grad()
     def _average(self, done: int, steps: int) -> None:
