@@ -89,7 +89,9 @@ class Learner:
         """The step from which the model no longer grows."""
         return max((part.settled for part in self.scheduled), default=0)
 
-    def _update(self, batch: Tensor, y: Tensor | None, number: Tensor, rates: Tensor) -> tuple[dict[str, Tensor], list[int]]:
+    def _update(
+        self, batch: Tensor, y: Tensor | None, number: Tensor, rates: Tensor
+    ) -> tuple[dict[str, Tensor], list[int]]:
         x = self.augment(batch)
         with torch.autocast(x.device.type, torch.bfloat16, enabled=self.options.precision == "bfloat16"):
             terms = self.model(x, y, samples=self.objective.samples, path=self.objective.path)
