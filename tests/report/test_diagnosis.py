@@ -166,6 +166,23 @@ def test_too_short_to_judge(epochs):
     assert finding["short"].level == "note"
 
 
+@pytest.mark.parametrize(
+    ("losses", "short"),
+    [
+        ([131.0, 107.0, 105.0], True),
+        ([131.0, 107.0, 106.8], False),
+        ([131.0, 107.0, 108.0], False),
+        (SETTLED, False),
+    ],
+)
+def test_a_few_epochs_of_which_the_last_still_gained_are_too_short(losses, short):
+    finding = found(rows(losses))
+    assert ("short" in finding) == short
+    if short:
+        assert "3 epochs finished, and the last still gained 2.00 nats" in finding["short"].evidence
+        assert finding["nothing"].sentence.startswith("Otherwise")
+
+
 def test_rows_may_lack_anything():
     broken = [{"kind": "epoch", "step": i, "epoch": i} for i in range(9)]
     assert all(f.level in LEVELS and f.sentence and f.evidence for f in diagnose(Evidence(broken, broken, broken)))

@@ -15,6 +15,7 @@ LEFT, RIGHT, TOP, BOTTOM = 58, 14, 12, 34  # margins
 POINTS = 300  # of a curve, more than a screen tells apart
 COLOURS = 8  # that the page has; what comes further begins again
 DASH = 6  # length of a dash, where curves that lie on one another take turns
+DIGIT = 9  # room for one of a number, and a share of the gap to the next, also in the larger type on a phone
 OUTLIERS = 0.03  # share of the highest values that may lie above the first view
 
 Points = list[tuple[float, float]]
@@ -129,17 +130,16 @@ def bars(values: Sequence[Bar], threshold: float) -> str:
     """Bars of decreasing height with a line at a threshold, each level in its colour; what lies below it is faint."""
     view = (0.0, float(len(values)), 0.0, max(max((bar.value for bar in values), default=1.0), threshold) * 1.08)
     wide = (WIDTH - LEFT - RIGHT) / max(1, len(values))
-    marks = [_grid(view, across=False)]
+    marks, room = [_grid(view, across=False)], DIGIT * max((len(bar.label) - 1 for bar in values), default=0)
     for i, (label, value, level) in enumerate(values):
         x, y = LEFT + wide * i, _y(value, view)
         of, colour = (f" of level {level}", (level - 1) % COLOURS) if level else ("", 0)
         title = f"<title>{escape(label)}{of}: {value:.3g} nats</title>"
         shape = f'x="{x + wide * 0.1:.1f}" y="{y:.1f}" width="{wide * 0.8:.1f}" height="{HEIGHT - BOTTOM - y:.1f}"'
         marks.append(f'<rect class="bar c{colour}{" faint" * (value < threshold)}" {shape}>{title}</rect>')
-        if wide >= 22:
-            marks.append(
-                f'<text x="{x + wide / 2:.1f}" y="{HEIGHT - BOTTOM + 15}" text-anchor="middle">{escape(label)}</text>'
-            )
+        if wide >= room:
+            number = escape(label.removeprefix("z"))
+            marks.append(f'<text x="{x + wide / 2:.1f}" y="{HEIGHT - BOTTOM + 15}" text-anchor="middle">{number}</text>')
     line = _y(threshold, view)
     marks.append(f'<line class="mark" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{line:.1f}" y2="{line:.1f}"/>')
     marks.append(_axis("latent dimensions, the largest KL first"))

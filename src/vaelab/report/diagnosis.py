@@ -15,6 +15,7 @@ from vaelab.wording import counted, typeset
 LEVELS = ("good", "note", "warning", "bad")  # from least to gravest
 COLLAPSED = 0.5  # nats of KL per image below which a code says next to nothing
 FEW = 3  # epochs that are too few for a trend
+GAINED = 0.005  # share of the loss by which one of few epochs clearly gained
 SIGMAS = 4  # standard errors by which a slope stands out of its noise
 STEP_OF_GREY = 1 / 256  # of 8-bit images on [0, 1]
 NO_IMAGE = 0.5  # no grey image on [0, 1] scatters more
@@ -196,11 +197,14 @@ def scale_ran_away(e: Evidence) -> Finding | None:
 
 
 def too_short(e: Evidence) -> Finding | None:
-    """Too few epochs to speak of a trend, and no failure that says more."""
-    if len(e.valid) >= FEW or e.reason:
+    """Too few epochs to speak of a trend, or few of which the last still gained; and no failure that says more."""
+    n, losses = len(e.valid), [x for row in e.valid if (x := finite(row, "loss")) is not None]
+    gain = losses[-2] - losses[-1] if FEW <= len(losses) < 2 * FEW else 0.0
+    gained = gain > GAINED * abs(e.last("loss") or 0.0)
+    if (n >= FEW and not gained) or e.reason or under_trained(e):
         return None
-    n = len(e.valid)
-    told = f"{counted(n, 'epoch')} finished." if n else f"No epoch was finished; {counted(len(e.steps), 'row')} logged."
+    told = f"{counted(n, 'epoch')} finished" if n else f"No epoch was finished; {counted(len(e.steps), 'row')} logged"
+    told += f", and the last still gained {typeset(gain)} nats." if gained else "."
     if e.state == "running":
         return Finding("short", "note", "Too early to judge how it goes on.", told)
     remedy = "--resume, which carries on" if e.state in CUT else "more train.epochs"
