@@ -138,8 +138,8 @@ def bars(values: Sequence[Bar], threshold: float) -> str:
         shape = f'x="{x + wide * 0.1:.1f}" y="{y:.1f}" width="{wide * 0.8:.1f}" height="{HEIGHT - BOTTOM - y:.1f}"'
         marks.append(f'<rect class="bar c{colour}{" faint" * (value < threshold)}" {shape}>{title}</rect>')
         if wide >= room:
-            number = escape(label.removeprefix("z"))
-            marks.append(f'<text x="{x + wide / 2:.1f}" y="{HEIGHT - BOTTOM + 15}" text-anchor="middle">{number}</text>')
+            place = f'x="{x + wide / 2:.1f}" y="{HEIGHT - BOTTOM + 15}"'
+            marks.append(f'<text {place} text-anchor="middle">{escape(label.removeprefix("z"))}</text>')
     line = _y(threshold, view)
     marks.append(f'<line class="mark" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{line:.1f}" y2="{line:.1f}"/>')
     marks.append(_axis("latent dimensions, the largest KL first"))
