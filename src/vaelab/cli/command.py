@@ -1,0 +1,80 @@
+"""What a command is: its options' words, and what its errors say."""
+
+import errno
+import functools
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from vaelab.errors import VaelabError
+
+app = typer.Typer(
+    name="vaelab",
+    help="Variational autoencoders on images: compose, train fast, judge honestly, look inside.",
+    epilog="Start with: vaelab train digits",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+Run = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder, or a model.safetensors.")]
+DataDir = Annotated[Path | None, typer.Option(help="Where the sets' files are; else VAELAB_DATA, else the cache.")]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")]
+Plugin = Annotated[list[str] | None, typer.Option(help="A Python file that registers further parts; repeatable.")]
+
+PANELS = {"making": "Train and draw", "judging": "Judge", "looking": "Look"}  # of the help, by the command's module
+
+
+def command(function: Callable) -> Callable:
+    """Register a command whose errors are one sentence and an exit code: 2 for the user's mistakes, 1 for others."""
+
+    @app.command(function.__name__.rstrip("_"), rich_help_panel=PANELS[function.__module__.split(".")[-1]])
+    @functools.wraps(function)
+    def guarded(*args: Any, plugin: list[str] | None = None, **options: Any) -> None:
+        try:
+            if plugin:
+                import vaelab.recipe  # noqa: F401  # all parts, so that a name that is taken is refused
+                from vaelab.registry import load_plugin
+
+                for path in plugin:
+                    load_plugin(path)
+            function(*args, **options)
+        except VaelabError as error:
+            _leave(str(error), error.exit_code)
+        except KeyboardInterrupt:
+            _leave("stopped by Ctrl-C; what was written before is whole", 2)
+        except BrokenPipeError:  # the reader of a pipe has had enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        except OSError as error:
+            if error.errno is None:
+                raise
+            place = error.filename2 or error.filename or "the output"
+            misnamed = error.errno in (
+                errno.EEXIST,
+                errno.EISDIR,
+                errno.ENOTDIR,
+                errno.ENOENT,
+                errno.ENAMETOOLONG,
+            )
+            _leave(
+                f"cannot use {place}: {os.strerror(error.errno)}; free or choose another place",
+                2 if misnamed else 1,
+            )
+        except (MemoryError, RuntimeError) as error:
+            if isinstance(error, RuntimeError) and "memory" not in str(error):
+                raise
+            _leave(
+                "out of memory; lower train.batch_size, the sizes of the model or of the data, or --samples",
+                1,
+            )
+
+    return guarded
+
+
+def _leave(message: str, code: int) -> None:
+    print(f"error: {message}", file=sys.stderr)
+    raise typer.Exit(code)

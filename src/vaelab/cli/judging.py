@@ -1,0 +1,102 @@
+"""Commands that measure: a run or images by any generator, single images, runs side by side."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from vaelab.cli.command import DataDir, Device, Plugin, command
+from vaelab.errors import UsageError
+
+
+@command
+def evaluate(
+    words: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[RUN] [KEY=VALUE]", help="A run; options like frechet.pca_dim=64."),
+    ] = None,
+    images: Annotated[Path | None, typer.Option(help="In place of a run, a folder of images to judge …")] = None,
+    real: Annotated[str | None, typer.Option(help="… against a folder of real ones, or a set like mnist.")] = None,
+    fit: Annotated[bool, typer.Option("--fit", help="Resize images to the size of the real ones.")] = False,
+    metrics: Annotated[str | None, typer.Option(help="Names, with commas between [default: the quick ones].")] = None,
+    split: Annotated[str, typer.Option(help="train, valid or test.")] = "test",
+    samples: Annotated[int | None, typer.Option(help="Draws per image of the likelihood [default: 100].")] = None,
+    n: Annotated[int | None, typer.Option("-n", help="Samples to judge [default: as many as real images].")] = None,
+    sampler: Annotated[str | None, typer.Option(help="prior, gmm, flow, … (vaelab list sampler).")] = None,
+    extractor: Annotated[str | None, typer.Option(help="inception, squeezenet, classifier, pixels, …")] = None,
+    pca_dim: Annotated[int | None, typer.Option(help="Project features to so many components.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Of all that is drawn.")] = None,
+    out: Annotated[Path | None, typer.Option(help="The file of --images [default: FOLDER.metrics.json].")] = None,
+    data_dir: DataDir = None,
+    device: Device = "auto",
+    plugin: Plugin = None,
+) -> None:
+    """Measure a trained model, or images by any generator: metrics.json, and a table."""
+    from vaelab import evaluation
+    from vaelab.listing import announce, show_metrics
+    from vaelab.recipe_text import with_overrides
+    from vaelab.report import refresh
+    from vaelab.stored import folder_of
+
+    runs = [word for word in words or [] if "=" not in word]
+    if (len(runs), images is None, real is None) not in ((1, True, True), (0, False, False)):
+        raise UsageError("evaluate takes one RUN, or --images FOLDER with --real FOLDER|SET")
+    idle = [f"--{k}" for k, v in {"fit": fit, "out": out}.items() if v] if images is None else []
+    if idle:
+        raise UsageError(f"{idle[0]} is about --images; leave it out")
+    flags = {"n": n, "sampler": sampler, "extractor": extractor, "pca_dim": pca_dim, "seed": seed}
+    options: dict[str, Any] = {key: value for key, value in flags.items() if value is not None}
+    options |= {} if samples is None else {"likelihood": {"samples": samples}}
+    options = with_overrides(options, [word for word in words or [] if "=" in word])
+    chosen = [name.strip() for name in metrics.split(",")] if metrics else None
+    if misplaced := [key for key in options if key in ("run", "metrics", "split", "device", "data_dir", "out", "fit")]:
+        flag = misplaced[0].replace("_", "-")
+        raise UsageError(f"{misplaced[0]} is no option of a metric; write --{flag}, see vaelab evaluate --help")
+    common = {"metrics": chosen, "split": split, "data_dir": data_dir, "device": device}
+    with announce() as say:
+        if images is None:
+            report = evaluation.evaluate(runs[0], **common, announce=say, **options)
+        else:
+            given = options.pop("real", {})
+            if not isinstance(given, dict):
+                raise UsageError("options of the real set are given like real.resize=32")
+            spec = {"kind": real, **given}
+            report = evaluation.evaluate_images(images, spec, fit=fit, out=out, **common, announce=say, **options)
+    show_metrics(report, chosen)
+    for run in runs:
+        refresh(folder_of(run))
+
+
+@command
+def quality(
+    sets: Annotated[list[Path], typer.Argument(metavar="DIR|RUN …", help="Folders of images, or runs.")],
+    out: Annotated[Path, typer.Option(help="The folder of the tables.")] = Path("quality"),
+    n: Annotated[int, typer.Option("-n", help="Samples drawn of a run.", min=1)] = 1000,
+    seed: Annotated[int, typer.Option(help="Of the samples.", min=0)] = 0,
+    device: Device = "auto",
+    plugin: Plugin = None,
+) -> None:
+    """Sharpness of single images: a CSV per set, and their mean, median and 90th percentile."""
+    from vaelab.listing import show_quality
+    from vaelab.quality import quality
+
+    show_quality(quality(sets, out, n=n, seed=seed, device=device), out)
+
+
+@command
+def compare(
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN RUN …", help="Evaluated runs.")],
+    order: Annotated[str | None, typer.Option(help="Names of runs in the order to show, commas between.")] = None,
+    out: Annotated[Path, typer.Option(help="The folder of tables and figures.")] = Path("comparison"),
+    group: Annotated[bool, typer.Option(help="Runs that differ in their seed only as one.")] = True,
+    figures: Annotated[bool, typer.Option(help="Also draw the figures.")] = True,
+    data_dir: DataDir = None,
+    device: Device = "auto",
+    plugin: Plugin = None,
+) -> None:
+    """Set runs side by side: every metric with its interval, and figures; Markdown, CSV and PNG."""
+    from vaelab.comparison import compare
+
+    names = [name.strip() for name in order.split(",")] if order else None
+    made = compare(runs, order=names, out=out, group=group, figures=figures, data_dir=data_dir, device=device)
+    print(made.text)

@@ -1,0 +1,84 @@
+"""Commands that show what there is: reports, runs, parts, sets of images."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from vaelab.cli.command import DataDir, Plugin, Run, command
+
+
+@command
+def report(
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN …", help="Runs, whole or not.")],
+    out: Annotated[
+        Path | None, typer.Option(help="The file [default: RUN/report.html, of several report.html].")
+    ] = None,
+    plugin: Plugin = None,
+) -> None:
+    """Write all that is known of runs into one HTML file: numbers, curves, pictures, a diagnosis, the recipe."""
+    from vaelab.report import report
+
+    print(report(runs, out))
+
+
+@command
+def runs(
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="Where runs are.")] = Path("runs"),
+    plugin: Plugin = None,
+) -> None:
+    """List runs, the newest first: data, epoch, best ELBO, state and age."""
+    from vaelab.runs import runs_table
+
+    print(runs_table(directory))
+
+
+@command
+def track(
+    run: Run,
+    options: Annotated[list[str] | None, typer.Argument(metavar="KEY=VALUE", help="Of it, like mode=local.")] = None,
+    to: Annotated[
+        str, typer.Option(help="tensorboard, swanlab, wandb or mlflow, or 'swanlab mode=local'.")
+    ] = "tensorboard",
+    plugin: Plugin = None,
+) -> None:
+    """Send what a run folder holds to a tracker: rows, pictures, final numbers, each once."""
+    from vaelab.recipe_text import with_overrides
+    from vaelab.tracking.chosen import parsed
+    from vaelab.tracking.follow import track
+
+    folder = run.parent if run.suffix == ".safetensors" else run
+    counts = track(folder, [with_overrides(parsed(to), options or [])])
+    print(f"sent to {to}: {', '.join(f'{count:,} {what}' for what, count in counts.items())}")
+
+
+@command
+def list_(
+    role: Annotated[
+        str | None, typer.Argument(metavar="ROLE", help="recipes, prior, likelihood, … [default: all].")
+    ] = None,
+    markdown: Annotated[bool, typer.Option("--markdown", help="The tables of the README.")] = False,
+    plugin: Plugin = None,
+) -> None:
+    """Show recipes and parts, with their options."""
+    from vaelab.listing import show_parts
+
+    show_parts(role, markdown)
+
+
+@command
+def data(
+    name: Annotated[str | None, typer.Argument(metavar="NAME", help="A set [default: all of them].")] = None,
+    options: Annotated[list[str] | None, typer.Argument(metavar="KEY=VALUE", help="Like resize=32.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Also draw its first training images to this file.")] = None,
+    images: Annotated[Path | None, typer.Option(help="Also write a split as single PNGs into this folder.")] = None,
+    split: Annotated[str, typer.Option(help="train, valid or test, for --images.")] = "test",
+    data_dir: DataDir = None,
+    plugin: Plugin = None,
+) -> None:
+    """Show the sets of images, or load one: its splits, shape and classes."""
+    from vaelab.listing import show_data, show_parts
+
+    if name is None:
+        return show_parts("data", False)
+    return show_data(name, options or [], data_dir, out, images, split)

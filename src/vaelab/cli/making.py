@@ -1,0 +1,131 @@
+"""Commands that make something of images: a model, samples, reconstructions, figures."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from vaelab.cli.command import DataDir, Device, Plugin, Run, command
+from vaelab.errors import UsageError
+
+
+@command
+def train(
+    recipe: Annotated[str, typer.Argument(metavar="RECIPE", help="A shipped recipe (vaelab list recipes) or a file.")],
+    overrides: Annotated[list[str] | None, typer.Argument(metavar="KEY=VALUE", help="Like train.epochs=5.")] = None,
+    run: Annotated[Path | None, typer.Option(help="The run's folder [default: runs/RECIPE-TIME].")] = None,
+    data_dir: DataDir = None,
+    device: Device = "auto",
+    resume: Annotated[bool, typer.Option("--resume", help="Carry on with a run that was stopped.")] = False,
+    track: Annotated[
+        list[str] | None,
+        typer.Option(help="tensorboard, swanlab, wandb or mlflow, or 'swanlab mode=local'; repeatable."),
+    ] = None,
+    plugin: Plugin = None,
+) -> None:
+    """Train a recipe into a run folder."""
+    from vaelab.report import refresh
+    from vaelab.run import train
+    from vaelab.runs import summary
+
+    begun: list[Path] = []  # of several processes, in the main one only
+    try:
+        options = {"run": run, "data_dir": data_dir, "device": device, "resume": resume}
+        train(recipe, *overrides or [], **options, began=begun.append, track=track or [])
+    finally:  # also of a run that was stopped or failed
+        for folder in begun:
+            refresh(folder)
+    for folder in begun:
+        print(summary(folder))
+
+
+@command
+def sample(
+    run: Run,
+    n: Annotated[int, typer.Option("-n", help="How many.", min=1)] = 64,
+    images: Annotated[Path | None, typer.Option(help="A folder for single PNGs, in place of one grid.")] = None,
+    out: Annotated[Path | None, typer.Option(help="The grid's file [default: RUN/samples.png].")] = None,
+    seed: Annotated[int, typer.Option(help="Another seed, other images.", min=0)] = 0,
+    sampler: Annotated[str, typer.Option(help="prior, gmm, flow, … (vaelab list sampler).")] = "prior",
+    options: Annotated[list[str] | None, typer.Option("--set", help="Of the sampler, like components=20.")] = None,
+    pixels: Annotated[
+        Literal["mean", "sample"], typer.Option(help="Of p(x | z): its mean, or a draw from it.")
+    ] = "mean",
+    label: Annotated[int | None, typer.Option(help="Of a conditional model: one class [default: all in turn].")] = None,
+    data_dir: DataDir = None,
+    device: Device = "auto",
+    plugin: Plugin = None,
+) -> None:
+    """Draw new images: from the prior, or by a sampler fitted to the latents of training images."""
+    from vaelab.export import write_grid, write_images
+    from vaelab.recipe_text import with_overrides
+    from vaelab.run import sample
+    from vaelab.stored import folder_of
+
+    spec = with_overrides({"kind": sampler}, options or [])
+    drawn = sample(run, n, sampler=spec, pixels=pixels, seed=seed, label=label, data_dir=data_dir, device=device)
+    if images:
+        print(f"{write_images(drawn, images)} images in {images}")
+    else:
+        print(write_grid(drawn, out or folder_of(run) / "samples.png"))
+
+
+@command
+def reconstruct(
+    run: Run,
+    files: Annotated[
+        list[Path] | None, typer.Argument(metavar="IMAGE", help="Image files [default: test images].")
+    ] = None,
+    fit: Annotated[bool, typer.Option("--fit", help="Crop and resize images of another size.")] = False,
+    images: Annotated[
+        Path | None, typer.Option(help="A folder for single PNGs, below real/ and recon/, in place of one picture.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="The picture's file [default: RUN/reconstructions.png].")] = None,
+    n: Annotated[
+        int | None, typer.Option("-n", help="How many test images [default: 20; all with --images].", min=1)
+    ] = None,
+    label: Annotated[int | None, typer.Option(help="Of a conditional model: the class of the image files.")] = None,
+    data_dir: DataDir = None,
+    device: Device = "auto",
+    plugin: Plugin = None,
+) -> None:
+    """Encode images and decode them again."""
+    from vaelab.data.source import Split
+    from vaelab.export import make_empty, read_images, reconstructions, write_images, write_pairs
+    from vaelab.stored import folder_of, labels_of, open_run, restore
+
+    if files:
+        model, recipe, shape = restore(run, device)
+        labels = labels_of(model, label, len(files))
+        originals = Split(read_images(files, shape, fit, recipe.binary), labels)
+    elif label is not None:
+        raise UsageError("--label is the class of image files; test images have their own, so leave it out")
+    else:
+        model, _, data = open_run(run, data_dir, device)
+        originals = data.test[: n or (None if images else 20)]
+    back = reconstructions(model, originals)
+    if images:
+        for name in ("real", "recon"):  # both, before anything is written
+            make_empty(images / name)
+        write_images(originals.images.float() / 255, images / "real")
+        print(f"{write_images(back, images / 'recon')} images in {images}/real and {images}/recon")
+    else:
+        print(write_pairs(originals.images, back, out or folder_of(run) / "reconstructions.png"))
+
+
+@command
+def figures(
+    run: Run,
+    only: Annotated[list[str] | None, typer.Argument(metavar="FIGURE", help="Names [default: all it allows].")] = None,
+    data_dir: DataDir = None,
+    device: Device = "auto",
+    plugin: Plugin = None,
+) -> None:
+    """Draw the figures that a run allows into RUN/figures."""
+    from vaelab.report import refresh
+    from vaelab.run import draw
+    from vaelab.stored import folder_of
+
+    for path in draw(run, *only or [], data_dir=data_dir, device=device):
+        print(path)
+    refresh(folder_of(run))
