@@ -37,7 +37,11 @@ MORE = {  # further settings worth a law
     ("prior", "ladder"): [{"top": {"kind": "vamp", "components": 5}}],
     ("posterior", "gaussian"): [{"log_variance": [-4.0, 2.0]}],
     ("backbone", "conv"): [{"channels": [8], "width": 16}],
-    ("backbone", "resnet_attention"): [{"channels": [8]}, {"channels": [8, 8, 16], "attend": False}],
+    ("backbone", "resnet_attention"): [
+        {"channels": [8]},
+        {"channels": [8, 8, 16], "attend": False},
+        {"channels": [8, 16], "upsample": "bilinear"},
+    ],
     **{("flow", kind): [{"context": 3}] for kind in ("coupling", "spline", "maf", "iaf", "planar")},
     ("flow", "householder"): [{"context": 3}, {"reflections": 3}],
     ("flow", "sylvester"): [{"context": 3}, {"columns": 2, "reflections": 3}],

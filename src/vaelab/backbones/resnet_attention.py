@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -49,17 +50,21 @@ def resnet_attention(
     *,
     channels: tuple[Size, ...] = (64, 128, 256, 512),
     attend: bool = True,
+    upsample: Literal["transposed", "bilinear"] = "transposed",
 ) -> tuple[nn.Module, nn.Module]:
     """3×3 convolutions of stride 2, each with a residual block, to `channels`, and their mirror (CrossVampVAE).
 
     With `attend`, self-attention on the encoder's smallest maps and on the decoder's next larger. Image sides must
     divide by two to the number of `channels`, which must be multiples of 8, the groups of the normalisation.
+
+    Transposed convolutions of stride 2, as in the original, leave a grid of dots, above all under a perceptual loss;
+    `upsample: bilinear` enlarges the maps and then convolves them, which does not (Odena et al. 2016).
     """
     smallest = _smallest(x_shape, channels)
 
     downs, ups = itertools.pairwise((x_shape[0], *channels)), itertools.pairwise(channels[::-1])
     smaller = [nn.Sequential(*_halved(i, o), ResBlock(o, group_norm, nn.SiLU)) for i, o in downs]
-    larger = [nn.Sequential(*_doubled(i, o), ResBlock(o, group_norm, nn.SiLU)) for i, o in ups]
+    larger = [nn.Sequential(*_doubled(i, o, upsample), ResBlock(o, group_norm, nn.SiLU)) for i, o in ups]
     inner, outer = ([SelfAttention(c)] if attend else [] for c in (channels[-1], channels[-2:][0]))
 
     encoder = nn.Sequential(Symmetric(), *smaller, *inner, nn.Flatten(-3))
@@ -69,7 +74,7 @@ def resnet_attention(
         *larger[:1],
         *outer,
         *larger[1:],
-        *_doubled(channels[0], channels[0]),
+        *_doubled(channels[0], channels[0], upsample),
         nn.Conv2d(channels[0], out_channels, 3, padding=1),
     )
     return encoder, decoder
@@ -79,9 +84,12 @@ def _halved(i: int, o: int) -> list[nn.Module]:
     return [Conv2d(i, o, 3, stride=2, padding=1, bias=False), group_norm(o), nn.SiLU()]
 
 
-def _doubled(i: int, o: int) -> list[nn.Module]:
-    up = ConvTranspose2d(i, o, 3, stride=2, padding=1, output_padding=1, bias=False)
-    return [up, group_norm(o), nn.SiLU()]
+def _doubled(i: int, o: int, upsample: str) -> list[nn.Module]:
+    if upsample == "bilinear":
+        up = [nn.Upsample(scale_factor=2, mode="bilinear"), Conv2d(i, o, 3, padding=1, bias=False)]
+    else:
+        up = [ConvTranspose2d(i, o, 3, stride=2, padding=1, output_padding=1, bias=False)]
+    return [*up, group_norm(o), nn.SiLU()]
 
 
 def _smallest(x_shape: Shape, channels: tuple[int, ...]) -> Shape:
