@@ -33,9 +33,11 @@ class State(NamedTuple):
 def recorded(folder: Path) -> Iterator[None]:
     """Keep `state.json` true while a run is trained: running with its process, then done, stopped or failed.
 
-    A process that is killed writes nothing more; `read_state` sees that it is gone.
+    A process that is killed writes nothing more; `read_state` sees that it is gone. A run that was done already, and
+    gained no row, took no time.
     """
-    began, before = time.time(), finite(read_object(folder / FILE), "seconds") or 0.0
+    found, rows = read_object(folder / FILE), _logged(folder)
+    began, before = time.time(), finite(found, "seconds") or 0.0
     me = {"pid": os.getpid(), "born": _born(os.getpid()), "host": socket.gethostname()}
     _write(folder, {"state": "running", "began": began, "seconds": before} | me)
 
@@ -49,7 +51,10 @@ def recorded(folder: Path) -> Iterator[None]:
         with contextlib.suppress(Exception):  # the error itself counts more
             close(word, str(error) or type(error).__name__)
         raise
-    close("done")
+    if found.get("state") == "done" and _logged(folder) == rows:
+        _write(folder, found)
+    else:
+        close("done")
 
 
 def refuse_running(folder: Path) -> None:
@@ -111,6 +116,11 @@ def _born(pid: int) -> str:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
     except (OSError, IndexError):
         return ""
+
+
+def _logged(folder: Path) -> int:
+    """Bytes of the log."""
+    return (folder / "log.jsonl").stat().st_size if (folder / "log.jsonl").exists() else 0
 
 
 def _last_change(folder: Path) -> float:

@@ -50,7 +50,7 @@ def wait_for_step(run: Path, step: int, process) -> None:
         if any(line.endswith("}") and json.loads(line)["step"] >= step for line in lines):
             return
         time.sleep(0.01)
-    pytest.fail(f"no row of step {step} came: {process.communicate(timeout=5)}")
+    pytest.fail(f"no row of step {step} came: {process.communicate(timeout=60)}")
 
 
 @pytest.mark.parametrize("optimizer", [ADAMW, ADAM])
@@ -146,7 +146,9 @@ def test_ctrl_c_leaves_in_one_sentence_and_with_a_checkpoint(train, largest_gap,
 
 
 def test_a_finished_run_is_left_as_it_is(train):
+    """To the second that it took, however long looking at it takes."""
     run = train("a")
+    (run / "state.json").write_text('{"state": "done", "reason": "", "seconds": 1234.5}\n')
     before = {path.name: path.read_bytes() for path in run.iterdir() if path.name != "recipe.yaml"}
     train("a", resume=True)
     assert before == {path.name: path.read_bytes() for path in run.iterdir() if path.name != "recipe.yaml"}
@@ -167,6 +169,18 @@ def test_a_checkpoint_of_another_recipe_is_refused_and_kept(train):
     with pytest.raises(UsageError, match=r"last.pt belongs to another recipe; move it away or choose another --run"):
         train("a", resume=True)
     assert (a / "last.pt").read_bytes() == before
+
+
+@pytest.mark.parametrize("lost", ["updates", "m"])
+def test_a_checkpoint_of_another_version_is_refused_and_kept(train, lost):
+    run = train("a", "train.epochs=1")
+    state = torch.load(run / "last.pt", weights_only=True)
+    del state["learner"]["adam"][lost]
+    torch.save(state, run / "last.pt")
+    before = (run / "last.pt").read_bytes()
+    with pytest.raises(UsageError, match=r"last.pt is of another version of vaelab; carry on with that one, or move"):
+        train("a", resume=True)
+    assert (run / "last.pt").read_bytes() == before
 
 
 @pytest.mark.parametrize("content", [b"", b"garbage", b"PK\x03\x04 cut short"])
