@@ -146,3 +146,12 @@ def test_time_adds_up_over_a_resumed_run(tmp_path):
     with recorded(tmp_path):
         assert read_state(tmp_path, False).seconds == pytest.approx(100, abs=5)
     assert read_state(tmp_path, False).seconds == pytest.approx(100, abs=5)
+
+
+def test_the_seconds_of_a_process_that_was_killed_count_when_the_run_goes_on(tmp_path, me):
+    pretend(tmp_path, **me | {"pid": 2**22 + 1}, began=time.time() - 100, seconds=30.0)
+    (tmp_path / "log.jsonl").write_text("{}\n")
+    with recorded(tmp_path):
+        assert json.loads((tmp_path / "state.json").read_text())["seconds"] == pytest.approx(130, abs=5)
+        (tmp_path / "log.jsonl").write_text("{}\n{}\n")
+    assert read_state(tmp_path, False).seconds == pytest.approx(130, abs=5)

@@ -1,6 +1,7 @@
 """Tables for people: parts, recipes, data sets and metrics, on the terminal or as Markdown."""
 
 import inspect
+import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -102,15 +103,15 @@ def show_metrics(report: dict[str, Any], only: Sequence[str] | None = None) -> N
     )
     extractors = {e["protocol"]["extractor"]["name"]: e for e in entries.values() if _extracted(e)}
     for name, entry in extractors.items():
-        print(f"features: {name} {entry['protocol']['extractor']['hash']}")
+        _say(f"features: {name} {entry['protocol']['extractor']['hash']}")
     for name, reason in unavailable.items():
-        print(f"not measured: {name}: {reason}")
+        _say(f"not measured: {name}: {reason}")
     for verdict in report["expected"]:
         bar = ", ".join(f"{k} {v}" for k, v in verdict.items() if k not in ("name", "reached", "met"))
-        print(f"{'reached' if verdict['met'] else 'MISSED'}: {verdict['name']} {verdict['reached']:.2f} ({bar})")
+        _say(f"{'reached' if verdict['met'] else 'MISSED'}: {verdict['name']} {verdict['reached']:.2f} ({bar})")
     remarks = {note for entry in entries.values() for note in entry["notes"]}
     for note in [*report["notes"], *sorted(remarks)]:
-        print(f"note: {note}")
+        _say(f"note: {note}")
 
 
 def unit_of(name: str) -> str:
@@ -135,6 +136,13 @@ def show_quality(rows: Sequence[Mapping[str, Any]], out: Path) -> None:
         for row in rows
     ]
     _print("quality", ["set", "images", "statistic", *kinds], lines, f"tables in {out}", markdown=False)
+
+
+def _say(text: str) -> None:
+    """A sentence, on a terminal folded at its words."""
+    console = Console()
+    fold = {"subsequent_indent": "  ", "break_long_words": False, "break_on_hyphens": False}
+    print(textwrap.fill(text, console.width, **fold) if console.is_terminal else text)
 
 
 def _extracted(entry: Mapping[str, Any]) -> bool:

@@ -96,10 +96,10 @@ def train(
     done = _rewound(folder) if world.is_main and resume and trackers else None
     kept = recorded(folder) if world.is_main else nullcontext()
     with (
-        kept,
         followed(folder, trackers if world.is_main else [], done),
-        also_in(data_dir),
-    ):  # where the weights of a perceptual network may lie
+        kept,  # within, so that waiting for trackers counts as no training
+        also_in(data_dir),  # where the weights of a perceptual network may lie
+    ):
         for epoch in engine.train(model, objective, data, options, folder, **choice):
             if not world.is_main:
                 continue
@@ -160,6 +160,7 @@ def _resumed(recipe: str, overrides: tuple[str, ...], run: str | Path | None) ->
     folder = Path(run) if run else path if (path / "recipe.yaml").is_file() else _newest(recipe)
     if not (folder / "recipe.yaml").is_file():
         raise UsageError(f"nothing to resume: {folder} holds no run; leave out --resume to start one there")
+    _reached(folder)  # says what is wrong with the checkpoint before anything is written
     stored = Recipe.read(str(folder))
     if path != folder and (asked := find(recipe).stem) != stored.name:
         raise UsageError(
@@ -174,10 +175,15 @@ def _resumed(recipe: str, overrides: tuple[str, ...], run: str | Path | None) ->
     return folder, wanted
 
 
-def _rewound(folder: Path) -> int:
-    """The step from which a resumed run learns on, its log cut back to there before anyone follows it."""
+def _reached(folder: Path) -> int:
+    """The step from which a resumed run learns on."""
     last = folder / "last.pt"
-    done = read_state(last, torch.device("cpu"))["progress"]["step"] if last.exists() else 0
+    return read_state(last, torch.device("cpu"))["progress"]["step"] if last.exists() else 0
+
+
+def _rewound(folder: Path) -> int:
+    """The same, the log cut back to there before anyone follows it."""
+    done = _reached(folder)
     forget(folder / "log.jsonl", done)
     return done
 

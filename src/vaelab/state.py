@@ -37,7 +37,7 @@ def recorded(folder: Path) -> Iterator[None]:
     gained no row, took no time.
     """
     found, rows = read_object(folder / FILE), _logged(folder)
-    began, before = time.time(), finite(found, "seconds") or 0.0
+    began, before = time.time(), read_state(folder, False).seconds or 0.0  # also those of a process that was killed
     me = {"pid": os.getpid(), "born": _born(os.getpid()), "host": socket.gethostname()}
     _write(folder, {"state": "running", "began": began, "seconds": before} | me)
 

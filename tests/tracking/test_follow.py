@@ -3,7 +3,9 @@
 import errno
 import json
 import math
+import os
 import threading
+from hashlib import sha256
 
 import pytest
 
@@ -51,6 +53,19 @@ def test_only_what_is_new_is_sent_again(run, fake, more, expected):
     assert {step for _, step in fake.made[-1].numbers} == {25, 30}
     told = fake.made[0].numbers | fake.made[-1].numbers
     assert {k: v for k, v in told.items() if k[0] != "test/elbo"} == expected(run, evaluated=False)
+
+
+def test_what_services_print_is_kept_apart(run, fake, monkeypatch, capfd):
+    def loud(self, run):
+        os.write(1, b"hello\n")
+        os.write(2, b"here I am\n")
+        return False
+
+    monkeypatch.setattr(fake, "begin", loud)
+    track(run, ["fake"])
+    out, errors = capfd.readouterr()
+    assert "hello" not in out and "tracking: here" in out and not errors
+    assert "hello" in (run / "tracking.log").read_text()
 
 
 def test_other_options_are_another_tracked_run(run, fake):
@@ -134,6 +149,26 @@ def test_what_is_missing_is_said_and_the_rest_is_sent(run, fake):
         "note: there is no readable recipe.yaml and no figures and no metrics.json and a line of"
     )
     assert len(fake.made[-1].numbers) == 34
+
+
+def test_numbers_of_earlier_weights_are_not_sent(run, fake):
+    (run / "model.safetensors").write_bytes(b"weights")
+    told = json.loads((run / "metrics.json").read_text())
+    (run / "metrics.json").write_text(json.dumps(told | {"model": sha256(b"weights").hexdigest()[:12]}))
+    said = []
+    follower = Follower(run, make(["fake"]), said.append)
+    follower.begin()
+    follower.poll()
+    assert ("test/elbo", 20) in fake.made[-1].numbers and not follower.reader.problems()
+    (run / "model.safetensors").write_bytes(b"later weights")
+    follower.end("done")
+    (run / "tracking.json").unlink()
+    track(run, ["fake"], say=said.append)
+    assert not any(name.startswith("test/") for name, _ in fake.made[-1].numbers)
+    again = f"metrics.json is of earlier weights (vaelab evaluate {run} measures again)"
+    assert said[-1] == f"note: {again}; the rest was sent"
+    (run / "model.safetensors").unlink()
+    assert follower.reader.metrics() == {"test/elbo": -80.5}, "without weights there is nothing later"
 
 
 def test_a_folder_without_a_log_shows_its_pictures(run, fake):

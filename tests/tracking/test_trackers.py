@@ -311,10 +311,15 @@ def test_clouds_carry_on_with_a_run_and_files_hold_it_whole(run, service, more, 
     track(run, [{"kind": name, "mode": mode}], say=lambda text: None)
     assert (service.begun["id"], service.begun["resume"]) == ("abc", "allow")
     assert len(service.rows) == before + 5
-    for _ in range(2):
+    for first in (4, 5):
         service.rows.clear()
+        more["rows"](run, 1, first=first)
         track(run, [{"kind": name, "mode": "offline"}], say=lambda text: None)
         assert {k: v for k, v in service.numbers().items() if k[0] != "test/elbo"} == expected(run, evaluated=False)
+    service.rows.clear()
+    said = []
+    assert sum(track(run, [{"kind": name, "mode": "offline"}], say=said.append).values()) == 0
+    assert not service.rows and f"delete {run / 'tracking.json'} to send it again" in said[-1]
 
 
 def leveldb_records(path: Path):

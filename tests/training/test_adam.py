@@ -34,7 +34,7 @@ def step(formulas, monkeypatch):
     def take(adam: Adam, gradients: Sequence[torch.Tensor | None]) -> None:
         with monkeypatch.context() as patch:
             patch.setattr(torch.compiler, "is_compiling", lambda: formulas)
-            adam.count(adam.step(gradients, torch.tensor(adam.rates(LR), dtype=torch.float64)))
+            adam.count(adam.step(gradients, adam.rates(LR, torch.float64)))
 
     return take
 

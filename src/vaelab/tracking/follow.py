@@ -3,9 +3,12 @@
 import contextlib
 import hashlib
 import json
+import os
 import re
 import shlex
-from collections.abc import Callable, Iterable, Mapping
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,6 +21,7 @@ from vaelab.tracking.reading import Mark, Reader, mark_of, values_of
 from vaelab.tracking.tracker import Told, Tracker
 
 FILE = "tracking.json"
+CHATTER = "tracking.log"  # what the services print
 LONGEST = 160  # characters of a reason
 UNREACHED = re.compile(r"HTTPS?ConnectionPool\(host='([^']*)', port=(\d+)\): Max retries .*?(?:Caused by (\w+)|$)")
 
@@ -30,6 +34,14 @@ class Sent:
     pictures: dict[str, int] = field(default_factory=dict)  # by name, when they were changed
     metrics: str = ""  # a hash of the numbers
     memory: dict[str, Any] = field(default_factory=dict)  # the tracker's own
+
+    def lacks(self, rows: list, pictures: list, metrics: Mapping[str, float]) -> bool:
+        """Whether any of these was not sent."""
+        return (
+            any(mark_of(row) > self.mark for row in rows)
+            or any(self.pictures.get(path.name) != changed for _, path, _, changed in pictures)
+            or bool(metrics and _digest(metrics) != self.metrics)
+        )
 
 
 class Follower:
@@ -49,6 +61,14 @@ class Follower:
         self.counts = {"rows": 0, "pictures": 0, "numbers": 0}
         self.failed: dict[str, str] = {}  # why, in a line, with the fix
         self.kept = True  # what was sent is written down
+
+    def leave_unchanged(self) -> list[str]:
+        """Drop those that were sent all there is, and return them: some could only begin a second, equal run."""
+        reader = Reader(self.folder)
+        found = reader.rows(last=True), reader.pictures(), reader.metrics()
+        idle = [key for key in self.trackers if not self.sent[key].lacks(*found)]
+        self.trackers = {key: tracker for key, tracker in self.trackers.items() if key not in idle}
+        return idle
 
     def begin(self, done: int | None = None) -> None:
         """Open all; in a run that was resumed after step `done`, what was sent of later steps is to be forgotten."""
@@ -92,8 +112,7 @@ class Follower:
                 tracker.image(name, path, step)
                 sent.pictures[path.name] = changed
                 self.counts["pictures"] += 1
-        digest = hashlib.sha256(json.dumps(metrics).encode()).hexdigest()[:12]
-        if metrics and digest != sent.metrics:
+        if metrics and (digest := _digest(metrics)) != sent.metrics:
             tracker.scalars(metrics, self.reader.last, max(self.reader.steps, default=0))
             sent.metrics = digest
             self.counts["numbers"] += len(metrics)
@@ -123,18 +142,54 @@ def track(run: Path, specs: Iterable[Spec], say: Callable[[str], None] = print) 
         raise UsageError(f"{run} is no run folder: it does not exist; name one that does")
     said: list[str] = []
     follower = Follower(run, make(specs), said.append)
-    for act in (follower.begin, lambda: follower.poll(last=True), lambda: follower.end("done")):
-        act()
+    idle = follower.leave_unchanged()
+    with _apart(run):
+        for act in (follower.begin, lambda: follower.poll(last=True), lambda: follower.end("done")):
+            act()
     if follower.failed:
         why = "; ".join(f"{key}: {text}" for key, text in follower.failed.items())
         raise VaelabError(f"not all was sent to {why}, then send the rest")
     for sentence in said:
         say(sentence)
+    if idle:
+        say(f"note: {' and '.join(idle)} has it all already; delete {run / FILE} to send it again")
     if not follower.kept:
         say(f"note: {run} cannot be written, so all of it will be sent again next time")
     if problems := follower.reader.problems():
         say(f"note: {problems}; the rest was sent")
     return follower.counts
+
+
+@contextmanager
+def _apart(folder: Path) -> Iterator[None]:
+    """What services print goes to a file, as it does beside a training."""
+    with contextlib.ExitStack() as stack:
+        try:
+            chatter = stack.enter_context((folder / CHATTER).open("a"))
+        except OSError:  # a folder that cannot be written
+            yield
+            return
+        terminal = [os.dup(number) for number in (1, 2)]
+        try:
+            _point(chatter.fileno(), chatter.fileno())
+            yield
+        finally:
+            _point(*terminal)
+            for number in terminal:
+                os.close(number)
+    if not (folder / CHATTER).stat().st_size:
+        (folder / CHATTER).unlink()
+
+
+def _point(output: int, errors: int) -> None:
+    """Let what is printed from now on go to these open files."""
+    for stream, number, target in ((sys.stdout, 1, output), (sys.stderr, 2, errors)):
+        stream.flush()
+        os.dup2(target, number)
+
+
+def _digest(metrics: Mapping[str, float]) -> str:
+    return hashlib.sha256(json.dumps(metrics).encode()).hexdigest()[:12]
 
 
 def reason(error: BaseException) -> str:

@@ -14,11 +14,10 @@ from typing import IO, Any
 from vaelab.errors import VaelabError
 from vaelab.registry import load_plugin, normalise, part
 from vaelab.tracking.chosen import make
-from vaelab.tracking.follow import Follower
+from vaelab.tracking.follow import CHATTER, Follower
 
 PERIOD = 1.0  # seconds between two looks at the folder
 PATIENCE = 30.0  # seconds that trackers may take once the training is over
-CHATTER = "tracking.log"  # what the services print
 LATER = "vaelab track sends the rest"
 
 

@@ -1,7 +1,7 @@
 """Adam and AdamW, once as torch's fused kernel and once as formulas that a compiled step can swallow whole."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -29,27 +29,39 @@ class Adam:
         self.decay = [0.0 if getattr(p, "spare_weight_decay", False) else weight_decay for p in self.parameters]
         self.m = [torch.zeros_like(p) for p in self.parameters]
         self.v = [torch.zeros_like(p) for p in self.parameters]
-        self.updates = [0 for _ in self.parameters]
+        self.reset()
 
-    def rates(self, lr: float) -> list[list[float]]:
-        """For each parameter, its next update's number t, lr, and what corrects m and √v for their start at 0.
+    def rates(self, lr: float, dtype: torch.dtype = torch.float32) -> Tensor:
+        """For each parameter its next update's number t, lr, and what corrects m and √v for their start at 0: [P, 4].
 
         Computed here and not in the step, where a compiled loop would repeat the powers for every weight.
         """
-        (b1, b2), numbers = self.betas, {done + 1 for done in self.updates}
-        known = {t: [t, lr, lr / (1 - b1**t), 1 / math.sqrt(1 - b2**t)] for t in numbers}
-        return [known[done + 1] for done in self.updates]
+        (b1, b2), numbers = self.betas, (done + 1 for done in self.updates)
+        table = [[t, lr, lr / (1 - b1**t), 1 / math.sqrt(1 - b2**t)] for t in numbers]
+        return torch.tensor(table, dtype=dtype)[self.groups]
 
-    def count(self, moved: Iterable[int]) -> None:
+    def count(self, moved: list[int]) -> None:
         """Note which parameters an update moved; apart from it, as a compiled step would be compiled for each count."""
-        for i in moved:
-            self.updates[i] += 1
+        if moved != self.moved:
+            self._regroup(moved)
+        for group in {self.groups[i] for i in moved}:
+            self.updates[group] += 1
 
     def reset(self) -> None:
         """Forget all moments."""
-        self.updates = [0 for _ in self.parameters]
+        # Parameters that were always moved together are a group: the number of each, and the updates of each group.
+        self.groups, self.updates = [0 for _ in self.parameters], [0]
+        self.moved = list(range(len(self.parameters)))
         for moment in (*self.m, *self.v):
             moment.zero_()
+
+    def _regroup(self, moved: list[int]) -> None:
+        """Part the groups of which only some are moved."""
+        inside = set(moved)
+        parts = [(group, i in inside) for i, group in enumerate(self.groups)]
+        known = {part: number for number, part in enumerate(dict.fromkeys(parts))}
+        self.groups, self.updates = [known[part] for part in parts], [self.updates[group] for group, _ in known]
+        self.moved = moved
 
     @torch.no_grad()
     def step(self, gradients: Sequence[Tensor | None], rates: Tensor) -> list[int]:
@@ -77,16 +89,17 @@ class Adam:
         if not which:
             return
         kernel = torch._fused_adamw_ if self.decoupled else torch._fused_adam_  # pyright: ignore
-        numbers, lr = rates[:, 0].float().unbind(), rates[0, 1].float()
-        parameters, m, v, t = ([many[i] for i in which] for many in (self.parameters, self.m, self.v, numbers))
+        parameters, m, v = ([many[i] for i in which] for many in (self.parameters, self.m, self.v))
+        numbers = {self.groups[i]: i for i in which}  # one tensor for all of a group: there may be hundreds
+        numbers = {group: rates[i, 0].float() for group, i in numbers.items()}
         kernel(
             parameters,
             [gradients[i] for i in which],
             m,
             v,
             [],
-            t,
-            lr=lr,
+            [numbers[self.groups[i]] for i in which],
+            lr=rates[0, 1].float(),
             beta1=self.betas[0],
             beta2=self.betas[1],
             weight_decay=decay,
@@ -97,10 +110,12 @@ class Adam:
 
     def state(self) -> dict[str, Any]:
         """What a checkpoint keeps."""
-        return {"m": self.m, "v": self.v, "updates": torch.tensor(self.updates)}
+        return {"m": self.m, "v": self.v, "updates": torch.tensor(self.updates)[self.groups]}
 
     def load(self, state: dict[str, Any]) -> None:
         """Continue from a checkpoint's state."""
-        self.updates = state["updates"].tolist()
+        self.reset()
+        known, groups = state["updates"].cpu().unique(return_inverse=True)
+        self.groups, self.updates = groups.tolist(), known.tolist()
         for mine, theirs in zip(self.m + self.v, state["m"] + state["v"], strict=True):
             mine.copy_(theirs)

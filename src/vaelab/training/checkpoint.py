@@ -11,6 +11,8 @@ from torch import Tensor, nn
 from vaelab.errors import UsageError
 from vaelab.files import write_whole
 
+FORMAT = 2  # of what a checkpoint holds
+
 
 def save_model(path: Path, model: nn.Module, metadata: dict[str, str]) -> None:
     """Weights and buffers as safetensors."""
@@ -33,13 +35,18 @@ def read_model(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
 
 def save_state(path: Path, state: dict[str, Any]) -> None:
     """A checkpoint to carry on from."""
-    write_whole(path, lambda file: torch.save(state, file))
+    write_whole(path, lambda file: torch.save({"format": FORMAT} | state, file))
 
 
 def read_state(path: Path, device: torch.device) -> dict[str, Any]:
     """A checkpoint written by `save_state`; nothing in it is executed."""
     try:
-        return torch.load(path, map_location=device, weights_only=True)
+        state = torch.load(path, map_location=device, weights_only=True)
     except Exception as error:  # torch.load raises a dozen kinds, all of which mean the same
         message = f"{path} is not a readable checkpoint; delete it to start this run again, or restore it"
         raise UsageError(message) from error
+    if not isinstance(state, dict) or state.get("format") != FORMAT:
+        raise UsageError(
+            f"{path} is of another version of vaelab; carry on with that one, or move it away to start this run again"
+        )
+    return state

@@ -91,7 +91,11 @@ def train(
     per_epoch = steps_per_epoch(len(data.train), options.batch_size, world.size)
     learner, progress = Learner(model, objective, data.augment, options, world), Progress()
     if (folder / "last.pt").exists():
-        progress = _carried_on(folder / "last.pt", learner, (metadata or {}).get("fingerprint"))
+        state = read_state(folder / "last.pt", world.device)
+        if state.get("fingerprint") != (metadata or {}).get("fingerprint"):
+            raise UsageError(f"{folder / 'last.pt'} belongs to another recipe; move it away or choose another --run")
+        learner.load(state["learner"])
+        progress = Progress(**state["progress"])
     images, labels = resident(data.train.images, world.device), data.train.labels if model.classes else None
     held_out = replace(data.valid, images=resident(data.valid.images, world.device))
 
@@ -206,17 +210,3 @@ def _diverged(step: int, broken: list[str], folder: Path) -> str:
         f"{term} is no longer a finite number at step {step}; try a smaller train.lr, train.clip_norm=1 or "
         f"train.precision=float32 ({kept})"
     )
-
-
-def _carried_on(checkpoint: Path, learner: Learner, fingerprint: str | None) -> Progress:
-    """The learner as a checkpoint has it, and where that was."""
-    state = read_state(checkpoint, learner.world.device)
-    if state.get("fingerprint") != fingerprint:
-        raise UsageError(f"{checkpoint} belongs to another recipe; move it away or choose another --run")
-    try:
-        learner.load(state["learner"])
-        return Progress(**state["progress"])
-    except (KeyError, TypeError, RuntimeError, ValueError) as error:
-        raise UsageError(
-            f"{checkpoint} is of another version of vaelab; carry on with that one, or move it away to begin again"
-        ) from error

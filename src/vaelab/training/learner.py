@@ -64,7 +64,7 @@ class Learner:
         told = self._told(number)
         since = number - (self.began if self.options.at_stage == "reset" else 0)
         device, lr = self.world.device, self.options.lr * math.prod(schedule(since) for schedule in self.schedules)
-        rates = torch.tensor(self.adam.rates(lr)).to(device, non_blocking=True)
+        rates = self.adam.rates(lr).to(device, non_blocking=True)
         batch = batch.to(device, non_blocking=True)
         labels = labels if labels is None else labels.to(device, non_blocking=True)
         scalars, moved = self._step(batch, labels, torch.tensor(number, dtype=self._real, device=device), rates)
