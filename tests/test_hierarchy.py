@@ -56,12 +56,20 @@ def posterior(request) -> nn.Module:
     return posterior_of(request.param, (1, 1))
 
 
-@pytest.fixture(params=PRIORS, ids=lambda spec: "-".join([spec["kind"], spec.get("top", {}).get("kind", "normal")]))
+def label(given: tuple[str, dict]) -> str:
+    posterior, prior = given
+    return "-".join([posterior, prior["kind"], prior.get("top", {}).get("kind", "normal")])
+
+
+PAIRS = [(prior["kind"], prior) for prior in PRIORS] + [("ladder", prior) for prior in PRIORS[:3]]
+
+
+@pytest.fixture(params=PAIRS, ids=label)
 def pair(request) -> tuple[nn.Module, nn.Module]:
-    """A posterior and a prior of levels of unlike size that go together."""
-    kind = request.param["kind"]
+    """A posterior and a prior of two or three levels of unlike size that go together."""
+    kind, prior = request.param
     levels = (2, 3) if kind == "two_level" else (2, 1, 3)
-    return posterior_of({"kind": kind, "width": 6}, levels), prior_of(request.param, levels)
+    return posterior_of({"kind": kind, "width": 6}, levels), prior_of(prior, levels)
 
 
 @pytest.fixture
@@ -300,7 +308,7 @@ def test_a_top_that_knows_classes_gives_levels_that_know_them(agrees):
     of_y = given(p, y)
     z = of_y.sample()
     assert (tuple(of_y.batch_shape), z.shape) == ((4,), (4, 5))
-    expected = p.top.given(y).log_prob(z[:, :2]) + prior.lower(z[:, :2]).log_prob(z[:, 2:])
+    expected = p.top.given(y).log_prob(z[:, :2]) + prior.lower[0](z[:, :2]).log_prob(z[:, 2:])
     torch.testing.assert_close(of_y.log_prob(z), expected)
     agrees(torch.stack([of_y.sample() for _ in range(2000)])[..., :2], middle(prior.top, y))
     q = posterior(images(4))
@@ -373,10 +381,17 @@ MODELS = [
         "posterior": {"kind": "ladder", "width": 12},
         "prior": "ladder",
     },
+    {
+        "latent_dim": [2, 1, 2],
+        "backbone": {"kind": "mlp", "width": 12},
+        "posterior": {"kind": "ladder", "width": 12},
+        "prior": {"kind": "two_level", "width": 12, "top": {"kind": "vamp", "components": 5}},
+    },
 ]
+NAMES = ["normal-top", "vamp-top", "normal", "ladder", "three-levels"]
 
 
-@pytest.mark.parametrize("model", MODELS, ids=["normal-top", "vamp-top", "normal", "ladder"])
+@pytest.mark.parametrize("model", MODELS, ids=NAMES)
 @torch.no_grad()
 def test_the_bound_rises_with_the_draws(split, model):
     model = two_level_model(**model)
@@ -390,7 +405,7 @@ def test_the_bound_rises_with_the_draws(split, model):
     assert found.values["elbo"] + found.values["elbo_error"] < found.values["iwae"]
 
 
-@pytest.mark.parametrize("model", MODELS, ids=["normal-top", "vamp-top", "normal", "ladder"])
+@pytest.mark.parametrize("model", MODELS, ids=NAMES)
 @torch.no_grad()
 def test_the_levels_of_the_kl_add_up_in_metrics_and_in_validation(split, model):
     model = two_level_model(**model)

@@ -159,6 +159,10 @@ def test_a_list_that_is_too_short_says_what_is_missing(lamp):
     assert problems(limits=[1]) == ["house.lamp.limits.1 is missing; give it a value"]
 
 
+def test_a_list_of_the_wrong_length_is_refused_in_plain_words(lamp):
+    assert problems(limits=[1, 2, 3]) == ["house.lamp.limits: expected at most 2 items; got [1, 2, 3]"]
+
+
 def test_a_misspelt_option_is_guessed(lamp):
     assert problems(colr="red") == ["house.lamp.colr: unknown option; did you mean 'colour'?"]
     assert problems(fade_epoch=3) == ["house.lamp.fade_epoch: unknown option; did you mean 'fade_epochs'?"]

@@ -15,6 +15,7 @@ from vaelab.errors import UsageError
 from vaelab.export import write_images
 from vaelab.figures.generated_samples import generated_samples
 from vaelab.figures.style import save
+from vaelab.progress import terminal
 from vaelab.recipe import Recipe
 from vaelab.recipe_text import shipped_names, with_overrides
 from vaelab.registry import build, hint, names, options, part, role_of, roles
@@ -122,7 +123,7 @@ def unit_of(name: str) -> str:
 @contextmanager
 def announce() -> Iterator[Callable[[str], None]]:
     """Shows on a terminal what is being measured."""
-    with Console(stderr=True).status("measuring") as status:
+    with terminal().status("measuring") as status:
         yield lambda name: status.update(f"measuring {name}")
 
 

@@ -1,18 +1,28 @@
 """A progress bar that is drawn on a terminal only."""
 
+from functools import cache
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+@cache
+def terminal() -> "Console":
+    """Standard error, one object for all that moves there, so that a bar within a status does not write over it."""
+    from rich.console import Console
+
+    return Console(stderr=True)
 
 
 class Bar:
     """A context with `update(n)`; `total`, `reset` and `close` are what pooch's downloader needs besides."""
 
     def __init__(self, description: str, total: float | None = None) -> None:
-        from rich.console import Console
         from rich.progress import Progress
 
-        console = Console(stderr=True)
-        self._progress = Progress(console=console, disable=not console.is_terminal, transient=True)
+        self._progress = Progress(console=terminal(), disable=not terminal().is_terminal, transient=True)
         self._task = self._progress.add_task(description, total=total)
 
     def __enter__(self) -> Self:

@@ -137,9 +137,9 @@ class Recipe:
     def new_model(self, data: Dataset) -> VAE:
         """A model to be trained on a set, from whose images prior and decoder may begin."""
         if self.condition and not data.class_count:
+            other = "set data.attribute, such as Male" if data.name == "celeba" else "take a set with classes"
             raise UsageError(
-                f"model.condition needs the class of each image, and {data.name} has none; leave it out, or take a "
-                "set with classes"
+                f"model.condition needs the class of each image, and {data.name} has none; leave it out, or {other}"
             )
         model = self.build_model(data.x_shape, data.class_count, self._steps_per_epoch(data))
         start(model, data.as_seen(), self._seed, (defaults(model_options) | self.options["model"])["output_bias"])

@@ -13,6 +13,7 @@ import importlib
 import inspect
 import json
 import pkgutil
+import re
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -239,5 +240,5 @@ def _sentence(error: Any, where: str, known: Mapping) -> str:
         return f"{where}.{path}: unknown option; {hint(path, [*known, *epochs])}"
     if error["type"] == "missing":
         return f"{where}.{path} is missing; give it a value"
-    message = error["msg"].removeprefix("Input should be ")
+    message = re.sub(r"^\w+ should (be|have) | after validation.*", "", error["msg"])
     return f"{where}.{path}: expected {message}; got {error['input']!r}"

@@ -24,6 +24,7 @@ objective: elbo
 train: {epochs: 4, batch_size: 16, draw_every: 0}
 """  # images of 16 × 16, three stages of 6 steps each
 RESIDUAL = "model.backbone={kind: progressive_residual, start_res: 4, epochs_per_stage: 1}"
+PYRAMID = (RESIDUAL, "model.posterior=residual", "model.latent_dim=[2, 2, 2]")
 
 
 @pytest.mark.parametrize(
@@ -220,24 +221,38 @@ REFUSALS = [
         ("model.backbone.start_res=32", "model.backbone.final_res=16"),
         "start_res 32 is above final_res 16; start at 16 or below",
     ),
-    ("model.backbone.start_res=32", "images are 16 × 16, below start_res 32; set data.resize=32 or more"),
+    (
+        "model.backbone.start_res=32",
+        "images are 16 × 16, below start_res 32; start at 16 or below, or set data.resize=32 (of celeba data.size=32)",
+    ),
     ("model.backbone.start_res=6", "start_res 6 is no power of two; try 4 or 8"),
     ("model.backbone.final_res=20", "final_res 20 is no power of two; try 16 or 32"),
-    ("model.backbone.final_res=32", "images are 16 × 16, and the final resolution is 32; set data.pad=8"),
-    ("model.backbone.final_res=8", "images are 16 × 16, and the final resolution is 8; set data.resize=8"),
+    ("model.backbone.final_res=32", "images are 16 × 16, and the final resolution is 32; add 8 to data.pad, for black"),
+    (
+        "model.backbone.final_res=8",
+        "images are 16 × 16, and the final resolution is 8; set data.resize=8 (of celeba data.size=8) and data.pad=0",
+    ),
     ("model.backbone.start_res=0", "model.backbone.start_res: expected greater than 0; got 0"),
     ("model.backbone.fadein_ratio=1.5", "model.backbone.fadein_ratio: expected less than or equal to 1; got 1.5"),
     ("model.backbone.fadein_ratio=-0.1", "model.backbone.fadein_ratio: expected greater than or equal to 0; got -0.1"),
     ("model.backbone.epochs_per_stage=0", "model.backbone.epochs_per_stage: expected greater than 0; got 0"),
-    ("model.latent_dim=[]", "model.latent_dim"),
-    ((RESIDUAL, "model.posterior=residual"), "a latent for each of its 3 stages, .*; set model.latent_dim=[3, 3, 3]"),
+    (("model.latent_dim=[]", "model.posterior=ladder"), "model.latent_dim: expected at least 1 item; got []"),
+    ((RESIDUAL, "model.posterior=residual"), "a latent for each of its 3 stages; set model.latent_dim=[3, 3, 3]"),
     (
         (RESIDUAL, "model.posterior=residual", "model.latent_dim=[4, 2]"),
-        "a latent for each of its 3 stages, .*; set model.latent_dim=[4, 4, 4]",
+        "a latent for each of its 3 stages; set model.latent_dim=[4, 4, 4]",
     ),
     (
-        (RESIDUAL, "model.posterior=residual", "model.latent_dim=[2, 2, 2]", "model.condition=[decoder]"),
-        "and no class beside them",
+        (*PYRAMID, "model.condition=[decoder]"),
+        "model.backbone: its stages see no class; leave encoder and decoder out of",
+    ),
+    (
+        (*PYRAMID, "model.condition=[encoder]"),
+        "model.posterior: its stages see no class; leave encoder and decoder out of",
+    ),
+    (
+        (*PYRAMID, "model.prior={kind: vamp, components: 5}"),
+        "and the posterior has more; make it the top of a two_level, or of a ladder if the posterior is one",
     ),
     ("model.posterior=residual", "it needs the stages of a pyramid; set model.backbone=progressive_residual"),
     ("model.likelihood=pyramid", "pyramid is the loss of several stages; set model.backbone=progressive_residual"),
@@ -246,7 +261,7 @@ REFUSALS = [
         "pyramid is the loss of several stages; set model.backbone=progressive_residual",
     ),
     ("model.posterior=two_level", "it has two levels of latents; set model.latent_dim=[top, bottom], not [3]"),
-    ("model.prior=two_level", "it has two levels of latents; set model.latent_dim=[top, bottom], not [3]"),
+    ("model.prior=two_level", "it has two levels of latents or more; set model.latent_dim=[top, …, bottom], not [3]"),
     ("model.posterior=ladder", "a ladder has levels; set model.latent_dim=[top, …, bottom], not [3]"),
     (
         ("model.prior=ladder", "model.latent_dim=[2, 3]", "model.posterior=two_level"),
@@ -284,7 +299,7 @@ REFUSALS = [
     ),
     (
         ("model.latent_dim=[2, 3]", "model.posterior=two_level", "model.prior={kind: vamp, components: 5}"),
-        "this prior is of one level, and the posterior has more; make it the top of a two_level or ladder",
+        "this prior is of one level, and the posterior has more; make it the top of a two_level, or of a ladder if",
     ),
     (
         (
@@ -319,12 +334,16 @@ def test_what_does_not_go_together_is_refused_in_one_sentence(recipe, tmp_path, 
         (
             (1, 28, 28),
             32,
-            "images are 28 × 28, and the final resolution is 32; set data.pad=2",
+            "images are 28 × 28, .*; add 2 to data.pad, for black pixels around, or set data.resize=32 .* data.pad=0",
         ),
-        ((1, 31, 31), 32, "images are 31 × 31, and the final resolution is 32; set data.resize=32"),
-        ((3, 28, 20), 32, "images are 28 × 20, .*; set data.crop and data.resize=32, for square images"),
-        ((3, 16, 32), None, "images are 16 × 32, .*; set data.crop and data.resize=32, for square images"),
-        ((1, 28, 28), None, "images are 28 × 28, and the final resolution is 32; set data.pad=2"),
+        (
+            (1, 31, 31),
+            32,
+            "images are 31 × 31, and the final resolution is 32; set data.resize=32 (of celeba data.size=32) and",
+        ),
+        ((3, 28, 20), 32, "images are 28 × 20, .*; set data.crop, data.resize=32 and data.pad=0, for square images"),
+        ((3, 16, 32), None, "images are 16 × 32, .*; set data.crop, data.resize=32 and data.pad=0, for square images"),
+        ((1, 28, 28), None, "images are 28 × 28, and the final resolution is 32; add 2 to data.pad"),
         ((1, 28, 28), 28, "final_res 28 is no power of two; try 16 or 32"),
     ],
     ids=str,

@@ -19,11 +19,16 @@ LEVELS = [2, 1, 3]
 BORDERS = (10, 20)  # steps in which stages 1 and 2 begin; they fade in within four
 
 
-def model_of(likelihood: str | dict = "bernoulli", shape: tuple[int, int, int] = (1, 16, 16), **backbone) -> VAE:
+def model_of(
+    likelihood: str | dict = "bernoulli",
+    shape: tuple[int, int, int] = (1, 16, 16),
+    prior: str | dict = "normal",
+    **backbone,
+) -> VAE:
     """Three stages of 4, 8 and 16 pixels, ten steps each."""
     net = {"kind": "progressive_residual", "start_res": 4, "base_channels": 8, "min_channels": 4}
     net |= {"epochs_per_stage": 1, "fadein_ratio": 0.4} | backbone
-    options = {"latent_dim": LEVELS, "backbone": net, "posterior": "residual", "likelihood": likelihood}
+    options = {"latent_dim": LEVELS, "backbone": net, "posterior": "residual", "likelihood": likelihood, "prior": prior}
     return Recipe("pyramid", {"model": options, "train": {}}).build_model(shape, steps_per_epoch=10)
 
 
@@ -103,6 +108,25 @@ def test_stages_that_are_to_come_are_standard_normal_and_cost_nothing(model, x, 
     torch.testing.assert_close(log_q, q.log_prob(z.clone()))
 
 
+def test_a_prior_of_levels_learns_that_stages_to_come_are_standard_normal(x):
+    """Their KL is a fit to a constant, which ends at nothing, and leaves no prior to unlearn when the stage begins."""
+    top = {"kind": "vamp", "components": 4}
+    model = model_of(prior={"kind": "two_level", "width": 8, "top": top})
+    model.decoder.growth.at(0)
+    learned = torch.optim.Adam(model.prior.lower.parameters(), lr=0.02)
+
+    def to_come() -> Tensor:
+        q = model.q_z(x)
+        return kl_of(q, model.p_z(), draw(q, 4)[0])[1][1:]
+
+    at_first = to_come().mean().item()
+    for _ in range(200):
+        learned.zero_grad()
+        to_come().mean().backward()
+        learned.step()
+    assert to_come().mean() < 0.02 * at_first
+
+
 @pytest.mark.parametrize("border", BORDERS)
 @torch.no_grad()
 def test_the_posterior_of_earlier_stages_does_not_notice_a_new_one(model, x, border):
@@ -135,9 +159,10 @@ def test_the_posterior_is_continuous_in_alpha(model, x, border):
     assert 0 < largest_jump(128) < 0.2 * largest_jump(16)
 
 
+@pytest.mark.parametrize("prior", ["normal", {"kind": "two_level", "top": {"kind": "vamp", "components": 4}}], ids=str)
 @pytest.mark.parametrize("likelihood", ["bernoulli", "logistic", "pyramid"])
-def test_every_parameter_learns_when_the_model_is_complete(x, likelihood):
-    model = model_of(likelihood)
+def test_every_parameter_learns_when_the_model_is_complete(x, likelihood, prior):
+    model = model_of(likelihood, prior=prior)
     terms = model(x, samples=2)
     (terms.rate - terms.log_px.mean(0)).mean().backward()
     silent = [name for name, p in model.named_parameters() if p.grad is None or not p.grad.any()]

@@ -12,6 +12,7 @@ from PIL import Image
 
 from vaelab.data import load
 from vaelab.errors import UsageError
+from vaelab.recipe import Recipe
 
 NAMES = ("5_o_Clock_Shadow", "Male", "Smiling")
 
@@ -113,6 +114,14 @@ def test_attributes_are_factors_and_one_of_them_the_class(root):
     assert torch.equal(data.train.labels, (train % 3 == 0).long())
     assert (data.valid.factors.tolist(), data.test.factors.tolist()) == ([[0, 1, 0]], [[0, 0, 0]])
     assert loaded(root, size=8).train.labels is None
+
+
+def test_a_model_that_sees_classes_is_told_where_they_come_from(root):
+    write_zip(root)
+    write_partition(root, [0] * 16 + [1] * 2 + [2] * 2)
+    recipe = Recipe.read("celeba-conv", ["model.condition=[encoder]"])
+    with pytest.raises(UsageError, match=r"celeba has none; leave it out, or set data.attribute, such as Male$"):
+        recipe.new_model(loaded(root, size=8))
 
 
 def test_an_unknown_attribute_and_one_without_the_file_are_refused(root):

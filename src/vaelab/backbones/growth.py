@@ -72,7 +72,8 @@ def grown(x_shape: Shape, start_res: int, final_res: int | None, epochs: int, pe
             raise ValueError(f"{name} {size} is no power of two; try {low} or {2 * low}")
     if start_res > final and not final_res:
         raise ValueError(
-            f"images are {height} × {width}, below start_res {start_res}; set data.resize={start_res} or more"
+            f"images are {height} × {width}, below start_res {start_res}; start at {final} or below, or set "
+            f"{_resized(height, width, start_res)}"
         )
     if start_res > final:
         raise ValueError(f"start_res {start_res} is above final_res {final}; start at {final} or below")
@@ -84,13 +85,17 @@ def grown(x_shape: Shape, start_res: int, final_res: int | None, epochs: int, pe
 
 def _misfit(height: int, width: int, final: int) -> str:
     """What to do about images of another size than the final resolution."""
-    missing = final - height
+    missing, mend = final - height, f"set {_resized(height, width, final)}"
     if height == width and missing > 0 and missing % 2 == 0:
-        more = missing // 2
-        mend = f"data.pad={more}, or {more} more than it is, for black pixels around, or data.resize={final}"
-    else:
-        mend = f"data.resize={final}" if height == width else f"data.crop and data.resize={final}, for square images"
-    return f"images are {height} × {width}, and the final resolution is {final}; set {mend}"
+        mend = f"add {missing // 2} to data.pad, for black pixels around, or {mend}"
+    return f"images are {height} × {width}, and the final resolution is {final}; {mend}"
+
+
+def _resized(height: int, width: int, side: int) -> str:
+    """The options that make images of this size side × side, whatever they were before."""
+    if height != width:
+        return f"data.crop, data.resize={side} and data.pad=0, for square images"
+    return f"data.resize={side} (of celeba data.size={side}) and data.pad=0"
 
 
 class Coarse(Distribution):

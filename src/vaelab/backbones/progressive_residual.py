@@ -131,11 +131,13 @@ def progressive_residual(
     the original's sum of losses is the likelihood `pyramid`.
     """
     growth = grown(x_shape, start_res, final_res, epochs_per_stage, steps_per_epoch, fadein_ratio)
-    if len(levels) != growth.stages or latent_dim != sum(levels):
+    if len(levels) != growth.stages:
         raise ValueError(
-            f"there is a latent for each of its {growth.stages} stages, and no class beside them; set "
+            f"there is a latent for each of its {growth.stages} stages; set "
             f"model.latent_dim={[levels[0] if levels else latent_dim] * growth.stages}"
         )
+    if latent_dim != sum(levels):
+        raise ValueError("its stages see no class; leave encoder and decoder out of model.condition")
     widths = [max(base_channels >> stage, min_channels) for stage in range(growth.stages)]
     channels = x_shape[0] if every_stage else out_channels
     decoder = PyramidDecoder(growth, levels, channels, widths, stage_weight, every_stage)

@@ -10,6 +10,7 @@ from vaelab.backbones.progressive_residual import PyramidEncoder
 from vaelab.distributions import diagonal_normal
 from vaelab.heads import NormalHead
 from vaelab.hierarchy import Hierarchy
+from vaelab.labels import LabelledEncoder
 from vaelab.registry import register
 
 
@@ -54,8 +55,10 @@ class ResidualPosterior(nn.Module):
         log_variance: tuple[float, float] = (-14.0, 6.0),
     ) -> None:
         super().__init__()
+        if isinstance(encoder, LabelledEncoder):
+            raise ValueError("its stages see no class; leave encoder and decoder out of model.condition")
         if not isinstance(encoder, PyramidEncoder):
-            raise ValueError("it needs the stages of a pyramid; set model.backbone=progressive_residual, unconditioned")
+            raise ValueError("it needs the stages of a pyramid; set model.backbone=progressive_residual")
         with torch.no_grad():
             features = encoder(torch.zeros(1, *x_shape)).shape[-1]
         self.encoder = encoder

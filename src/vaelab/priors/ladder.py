@@ -21,5 +21,8 @@ class LadderPrior(LeveledPrior):
     def below(self, posterior: nn.Module) -> list[nn.Module]:
         """The posterior's own; ValueError of another posterior."""
         if not hasattr(posterior, "downs"):
-            raise ValueError("a ladder prior shares its way down with the posterior; set model.posterior=ladder")
+            raise ValueError(
+                "a ladder prior shares its way down with the posterior; set model.posterior=ladder, or of another one "
+                "model.prior=two_level"
+            )
         return list(posterior.downs)  # pyright: ignore

@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
+from itertools import accumulate
 from typing import Annotated, Any
 
 from torch import Tensor, nn
@@ -62,7 +63,7 @@ class LeveledPrior(nn.Module, ABC):
 
 
 class Upon(nn.Module):
-    """p(z₂ | z₁) by two gated layers."""
+    """p(z_l | z_<l) by two gated layers."""
 
     def __init__(self, above: int, latent_dim: int, width: int, bounds: tuple[float, float]) -> None:
         super().__init__()
@@ -71,15 +72,16 @@ class Upon(nn.Module):
         self.head = NormalHead(width, latent_dim, bounds)
 
     def forward(self, above: Tensor, context: None = None) -> Independent:
-        """z₁ [..., D₁] -> distribution over z₂ [..., D₂]."""
+        """z_<l [..., D_<l] -> distribution over z_l [..., D_l]."""
         return self.head(self.net(above))
 
 
 @register("prior", "two_level")
 class TwoLevelPrior(LeveledPrior):
-    """p(z₁) p(z₂ | z₁) with `top`, such as vamp or mixture, as p(z₁), and p(z₂ | z₁) by two gated layers.
+    """p(z₁) Π_l p(z_l | z_<l) with `top`, such as vamp or mixture, as p(z₁), and two gated layers for each level below.
 
-    Of the hierarchical VAE of Tomczak & Welling 2018; a vamp top is the mixture of q(z₁ | u_k).
+    Of the hierarchical VAE of Tomczak & Welling 2018, which has two levels; under a posterior of more it has as many.
+    A vamp top is the mixture of q(z₁ | u_k).
     """
 
     def __init__(
@@ -91,10 +93,15 @@ class TwoLevelPrior(LeveledPrior):
         log_variance: tuple[float, float] = (-6.0, 2.0),
     ) -> None:
         super().__init__(top)
-        if len(levels) != 2:
-            raise ValueError(f"it has two levels of latents; set model.latent_dim=[top, bottom], not {list(levels)}")
-        self.lower = Upon(*levels, width, log_variance)
+        if len(levels) < 2:
+            raise ValueError(
+                f"it has two levels of latents or more; set model.latent_dim=[top, …, bottom], not {list(levels)}"
+            )
+        above = accumulate(levels)
+        self.lower = nn.ModuleList(
+            Upon(seen, size, width, log_variance) for seen, size in zip(above, levels[1:], strict=False)
+        )
 
     def below(self, posterior: nn.Module) -> list[nn.Module]:
-        """p(z₂ | z₁), whatever the posterior."""
-        return [self.lower]
+        """p(z_l | z_<l), whatever the posterior."""
+        return list(self.lower)

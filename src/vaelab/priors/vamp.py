@@ -88,7 +88,8 @@ def gaussian_of(q: Distribution) -> tuple[Tensor, Tensor]:
         return base.base_dist.loc, base.base_dist.scale
     if hasattr(q, "levels"):
         raise ValueError(
-            "this prior is of one level, and the posterior has more; make it the top of a two_level or ladder"
+            "this prior is of one level, and the posterior has more; make it the top of a two_level, or of a ladder if "
+            "the posterior is one"
         )
     raise ValueError(f"this prior is made of diagonal Gaussian posteriors, not {type(base).__name__}; set another")
 
