@@ -140,3 +140,15 @@ def test_shares_are_those_of_the_likeliest_component(digits, monkeypatch):
     monkeypatch.setattr(gallery, "pseudo_inputs", lambda images, share, **_: shares.append(share.tolist()))
     gallery.inputs(model, digits.test)
     assert shares == [[0.0, 1.0]]
+
+
+def test_the_validation_loss_is_called_what_it_is(digits):
+    model = model_of((1, 8, 8), 3)
+    assert _loss(gallery.figures(model, digits, ROWS)) == "validation −bound"
+    assert _loss(gallery.figures(model, digits, ROWS, bound="−ELBO")) == "validation −ELBO"
+    model.likelihood.is_likelihood = False
+    assert _loss(gallery.figures(model, digits, ROWS)) == "validation loss at β = 1"
+
+
+def _loss(allowed):
+    return allowed["training_losses"]().axes[0].get_title(loc="left").partition(", ")[2]

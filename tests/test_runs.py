@@ -15,6 +15,8 @@ from typer.testing import CliRunner
 from vaelab import runs
 from vaelab.cli import app
 from vaelab.errors import UsageError
+from vaelab.folder import NO_LIKELIHOODS, Folder
+from vaelab.registry import names, part
 from vaelab.runs import runs_table, summary
 from vaelab.wording import span
 
@@ -71,6 +73,21 @@ def test_a_line_for_each_run_the_newest_first(make, tmp_path):
 def test_another_bound_is_told(make, tmp_path):
     make("a", objective={"kind": "iwae", "samples": 5})
     assert "here also IWAE bound" in runs_table(tmp_path / "runs")
+
+
+def test_what_is_no_likelihood_has_no_bound(make):
+    assert {name for name in names("likelihood") if not getattr(part("likelihood", name), "is_likelihood", True)} == {
+        *NO_LIKELIHOODS
+    }
+    for kind in NO_LIKELIHOODS:
+        assert Folder.read(make(kind, model={"likelihood": {"kind": kind}})).bound == "loss at β = 1"
+
+
+def test_a_number_of_an_unknown_bound_is_told(make, tmp_path):
+    make("a")
+    (make("torn") / "recipe.yaml").write_text("data: {")
+    told = runs_table(tmp_path / "runs").splitlines()[3:]
+    assert told == ["torn: its recipe cannot be read, so its number may be no ELBO"]
 
 
 def test_half_a_run_is_listed(tmp_path):

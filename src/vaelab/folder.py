@@ -1,5 +1,6 @@
 """A run folder as it lies there, whole or half written: recipe, log, pictures and state, without the model."""
 
+import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from vaelab.training.log import Row, read_rows
 
 MARKS = ("recipe.yaml", "log.jsonl", "model.safetensors", "state.json")  # of which a run has one at least
 DEFAULTS = {"posterior": "gaussian", "prior": "normal", "likelihood": "bernoulli"}
+NO_LIKELIHOODS = ("perceptual", "pyramid")  # kinds of a model's likelihood that are a loss, and no log p(x | z)
 
 
 @dataclass(frozen=True)
@@ -120,15 +122,21 @@ class Folder:
     @property
     def bound(self) -> str:
         """What its validation loss is called."""
-        if self.part("likelihood")[0] == "perceptual":
+        if self.part("likelihood")[0] in NO_LIKELIHOODS:
             return "loss at β = 1"
         return {"elbo": "−ELBO", "iwae": "−IWAE bound"}.get(kind_of(self.options.get("objective", "")), "−bound")
 
+    @cached_property
+    def is_damaged(self) -> bool:
+        """Whether there is a file of weights that does not hold them all."""
+        return (self.path / "model.safetensors").exists() and not _whole(self.path / "model.safetensors")
+
     def _missing(self) -> list[str]:
-        """Why there is no model, where there is none."""
+        """Why there is no model, where there is none or it is damaged."""
         none = "there is no model.safetensors"
         if (self.path / "model.safetensors").exists():
-            return []
+            damaged = "model.safetensors is damaged: it does not hold the weights that its beginning lists"
+            return [f"{damaged}; copy it again, or train anew"] if self.is_damaged else []
         if not self.valid:
             return [f"{none}: no epoch was finished"]
         if not self.grows:
@@ -145,6 +153,18 @@ def is_run(path: Path) -> bool:
 def kind_of(spec: Any) -> str:
     """The kind of a part, given in short or with options."""
     return str(spec.get("kind", "")) if isinstance(spec, Mapping) else str(spec)
+
+
+def _whole(model: Path) -> bool:
+    """Whether a file of weights is as long as its header says, which can be told without reading the weights."""
+    try:
+        with model.open("rb") as file:
+            length = int.from_bytes(file.read(8), "little")
+            header = json.loads(file.read(min(length, model.stat().st_size)))
+        ends = [tensor["data_offsets"][1] for name, tensor in header.items() if name != "__metadata__"]
+        return 8 + length + max(ends, default=0) == model.stat().st_size
+    except (OSError, ValueError, TypeError, LookupError, AttributeError):
+        return False
 
 
 def _recipe(path: Path) -> tuple[dict[str, Any], list[str]]:

@@ -185,14 +185,19 @@ def figures(
     rows: list[dict[str, Any]],
     metrics: Mapping[str, Any] | None = None,
     grown: Mapping[str, Tensor] | None = None,
+    bound: str = "",
 ) -> dict[str, Callable[[], Figure]]:
-    """Every figure that this model, data, log, entries of metrics.json and samples of stages allow, by name."""
+    """Every figure that this model, data, log, entries of metrics.json and samples of stages allow, by name.
+
+    `bound` is what the validation loss is called; without it, what the model itself can tell.
+    """
+    bound = bound or ("−bound" if getattr(model.likelihood, "is_likelihood", True) else "loss at β = 1")
     latent_dim = model.p_z().event_shape[0]
     allowed: dict[str, Callable[[], Figure]] = {}
     if rows:
-        allowed |= {"training_losses": lambda: training_losses(rows), "kl_ratio": lambda: kl_ratio(rows)}
+        allowed |= {"training_losses": lambda: training_losses(rows, bound=bound), "kl_ratio": lambda: kl_ratio(rows)}
     if any("resolution" in row for row in rows):
-        allowed["timeline"] = lambda: timeline(rows)
+        allowed["timeline"] = lambda: timeline(rows, bound=bound)
     if grown:
         allowed["stages"] = lambda: stages(grown)
     if any("kl_1" in row for row in rows):
@@ -208,9 +213,9 @@ def figures(
     if leveled(model, data.test):
         allowed["level_traversals"] = lambda: redrawn(model, data.test)
     allowed["aggregate_posterior"] = lambda: aggregate(model, data.test)
-    bound = (metrics or {}).get("likelihood", {}).get("curves", {}).get("iwae", [])
-    if len(bound) > 1:
-        allowed["convergence"] = lambda: convergence(bound)
+    draws = (metrics or {}).get("likelihood", {}).get("curves", {}).get("iwae", [])
+    if len(draws) > 1:
+        allowed["convergence"] = lambda: convergence(draws)
     if len(data.test) > 1:
         allowed["interpolations"] = lambda: paths(model, data.test)
     if latent_dim == 2 and not model.classes:

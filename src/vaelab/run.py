@@ -20,6 +20,7 @@ from vaelab.data.source import Dataset
 from vaelab.errors import UsageError, listed
 from vaelab.figures.style import save
 from vaelab.files import also_in, write_whole
+from vaelab.folder import Folder
 from vaelab.judge import Watch, versions
 from vaelab.model import VAE
 from vaelab.recipe import Recipe
@@ -150,7 +151,8 @@ def draw(run: str | Path, *only: str, data_dir: str | Path | None = None, device
     model, _, data = open_run(run, data_dir, device)
     folder = folder_of(run)
     metrics = read_report(folder / "metrics.json").get("metrics", {})
-    allowed = gallery.figures(model, data, read_rows(folder / "log.jsonl"), metrics, kept_stages(folder))
+    rows, bound = read_rows(folder / "log.jsonl"), Folder.read(folder).bound
+    allowed = gallery.figures(model, data, rows, metrics, kept_stages(folder), bound)
     return list(gallery.draw(allowed, folder / "figures", only))
 
 

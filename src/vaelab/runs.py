@@ -38,7 +38,9 @@ def runs_table(directory: Path) -> str:
     told = [
         f"{_name(run, directory)}: {run.state.reason}" for run in runs if run.state.reason and run.state.word != "done"
     ]
-    bounds = sorted({run.bound.removeprefix("−") for run in runs if run.best} - {"ELBO"})
+    unknown = [run for run in runs if run.best and not run.options]
+    told += [f"{_name(run, directory)}: its recipe cannot be read, so its number may be no ELBO" for run in unknown]
+    bounds = sorted({run.bound.removeprefix("−") for run in runs if run.best and run not in unknown} - {"ELBO"})
     notes = [f"best ELBO: of validation images, in nats; here also {', '.join(bounds)}"] if bounds else []
     return "\n".join([*_table(lines, width), *(textwrap.fill(t, width, **_HANGING) for t in [*told, *notes])])
 

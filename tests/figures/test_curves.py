@@ -71,6 +71,11 @@ def test_training_losses_says_what_it_shows():
     ]
 
 
+def test_the_validation_loss_is_called_what_it_is():
+    titles = [training_losses(rows(2), **more).axes[0].get_title(loc="left") for more in ({}, {"bound": "−bound"})]
+    assert titles == [f"Loss: train objective, validation {bound}" for bound in ("−ELBO", "−bound")]
+
+
 def test_the_best_epoch_is_the_lowest_validation_loss():
     log = rows()
     next(r for r in log if r.get("split") == "valid" and r["epoch"] == 7)["loss"] = 42.0
@@ -146,3 +151,10 @@ def test_kl_ratio_shows_nats_where_a_negative_reconstruction_leaves_no_share():
     assert "no share" in above.get_title(loc="left")
     np.testing.assert_allclose(above.lines[1].get_ydata()[-1], terms(20, 1)["kl"])
     assert "%" not in above.get_yticklabels()[1].get_text()
+
+
+@pytest.mark.parametrize("small", [0.5, 1e-2, 1e-4, 1e-6])
+def test_ticks_of_a_small_share_differ(small):
+    above = kl_ratio([row | {"kl": small * row["kl"]} for row in rows(20, steps=False)]).axes[0]
+    ticks = [label.get_text() for label in above.get_yticklabels()]
+    assert len(set(ticks)) == len(ticks) and max(map(len, ticks)) <= 8

@@ -185,3 +185,7 @@ def test_the_title_is_that_given():
 def test_nothing_to_draw_is_said():
     with pytest.raises(ValueError, match="rows: "):
         timeline([])
+
+
+def test_the_validation_loss_is_called_what_it_is():
+    assert timeline(rows(), bound="−IWAE bound").axes[0].get_title(loc="left").endswith("validation −IWAE bound")

@@ -42,6 +42,32 @@ def test_no_active_unit_is_a_collapse_whatever_the_log_says():
     assert "collapse" in found(rows(SETTLED), values={"active_units_kl": 0, "latent_dim": 20})
 
 
+@pytest.mark.parametrize("epochs", [5, 6])
+def test_a_small_kl_that_still_rises_is_no_collapse(epochs):
+    losses, kl = [80.0, 70.0, 65.0, 64.0, 63.9, 63.9], [0.12, 0.19, 0.25, 0.30, 0.36, 0.38]
+    finding = found(rows(losses[-epochs:], kl=kl[-epochs:]))
+    assert "collapse" not in finding and finding["small kl"].level == "note"
+    assert "KL 0.38 nats" in finding["small kl"].evidence and finding["small kl"].remedy == "more train.epochs"
+    assert finding["nothing"].sentence.startswith("Otherwise")
+
+
+def test_no_active_unit_is_a_collapse_though_the_kl_rises():
+    values = {"active_units_kl": 0, "latent_dim": 20}
+    kl = [*[0.01] * 5, 0.02, 0.03, 0.04, 0.05, 0.06]
+    assert "collapse" not in found(rows(SETTLED, kl=kl)) and "collapse" in found(rows(SETTLED, kl=kl), values=values)
+
+
+def test_a_kl_that_scatters_does_not_rise():
+    noise = 0.1 * np.random.default_rng(0).uniform(0.9, 1.1, size=(200, 10))
+    assert sum("collapse" in found(rows(SETTLED, kl=list(kl))) for kl in noise) >= 180
+
+
+@pytest.mark.parametrize("losses", [[90.0], [131.0, 107.0, 105.0]])
+def test_a_short_run_has_not_collapsed(losses):
+    finding = found(rows(losses, kl=0.1), values={"active_units_kl": 0, "latent_dim": 20})
+    assert "short" in finding and not {"collapse", "partial collapse"} & finding.keys()
+
+
 def test_a_small_kl_under_no_weight_is_no_collapse():
     assert "collapse" not in found(rows(SETTLED, kl=0.1, beta=0.0), options={"objective": "elbo"})
 
@@ -170,7 +196,8 @@ def test_too_short_to_judge(epochs):
     ("losses", "short"),
     [
         ([131.0, 107.0, 105.0], True),
-        ([131.0, 107.0, 106.8], False),
+        ([131.0, 107.0, 106.0, 104.0], True),
+        ([131.0, 107.0, 106.95], False),
         ([131.0, 107.0, 108.0], False),
         (SETTLED, False),
     ],
@@ -179,8 +206,21 @@ def test_a_few_epochs_of_which_the_last_still_gained_are_too_short(losses, short
     finding = found(rows(losses))
     assert ("short" in finding) == short
     if short:
-        assert "3 epochs finished, and the last still gained 2.00 nats" in finding["short"].evidence
+        assert "epochs finished, and the last still gained 2.00 nats" in finding["short"].evidence
         assert finding["nothing"].sentence.startswith("Otherwise")
+
+
+def test_few_epochs_are_held_to_the_gain_of_many():
+    losses = [125.45, 104.41, 101.59, 101.14]
+    finding = found(rows(losses))
+    assert "the last still gained 0.45 nats" in finding["short"].evidence
+    assert "a loss still falling" in found(rows(SETTLED))["nothing"].evidence
+    assert "a loss still falling" not in found(rows([*losses, 101.14]))["nothing"].evidence, "too few to look for it"
+
+
+@pytest.mark.parametrize(("state", "short"), [("unknown", False), ("done", False), ("stopped", True)])
+def test_without_a_row_nothing_is_known_of_how_long_it_was(state, short):
+    assert ("short" in found([], state=state)) == short
 
 
 def test_rows_may_lack_anything():

@@ -94,3 +94,26 @@ def test_curves_are_read_zoomed_and_reset(page, tmp_path, width):
     assert seen.pop("keys") == "epoch 0.6"
     assert seen.pop("moved") < 0.06, "the script draws what Python drew"
     assert all(seen.values()), seen
+
+
+MEASURING = """
+<script>
+{
+document.body.style.width = "390px";  // narrower than the window of any browser
+const box = document.querySelector("#numbers .scroll");
+document.body.insertAdjacentHTML("beforeend", "<pre id='seen'>" + box.scrollWidth + " " + box.clientWidth + "</pre>");
+}
+</script></body>"""
+
+
+def test_numbers_and_their_intervals_fit_a_phone(invent, tmp_path):
+    run = invent("a")
+    values, ends = {"elbo": -1116.37, "iwae": -1108.25}, {"elbo": [-1117.51, -1115.25], "iwae": [-1109.18, -1107.26]}
+    protocol = {"split": "test", "images": 10000, "samples": 100, "kind": "likelihood"}
+    entry = {"values": values, "intervals": ends, "protocol": protocol, "curves": {}, "notes": []}
+    (run / "metrics.json").write_text(json.dumps({"metrics": {"likelihood": entry}}))
+    text = report([run]).read_text(encoding="utf-8")
+    (tmp_path / "narrow.html").write_text(text.replace("</body>", MEASURING), encoding="utf-8")
+    done = opened(tmp_path / "narrow.html", tmp_path, "--window-size=500,900", "--dump-dom")
+    needed, there = done.stdout.partition('<pre id="seen">')[2].partition("</pre>")[0].split()
+    assert int(needed) <= int(there) <= 390

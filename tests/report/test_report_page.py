@@ -11,7 +11,10 @@ import yaml
 from vaelab.errors import UsageError
 from vaelab.folder import Folder
 from vaelab.report import refresh, report
+from vaelab.report.curves import curves_of, curves_of_all
+from vaelab.report.differences import differences
 from vaelab.report.reading import Told
+from vaelab.report.sentence import sentence
 from vaelab.state import recorded
 from vaelab.stored import weights_hash
 
@@ -211,7 +214,7 @@ def test_levels_of_latents_are_told(invent):
     values = NUMBERS["likelihood"]["values"] | {"kl_1": 1.5, "kl_2": 3.5}
     page = Page(report([measured(run, NUMBERS | {"likelihood": NUMBERS["likelihood"] | {"values": values}})]))
     assert "4 latent dimensions in 2 levels (1 and 3, the top first)" in page.text
-    assert "gated fully connected networks of two levels, a posterior of two levels, a prior of two levels" in page.text
+    assert "gated fully connected networks of two levels, a posterior of two levels, a hierarchical prior" in page.text
     assert "with a VampPrior of 500 pseudo-inputs at the top and an autoregressive likelihood of pixels" in page.text
     assert "KL of level 1 (top)32 images · 100 draws1.50 nats" in page.text and "KL of level 2" in page.text
     assert "z2 of level 2 3.00" in str(page.pictures) and "z1 of level 1: 0.5 nats" in page.raw
@@ -284,6 +287,24 @@ def test_numbers_of_earlier_weights_are_told(invent):
     assert "metrics.json is of earlier weights" in Page(report([run])).text
 
 
+def test_numbers_of_earlier_weights_judge_no_later_ones(invent):
+    none = {"active_units": NUMBERS["active_units"] | {"values": {"active_units_kl": 0, "latent_dim": 4}}}
+    run = measured(invent("a"), NUMBERS | none)
+    assert "Posterior collapse" in Page(report([run])).text
+    text = Page(report([measured(run, NUMBERS | none, model="0123456789ab")])).text
+    assert "Posterior collapse" not in text and "−IWAE bound" not in text and "−60.50" in text, "the table may stay"
+    assert "3 of 4" not in text and "the KL of each dimension was not measured of these weights yet" in text
+    told = json.loads((run / "metrics.json").read_text()) | {"model": weights_hash(run)}
+    (run / "metrics-valid.json").write_text(json.dumps(told))
+    assert "Validation −IWAE bound58.25" in Page(report([run])).text, "another split is of these weights"
+
+
+def test_a_recipe_alone_is_not_called_short(invent):
+    run = invent("a", [], model=False)
+    (run / "log.jsonl").unlink()
+    assert "Too short" not in Page(report([run])).text
+
+
 def broken(run, name, content):
     if content is None:
         (run / name).unlink()
@@ -302,7 +323,7 @@ def broken(run, name, content):
         ("log.jsonl", b"\xff\xfe", "log.jsonl cannot be read"),
         ("log.jsonl", b'3\n{"kind": "epoch"}\n{"kind": "st', "2 lines of log.jsonl are no rows of a run"),
         ("model.safetensors", None, "there is no model.safetensors, so nothing can be measured or drawn"),
-        ("model.safetensors", b"rubbish", "metrics.json is of earlier weights"),
+        ("model.safetensors", b"rubbish", "model.safetensors is damaged"),
         ("metrics.json", b"{", "metrics.json is damaged or empty"),
         ("metrics.json", b'{"metrics": {"a": 1}}', "metrics.json is damaged or empty"),
         ("figures/traversals.png", b"rubbish", "traversals.png of a cannot be read"),
@@ -365,3 +386,66 @@ def test_it_is_quick(invent):
     began = time.perf_counter()
     report([run])
     assert time.perf_counter() - began < 1
+
+
+@pytest.mark.parametrize("kind", ["perceptual", "pyramid"])
+def test_a_loss_that_is_no_likelihood_is_not_called_one(invent, kind):
+    run = invent("a")
+    recipe = yaml.safe_load((run / "recipe.yaml").read_text())
+    recipe["model"]["likelihood"] = {"kind": kind}
+    (run / "recipe.yaml").write_text(yaml.safe_dump(recipe))
+    text = Page(report([run])).text
+    assert f"and a {kind} loss in place of a likelihood, was trained on digits" in text
+    assert "for 6 epochs to minimise that loss and the KL; epoch 6" in text
+    assert "Validation loss at β = 1" in text and f"{kind} likelihood" not in text and "ELBO" not in text
+
+
+def test_the_dot_of_one_epoch_has_room(invent):
+    one = Folder.read(invent("a", growing((4,))[:3]))
+    (loss, *_), (other, *_) = curves_of(one), curves_of_all([one], ["a"])
+    for chart in (loss, other):
+        assert chart.view[0] < 1 < chart.view[1] and ' lone" points="' in chart.svg
+    more = curves_of(Folder.read(invent("b")))[0]
+    assert more.view[1] == 6 and "lone" not in more.svg
+
+
+def test_dots_that_lie_on_one_another_have_no_dashes(invent):
+    runs = [Folder.read(invent(name, growing((4,))[:3])) for name in "ab"]
+    chart = curves_of_all(runs, ["a", "b"])[0]
+    assert chart.alike == [["a", "b"]] and not chart.dashes and "stroke-dasharray" not in chart.svg
+
+
+def test_what_is_no_run_is_noted(invent, tmp_path, capsys):
+    report([invent("a"), tmp_path / "nowhere"], tmp_path / "one.html")
+    said = capsys.readouterr().err
+    assert said.startswith(f"note: {tmp_path / 'nowhere'} is no run folder") and len(said.splitlines()) == 1
+
+
+def test_a_number_and_a_schedule_are_one_row(invent):
+    runs = [invent("a"), invent("b", objective={"kind": "elbo", "beta": 1.0})]
+    found = differences([Folder.read(run) for run in runs])
+    assert found == [("objective.beta", ["linear, epochs 2", "1.0"])]
+
+
+@pytest.mark.parametrize("length", [4, 100, -1])
+def test_a_model_that_was_cut_is_damaged(invent, length):
+    run = invent("a")
+    assert not Folder.read(run).problems
+    broken(run, "model.safetensors", (run / "model.safetensors").read_bytes()[:length])
+    (problem,) = Folder.read(run).problems
+    assert problem.startswith("model.safetensors is damaged")
+
+
+@pytest.mark.parametrize(
+    ("left", "said"),
+    [
+        ("recipe.yaml", "was to be trained on digits for 6 epochs to maximise the ELBO."),
+        ("recipe.yaml model.safetensors", "was trained on digits, for how long is not known, to maximise the ELBO."),
+        ("model.safetensors", "What was trained is not known, because its recipe cannot be read, nor for how long."),
+    ],
+)
+def test_how_long_is_said_only_where_it_is_known(invent, left, said):
+    run = invent("a")
+    for name in {"recipe.yaml", "log.jsonl", "model.safetensors"} - set(left.split()):
+        (run / name).unlink()
+    assert sentence(Folder.read(run)).endswith(said)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator, PercentFormatter
+from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from vaelab.figures.curves import Log, Row, across, applied, heading, number, panel, pen
 from vaelab.figures.style import ACCENT, blank, house, quiet, remark
@@ -37,7 +37,7 @@ def kl_ratio(rows: Sequence[Row], *, title: str = "KL share and β") -> Figure:
         above.set_ylim(0, top)
         above.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
         if not density:
-            above.yaxis.set_major_formatter(PercentFormatter(1, decimals=0 if top > 0.05 else 1))
+            above.yaxis.set_major_formatter(FuncFormatter(lambda part, _: f"{100 * part:g}%"))
     below.set_title("Applied β")
     quiet(below)
     below.plot(*beta, color=ACCENT, **pen(beta))

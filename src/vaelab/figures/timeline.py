@@ -11,7 +11,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocat
 
 from vaelab.figures.curves import Curve, Log, Row, across, applied, heading, panel, pen, upward
 from vaelab.figures.style import ACCENT, FAINT, INK, MUTED, PALETTE, blank, house, quiet, remark
-from vaelab.figures.training_losses import PANELS
+from vaelab.figures.training_losses import LOSS
 from vaelab.registry import register
 
 COLOURS = {"α": PALETTE[3], "β": ACCENT}
@@ -24,7 +24,7 @@ MOST = 6  # ticks in a thin panel
 
 @register("figure", "timeline")
 @house
-def timeline(rows: Sequence[Row], *, title: str = "Timeline") -> Figure:
+def timeline(rows: Sequence[Row], *, title: str = "Timeline", bound: str = "−ELBO") -> Figure:
     """The loss over the epochs, and below it what was applied: resolution, fade-in α, β.
 
     Lines at the starts of stages, where the curves of the loss are broken; a shade where a stage fades in. The axis of
@@ -34,6 +34,7 @@ def timeline(rows: Sequence[Row], *, title: str = "Timeline") -> Figure:
     Args:
         rows: the rows of log.jsonl (see `Log`). Missing and non-finite values are left out.
         title: what stands above.
+        bound: what the validation loss is called.
     """
     log = Log(rows)
     resolution, alpha, beta = (applied(log, key) for key in ("resolution", "alpha", "beta"))
@@ -42,7 +43,7 @@ def timeline(rows: Sequence[Row], *, title: str = "Timeline") -> Figure:
     figure = blank(8.5, 3.2 + 1.05 * thin, layout="constrained")
     panels = figure.subplots(1 + thin, 1, sharex=True, height_ratios=[3] + [1] * thin)
     starts, fading = starts_of(resolution), spans(alpha)
-    curves = panel(panels[0], log, "loss", PANELS["loss"])
+    curves = panel(panels[0], log, "loss", LOSS.format(bound))
     by_stage(panels[0], curves, starts)
     if len(resolution.x):
         steps(panels[1], resolution)

@@ -11,23 +11,21 @@ from vaelab.figures.curves import Log, Row, across, heading, number, panel, upwa
 from vaelab.figures.style import FAINT, VALID, blank, house, signed
 from vaelab.registry import register
 
-PANELS = {
-    "loss": "Loss: train objective, validation −ELBO",
-    "reconstruction": "Reconstruction",
-    "kl": "KL divergence",
-}
+LOSS = "Loss: train objective, validation {}"
+PANELS = {"loss": LOSS, "reconstruction": "Reconstruction", "kl": "KL divergence"}
 
 
 @register("figure", "training_losses")
 @house
-def training_losses(rows: Sequence[Row], *, title: str = "Training") -> Figure:
+def training_losses(rows: Sequence[Row], *, title: str = "Training", bound: str = "−ELBO") -> Figure:
     """Three panels over the epochs, in nats per image; the best validation epoch is marked in the first.
 
     Args:
         rows: the rows of log.jsonl (see `Log`): training rows by step and by epoch, whose loss is the
-            objective, and validation rows, whose loss is −ELBO at β = 1. Missing and non-finite values are
+            objective, and validation rows, whose loss is at β = 1. Missing and non-finite values are
             left out.
         title: what stands above.
+        bound: what the validation loss is called.
     """
     log = Log(rows)
     figure = blank(11.5, 3.4, layout="constrained")
@@ -37,7 +35,7 @@ def training_losses(rows: Sequence[Row], *, title: str = "Training") -> Figure:
     # Where rows do not say which epoch was kept, the least; of a growing model the least is of smaller images.
     best = np.flatnonzero(valid.x == kept.x[-1]) if len(kept.x) else valid.y.argsort()[:1]
     for axes, (key, name) in zip(panels, PANELS.items(), strict=True):
-        curves = panel(axes, log, key, name)
+        curves = panel(axes, log, key, name.format(bound))
         across(axes, log, curves)
         upward(axes, curves, keep=valid.y[best].tolist() if key == "loss" else ())
     panels[0].set_ylabel("nats per image")

@@ -15,7 +15,8 @@ from vaelab.report.reading import Told
 def report(runs: Sequence[str | Path], out: str | Path | None = None) -> Path:
     """Write the report of a run into its folder, or of several side by side to `report.html`; returns the file.
 
-    What is missing or damaged in a folder is said on the page, and the rest is shown. UsageError where no run is left.
+    What is missing or damaged in a folder is said on the page, and the rest is shown; of what is no run there is a note
+    on stderr too. UsageError where no run is left.
     """
     folders, refused = [], []
     for run in dict.fromkeys(Path(run).expanduser() for run in runs):
@@ -25,6 +26,8 @@ def report(runs: Sequence[str | Path], out: str | Path | None = None) -> Path:
             refused.append(str(error))
     if not folders:
         raise UsageError("; ".join(refused) or "name a run folder; vaelab runs lists them")
+    for text in refused:
+        print(f"note: {text}", file=sys.stderr)
     folders = list({folder.path.resolve(): folder for folder in folders}.values())
     names = [folders[0].name] if len(folders) == 1 else distinct([folder.path.resolve() for folder in folders])
     path = Path(out) if out else folders[0].path / "report.html" if len(folders) == 1 else Path("report.html")

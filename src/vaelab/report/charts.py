@@ -16,6 +16,7 @@ POINTS = 300  # of a curve, more than a screen tells apart
 COLOURS = 8  # that the page has; what comes further begins again
 DASH = 6  # length of a dash, where curves that lie on one another take turns
 DIGIT = 9  # room for one of a number, and a share of the gap to the next, also in the larger type on a phone
+EDGE = 0.03  # of the width, for the half of a dot
 OUTLIERS = 0.03  # share of the highest values that may lie above the first view
 
 Points = list[tuple[float, float]]
@@ -53,12 +54,12 @@ class Chart:
     @property
     def svg(self) -> str:
         """The drawing, as the script would make it."""
-        view = _view([p for s in self.series for p in s.points])
+        view = self.view
         marks = [_grid(view), _best(self.best, view)]
-        dashes = self._dashes()
+        dashes = self.dashes
         for s in self.series:
             line = " ".join(f"{_x(x, view):.1f},{_y(y, view):.1f}" for x, y in s.points)
-            kind = f"line c{s.colour}{' faint' * s.faint}"
+            kind = f"line c{s.colour}{' faint' * s.faint}{' lone' * _lone(s.points)}"
             marks.append(f'<polyline class="{kind}"{dashes.get(s.label, "")} points="{line}"/>')
         clip = f"clip-{self.key}"
         frame = f'<rect x="{LEFT}" y="{TOP}" width="{WIDTH - LEFT - RIGHT}" height="{HEIGHT - TOP - BOTTOM}"/>'
@@ -84,27 +85,36 @@ class Chart:
             {"label": s.label, "colour": s.colour, "faint": s.faint, "points": [_short(p) for p in s.points]}
             for s in self.series
         ]
-        view = _view([p for s in self.series for p in s.points])
         box = {"w": WIDTH, "h": HEIGHT, "l": LEFT, "r": RIGHT, "t": TOP, "b": BOTTOM}
-        return {"series": curves, "view": view, "box": box, "best": self.best}
+        return {"series": curves, "view": self.view, "box": box, "best": self.best}
+
+    @property
+    def view(self) -> tuple[float, float, float, float]:
+        """What is first seen, with room beside a lone point at the edge."""
+        first, last, low, high = _view([p for s in self.series for p in s.points])
+        lone, room = [s.points[0][0] for s in self.series if _lone(s.points)], EDGE * (last - first)
+        return first - room * (first in lone), last + room * (last in lone), low, high
 
     @property
     def alike(self) -> list[list[str]]:
         """Names of curves that lie on one another, so that one would hide the rest."""
-        low, high = _view([p for s in self.series for p in s.points])[2:]
+        low, high = self.view[2:]
         groups: list[list[Series]] = []
         for s in self.series:
             group = next((g for g in groups if _same(g[0].points, s.points, 0.004 * (high - low))), None)
             group.append(s) if group else groups.append([s])
         return [[s.label for s in group] for group in groups if len(group) > 1]
 
-    def _dashes(self) -> dict[str, str]:
+    @property
+    def dashes(self) -> dict[str, str]:
         """Strokes by which curves that lie on one another take turns, the shortest first, which may end soon."""
         ends = {s.label: s.points[-1][0] for s in self.series}
+        dots = {s.label for s in self.series if _lone(s.points)}
         return {
             label: f' stroke-dasharray="{DASH} {DASH * (len(group) - 1)}" stroke-dashoffset="{-DASH * i}"'
             for group in self.alike
             for i, label in enumerate(sorted(group, key=lambda label: ends[label]))
+            if label not in dots
         }
 
     @property
@@ -218,6 +228,11 @@ def _same(one: Points, other: Points, within: float) -> bool:
     (x, y), (at, value) = np.array(one).T, np.array(other).T
     both = np.array([e for e in np.union1d(x, at) if max(x[0], at[0]) <= e <= min(x[-1], at[-1])])
     return len(both) > 0 and bool(np.all(np.abs(np.interp(both, x, y) - np.interp(both, at, value)) <= within))
+
+
+def _lone(points: Points) -> bool:
+    """Whether a curve is one point, which a stroke as wide as a dot shows."""
+    return len({x for x, _ in points}) == 1
 
 
 def _short(point: tuple[float, float]) -> tuple[float, float]:

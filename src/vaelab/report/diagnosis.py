@@ -3,19 +3,17 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from vaelab.folder import finite, kind_of
+from vaelab.report.trends import FEW, clear, is_whole, last_gain, numbers, rises, slope_of
 from vaelab.training.log import Row
 from vaelab.wording import counted, typeset
 
 LEVELS = ("good", "note", "warning", "bad")  # from least to gravest
 COLLAPSED = 0.5  # nats of KL per image below which a code says next to nothing
-FEW = 3  # epochs that are too few for a trend
-GAINED = 0.005  # share of the loss by which one of few epochs clearly gained
 SIGMAS = 4  # standard errors by which a slope stands out of its noise
 STEP_OF_GREY = 1 / 256  # of 8-bit images on [0, 1]
 NO_IMAGE = 0.5  # no grey image on [0, 1] scatters more
@@ -74,7 +72,7 @@ def diverged(e: Evidence) -> Finding | None:
     remedy = "a smaller train.lr, train.clip_norm=1, a longer warm-up of β, or train.precision=float32"
     if NO_NUMBER in e.reason:
         what, _, where = e.reason.partition(";")[0].partition(NO_NUMBER)
-        known = [x for row in e.steps or e.train if (x := finite(row, "loss")) is not None]
+        known = numbers(e.steps or e.train, "loss")
         before = f"the last loss in the log is {typeset(known[-1])}" if known else "nothing was logged before"
         sentence = f"The training diverged: its {QUANTITIES.get(what.strip(), what.strip())}{NO_NUMBER}."
         return Finding("nan", "bad", sentence, f"Found{where}; {before}.", remedy)
@@ -83,9 +81,9 @@ def diverged(e: Evidence) -> Finding | None:
             at = f"step {row['step']:,}: {', '.join(broken)} {'is' if len(broken) == 1 else 'are'} no finite number."
             level = "warning" if broken == ["grad_norm"] else "bad"
             return Finding("nan", level, "The training met numbers that are none, and went on.", f"In {at}", remedy)
-    losses = [x for row in e.steps if (x := finite(row, "reconstruction")) is not None]
+    losses = numbers(e.steps, "reconstruction")
     began = losses[0] + 0.1 * abs(losses[0]) if losses else 0.0
-    if len(losses) >= 20 and _whole(e.steps) and (peak := max(losses[len(losses) // 5 :])) > began:
+    if len(losses) >= 20 and is_whole(e.steps) and (peak := max(losses[len(losses) // 5 :])) > began:
         row = next(row for row in reversed(e.steps) if row.get("reconstruction") == peak)
         back = f"was back at {typeset(peak)} in step {row['step']:,}."
         told = f"Reconstruction began at {typeset(losses[0])} nats and {back}"
@@ -104,11 +102,16 @@ def collapsed(e: Evidence) -> Finding | None:
     kl, active, of = e.last("kl"), e.values.get("active_units_kl"), e.values.get("latent_dim")
     remedy = "a lower β, a longer warm-up (objective.beta: linear), objective.free_bits, or a weaker decoder"
     counts = "" if active is None else f"{active} of {of} dimensions carry 0.05 nats or more"
-    if (kl is not None and kl < COLLAPSED and _settled(e)) or active == 0:
-        parts = [f"KL {typeset(kl)} nats per validation image" if kl is not None else "", counts]
+    parts = [f"KL {typeset(kl)} nats per validation image" if kl is not None else "", counts]
+    told = f"{'; '.join(part for part in parts if part)}."
+    small, rising, early = kl is not None and kl < COLLAPSED and _settled(e), rises(e.valid), _is_early(e)
+    if not early and (active == 0 or (small and not rising)):
         sentence = "Posterior collapse: codes say nothing about their images, and the decoder does without them."
-        return Finding("collapse", "bad", sentence, f"{'; '.join(p for p in parts if p)}.", remedy)
-    if active is None or not of or active >= of / 2:
+        return Finding("collapse", "bad", sentence, told, remedy)
+    if small and rising:
+        sentence = "The KL is still small, and rising: too early to tell a slow beginning from a collapse."
+        return Finding("small kl", "note", sentence, told, _longer(e))
+    if early or active is None or not of or active >= of / 2:
         return None
     sentence = f"Most of the latent space is unused: {of - active} of {of} dimensions have collapsed onto the prior."
     evidence = f"{counts}; KL {typeset(kl)} nats per image in all."
@@ -120,7 +123,7 @@ def over_regularised(e: Evidence) -> Finding | None:
     kl, reconstruction = e.last("kl"), e.last("reconstruction")
     if e.beta is None or e.beta <= 1 or kl is None or reconstruction is None or kl < COLLAPSED:
         return None
-    lost = reconstruction - min(x for row in e.valid if (x := finite(row, "reconstruction")) is not None)
+    lost = reconstruction - min(numbers(e.valid, "reconstruction"))
     if kl > 0.1 * abs(reconstruction) and lost < kl:
         return None
     beside = f"; reconstructions were {typeset(lost)} nats better before" if lost >= kl else ""
@@ -135,26 +138,26 @@ def over_regularised(e: Evidence) -> Finding | None:
 
 def under_trained(e: Evidence) -> Finding | None:
     """The validation loss still falls at the end, by a slope that stands out of its noise; a run that goes on may."""
-    if e.state == "running" or (found := _slope(e.valid)) is None:
+    if e.state == "running" or (found := slope_of(e.valid)) is None:
         return None
     slope, error, window = found
-    losses = [x for row in e.valid if (x := finite(row, "loss")) is not None]
+    losses = numbers(e.valid, "loss")
     gain = -slope * len(losses) / 10  # of a tenth more epochs
     falling = slope < -SIGMAS * error and int(np.argmin(losses)) >= len(losses) - window / 2
-    if not falling or gain < max(0.1, 0.001 * abs(losses[-1])):
+    if not falling or gain < clear(losses[-1]):
         return None
     over = f"the last {window} of {counted(len(losses), 'epoch')}"
     told = f"Slope {typeset(slope)} ± {error:.1g} nats per epoch over {over}; the last value is {typeset(losses[-1])}."
     if e.state in CUT:
         sentence = f"The validation loss was still falling when the training was {e.state}."
-        return Finding("under-trained", "note", sentence, told, "--resume, which carries on to the recipe's end")
+        return Finding("under-trained", "note", sentence, told, _longer(e))
     sentence = "Under-trained: the validation loss was still falling at the end."
-    return Finding("under-trained", "warning", sentence, told, "more train.epochs")
+    return Finding("under-trained", "warning", sentence, told, _longer(e))
 
 
 def overfitting(e: Evidence) -> Finding | None:
     """The validation loss has risen since its best epoch while the training loss, at β = 1, went on falling."""
-    valid = [x for row in e.valid if (x := finite(row, "loss")) is not None]
+    valid = numbers(e.valid, "loss")
     train = [x for row in e.train if (x := _bound(row)) is not None]
     if not len(valid) == len(train) == len(e.valid) == len(e.train) or len(valid) < FEW + 2:
         return None
@@ -198,17 +201,14 @@ def scale_ran_away(e: Evidence) -> Finding | None:
 
 def too_short(e: Evidence) -> Finding | None:
     """Too few epochs to speak of a trend, or few of which the last still gained; and no failure that says more."""
-    n, losses = len(e.valid), [x for row in e.valid if (x := finite(row, "loss")) is not None]
-    gain = losses[-2] - losses[-1] if FEW <= len(losses) < 2 * FEW else 0.0
-    gained = gain > GAINED * abs(e.last("loss") or 0.0)
-    if (n >= FEW and not gained) or e.reason or under_trained(e):
+    if not _is_early(e) or e.reason or under_trained(e):
         return None
+    n, gain = len(e.valid), last_gain(e.valid)
     told = f"{counted(n, 'epoch')} finished" if n else f"No epoch was finished; {counted(len(e.steps), 'row')} logged"
-    told += f", and the last still gained {typeset(gain)} nats." if gained else "."
+    told += f", and the last still gained {typeset(gain)} nats." if gain else "."
     if e.state == "running":
         return Finding("short", "note", "Too early to judge how it goes on.", told)
-    remedy = "--resume, which carries on" if e.state in CUT else "more train.epochs"
-    return Finding("short", "note", "Too short to judge how it would have gone on.", told, remedy)
+    return Finding("short", "note", "Too short to judge how it would have gone on.", told, _longer(e))
 
 
 def _inconspicuous(e: Evidence, noted: bool) -> Finding:
@@ -218,33 +218,27 @@ def _inconspicuous(e: Evidence, noted: bool) -> Finding:
     if noted:
         return Finding("nothing", "good", f"Otherwise nothing conspicuous{so_far}.", f"{told}.")
     none = "no sign of collapse, over-regularisation, overfitting or numbers that are none"
-    none = none if so_far else none.replace(" or ", ", ") + " or a loss still falling"
+    none = none if so_far or len(e.valid) < 2 * FEW else none.replace(" or ", ", ") + " or a loss still falling"
     return Finding("nothing", "good", f"Nothing conspicuous{so_far}.", f"{told}; {none}.")
+
+
+def _is_early(e: Evidence) -> bool:
+    """Whether the epochs are too few for a trend, or few of which the last still gained; without rows none can tell."""
+    unknown = not (e.valid or e.train or e.steps) and e.state not in ("running", *CUT)
+    return not unknown and (len(e.valid) < FEW or last_gain(e.valid) > 0)
+
+
+def _longer(e: Evidence) -> str:
+    """How to train on; nothing for a run that does."""
+    if e.state == "running":
+        return ""
+    return "--resume, which carries on to the recipe's end" if e.state in CUT else "more train.epochs"
 
 
 def _settled(e: Evidence) -> bool:
     """Whether the KL counts by now; early in a warm-up, or under a capacity, a small one is no collapse."""
     objective = e.options.get("objective", {})
     return e.beta is None or e.beta > 0 or kind_of(objective) != "elbo"
-
-
-def _whole(steps: Sequence[Row]) -> bool:
-    """Whether the first row is that of the training's first steps, so that its loss is where it began."""
-    at = [row["step"] for row in steps]
-    return at[0] <= 1.5 * max(late - soon for soon, late in pairwise(at))
-
-
-def _slope(valid: Sequence[Row]) -> tuple[float, float, int] | None:
-    """Least-squares slope of the loss over the last fifth of the epochs, its standard error, and how many these are."""
-    points = [(float(row["epoch"]), x) for row in valid if (x := finite(row, "loss")) is not None]
-    window = max(2 * FEW, math.ceil(len(points) / 5))
-    if len(points) < FEW:
-        return None
-    x, y = np.array(points[-window:]).T
-    n, x = len(x), x - x.mean()
-    slope = float((x * y).sum() / (x**2).sum())
-    rest = y - y.mean() - slope * x
-    return slope, float(np.sqrt((rest**2).sum() / max(1, n - 2) / (x**2).sum())), n
 
 
 def _bound(row: Row) -> float | None:

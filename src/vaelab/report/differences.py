@@ -1,6 +1,6 @@
 """In what the recipes of several runs differ, and nothing else."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from vaelab.folder import DEFAULTS, Folder
@@ -11,7 +11,9 @@ IGNORED = ("paper", "expect", "track", "made")  # which say nothing of what is t
 
 def differences(runs: Sequence[Folder]) -> list[tuple[str, list[str]]]:
     """A dotted key and its value in each run, for each key in which they differ; a dash where a run leaves it out."""
-    trees = [_flat(_explicit(run.options)) for run in runs]
+    options = [_explicit(run.options) for run in runs]
+    plain = {key for tree in options for key in _flat(tree)}
+    trees = [_flat(tree, whole=plain) for tree in options]
     keys = dict.fromkeys(key for tree in trees for key in tree)
     rows = [(key, [_text(tree.get(key, "–")) for tree in trees]) for key in keys]
     return [(key, values) for key, values in rows if len(set(values)) > 1]
@@ -27,13 +29,13 @@ def _unnamed(model: Mapping[str, Any]) -> dict[str, str]:
     return {role: kind for role, kind in DEFAULTS.items() if role not in model}
 
 
-def _flat(tree: Mapping[str, Any], above: str = "") -> dict[str, Any]:
-    """Nested names joined with dots; a part given in short is its kind."""
+def _flat(tree: Mapping[str, Any], above: str = "", whole: Collection[str] = ()) -> dict[str, Any]:
+    """Nested names joined with dots; a part given in short is its kind, and what is in `whole` stays in one."""
     flat: dict[str, Any] = {}
     for key, value in tree.items():
         name = f"{above}{key}"
-        if isinstance(value, Mapping):
-            flat |= _flat(value, f"{name}.")
+        if isinstance(value, Mapping) and name not in whole:
+            flat |= _flat(value, f"{name}.", whole)
         else:
             flat[f"{name}.kind" if _is_part(name, value) else name] = value
     return flat
@@ -44,4 +46,8 @@ def _is_part(name: str, value: Any) -> bool:
 
 
 def _text(value: Any) -> str:
+    """`16, 32` of a list, `linear, epochs 1` of a part with options."""
+    if isinstance(value, Mapping):
+        options = [f"{key} {_text(value[key])}" for key in sorted(value) if key != "kind"]
+        return ", ".join([*([str(value["kind"])] if "kind" in value else []), *options])
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value)

@@ -96,12 +96,12 @@ def _run(told: Told) -> dict[str, Any]:
 
 def _flat(told: Told) -> str:
     """Why there are no bars of the KL of each dimension."""
-    if "active_units" in told.report.get("metrics", {}):
+    if "active_units" in told.current[1].get("metrics", {}):
         return f"{told.name}: this prior and posterior have no KL per dimension in closed form, so there are no bars."
     if not (told.folder.path / "model.safetensors").exists():
         return ""
     measure = f"vaelab evaluate {told.folder.path} --metrics active_units"
-    return f"{told.name}: the KL of each dimension was not measured yet; {measure}"
+    return f"{told.name}: the KL of each dimension was not measured of these weights yet; {measure}"
 
 
 def _ended(run: Folder) -> str:
@@ -115,13 +115,14 @@ def _ended(run: Folder) -> str:
 def _tiles(told: Told) -> list[Tile]:
     """The handful of numbers that a reader looks for first."""
     run, values, found = told.folder, told.values, []
+    split, report = told.current
     if run.best:
         at = f"best epoch, {run.best['epoch']:g}"
         found.append(Tile(f"Validation {run.bound}", typeset(finite(run.best, "loss")), f"nats per image, {at}"))
         found.append(Tile("KL", typeset(finite(run.best, "kl")), "nats per validation image"))
-    split = SPLITS.get(split := next(iter(told.reports), ""), split).capitalize()
+    split = SPLITS.get(split, split).capitalize()
     if "iwae" in values:
-        draws = told.report["metrics"].get("likelihood", {}).get("protocol", {}).get("samples", "?")
+        draws = report["metrics"].get("likelihood", {}).get("protocol", {}).get("samples", "?")
         found.append(Tile(f"{split} −IWAE bound", typeset(-values["iwae"]), f"nats per image, {draws} draws"))
     elif "elbo" in values:
         found.append(Tile(f"{split} −ELBO", typeset(-values["elbo"]), "nats per image"))
@@ -129,7 +130,7 @@ def _tiles(told: Told) -> list[Tile]:
         share = f"{values['active_units_kl']} of {values.get('latent_dim', '?')}"
         found.append(Tile("Active units", share, "dimensions with 0.05 nats or more"))
     if "frechet" in values:
-        extractor = told.report["metrics"].get("frechet", {}).get("protocol", {}).get("extractor")
+        extractor = report["metrics"].get("frechet", {}).get("protocol", {}).get("extractor")
         name = extractor.get("name", "?") if isinstance(extractor, dict) else extractor or "?"
         found.append(Tile("Fréchet", typeset(values["frechet"]), f"on features of {name}"))
     if "lpips" in values:

@@ -1,12 +1,10 @@
 """All that a report is made of: a run's folder, its numbers and what they are worth, the scale that it learned."""
 
-import hashlib
 import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
@@ -16,6 +14,7 @@ from vaelab.folder import Folder, finite, kind_of
 from vaelab.report.charts import Bar
 from vaelab.report.diagnosis import Evidence
 from vaelab.stored import read_report
+from vaelab.tracking.reading import is_outdated
 
 SPLITS = {"test": "metrics.json", "valid": "metrics-valid.json", "train": "metrics-train.json"}
 
@@ -57,11 +56,12 @@ class Told:
     folder: Folder
     reports: Mapping[str, Mapping[str, Any]]
     problems: list[str]
+    outdated: frozenset[str] = frozenset()  # splits whose numbers are of earlier weights
 
     @classmethod
     def read(cls, folder: Folder, name: str) -> "Told":
         """All of a run folder."""
-        reports, problems, weights = {}, list(folder.problems), _weights(folder.path / "model.safetensors")
+        reports, problems, outdated = {}, list(folder.problems), set()
         for split, file in SPLITS.items():
             if not (folder.path / file).is_file():
                 continue
@@ -70,10 +70,12 @@ class Told:
                 problems.append(f"{file} is damaged or empty; measure again: vaelab evaluate {folder.path}")
                 continue
             reports[split] = found
-            if found.get("model") not in (None, weights):
+            if is_outdated(found, folder.path):
+                outdated.add(split)
                 again = f"measure again: vaelab evaluate {folder.path}"
-                problems.append(f"{file} is of earlier weights than those in the folder; {again}")
-        return cls(name, folder, reports, problems)
+                told = f"{file} is of earlier weights than those in the folder; {again}"
+                problems += [] if folder.is_damaged else [told]  # which says why they differ
+        return cls(name, folder, reports, problems, frozenset(outdated))
 
     @property
     def report(self) -> Mapping[str, Any]:
@@ -81,16 +83,22 @@ class Told:
         return next(iter(self.reports.values()), {})
 
     @property
+    def current(self) -> tuple[str, Mapping[str, Any]]:
+        """The first split whose numbers are of the weights in the folder, and its report; ("", {}) where none is."""
+        return next(((split, found) for split, found in self.reports.items() if split not in self.outdated), ("", {}))
+
+    @property
     def values(self) -> dict[str, Any]:
-        """Its numbers by name."""
-        entries = self.report.get("metrics", {}).values()
+        """The numbers of its weights by name."""
+        entries = self.current[1].get("metrics", {}).values()
         return {k: v for entry in entries for k, v in entry["values"].items() if v is not None}
 
     @property
     def kl_per_dimension(self) -> list[Bar]:
         """`z7`, its KL in nats and its level, the largest first; nothing where that was not measured."""
-        curve = self.report.get("metrics", {}).get("active_units", {}).get("curves", {}).get("kl_per_dimension", [])
+        entry = self.current[1].get("metrics", {}).get("active_units", {})
         levels = [level for level, size in enumerate(self.folder.levels, 1) for _ in range(size)]
+        curve = entry.get("curves", {}).get("kl_per_dimension", [])
         known = [(int(d), kl) for d, kl in curve if d is not None and kl is not None]
         found = [Bar(f"z{d}", kl, levels[d - 1] if 0 < d <= len(levels) else None) for d, kl in known]
         return sorted(found, key=lambda bar: -bar.value)
@@ -128,15 +136,6 @@ def _whole(report: Mapping[str, Any]) -> dict[str, Any]:
     except ValidationError:
         return {}
     return found.model_dump() if found.metrics else {}
-
-
-def _weights(path: Path) -> str | None:
-    """The digits by which metrics.json knows the weights that it is of."""
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()[:12]
-    except OSError:
-        return None
 
 
 def _scale(run: Folder) -> float | None:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from vaelab.folder import Folder, finite, kind_of
+from vaelab.folder import NO_LIKELIHOODS, Folder, finite, kind_of
 from vaelab.wording import counted
 
 PRIORS = {
@@ -11,7 +11,7 @@ PRIORS = {
     "vamp": "a VampPrior",
     "mixture": "a mixture prior",
     "flow": "a flow prior",
-    "two_level": "a prior of two levels",
+    "two_level": "a hierarchical prior",
 }
 POSTERIORS = {"two_level": "a posterior of two levels"}
 LIKELIHOODS = {"pixel": "an autoregressive likelihood of pixels"}
@@ -33,16 +33,35 @@ OBJECTIVES = {"elbo": "the ELBO", "iwae": "the importance-weighted bound"}
 
 def sentence(run: Folder) -> str:
     """`A VAE with 20 latent dimensions, …, was trained on mnist for 50 epochs to maximise the ELBO.`"""
-    length = _length(run)
     if not run.options:
-        return f"What was trained is not known, because its recipe cannot be read; it was trained {length}."
+        length = f"; it was trained {_length(run)}" if _is_told(run) else ", nor for how long"
+        return f"What was trained is not known, because its recipe cannot be read{length}."
     model = run.options.get("model", {})
     what = f"A {'conditional ' if model.get('condition') else ''}variational autoencoder{_latents(run)}"
-    objective = OBJECTIVES.get(kind := kind_of(run.options.get("objective", "")), f"the objective {kind}")
-    verb = "is being trained" if run.state.word == "running" else "was trained"
     kept = f"; epoch {run.best['epoch']:g} is the best and was kept" if run.best else ""
-    trained = f"{verb} on {run.data or 'unknown images'} {length}{_growth(run)}"
-    return f"{what}, {_parts(run)}, {trained} to maximise {objective}{kept}."
+    return f"{what}, {_parts(run)}, {_trained(run)} {_aim(run)}{kept}."
+
+
+def _is_told(run: Folder) -> bool:
+    """Whether its log or its state tells how far it came."""
+    return bool(run.rows) or run.state.word not in ("done", "unknown")
+
+
+def _trained(run: Folder) -> str:
+    on = f"on {run.data or 'unknown images'}"
+    if _is_told(run):
+        return f"{'is being' if run.state.word == 'running' else 'was'} trained {on} {_length(run)}{_growth(run)}"
+    if run.state.word == "done" or (run.path / "model.safetensors").exists():
+        return f"was trained {on}, for how long is not known,"
+    length = f" for {counted(run.epochs, 'epoch')}" if run.epochs else ""
+    return f"was to be trained {on}{length}"
+
+
+def _aim(run: Folder) -> str:
+    if run.part("likelihood")[0] in NO_LIKELIHOODS:
+        return "to minimise that loss and the KL"
+    kind = kind_of(run.options.get("objective", ""))
+    return f"to maximise {OBJECTIVES.get(kind, f'the objective {kind}')}"
 
 
 def _length(run: Folder) -> str:
@@ -79,7 +98,9 @@ def _parts(run: Folder) -> str:
     backbone, options = run.part("backbone")
     posterior, flow = run.part("posterior")
     prior, mixture = run.part("prior")
-    likelihood = LIKELIHOODS.get(kind := run.part("likelihood")[0], f"{_a(kind)} likelihood")
+    kind = run.part("likelihood")[0]
+    what = "loss in place of a likelihood" if kind in NO_LIKELIHOODS else "likelihood"
+    likelihood = LIKELIHOODS.get(kind, f"{_a(kind)} {what}")
     sizes = f" ({_size(options)})" if _size(options) else ""
     texts = [BACKBONES.get(backbone, f"{_a(backbone)} backbone") + sizes]
     known = POSTERIORS.get(posterior, f"{_a(posterior)} posterior")

@@ -1,14 +1,17 @@
 """What is new in a run folder: rows, pictures and numbers, read while they are still being written."""
 
+import hashlib
 import json
 import os
 import re
 import sys
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from vaelab.errors import UsageError
+from vaelab.files import read_object
 from vaelab.recipe_text import read_yaml
 
 Mark = tuple[float, int]  # of a row: its step, and its place among the rows of that step
@@ -68,20 +71,25 @@ class Reader:
             return {}
 
     def metrics(self) -> dict[str, float]:
-        """The numbers in metrics.json, as `test/frechet`."""
+        """The numbers in metrics.json, as `test/frechet`; none where they are of earlier weights."""
+        report = read_object(self.folder / "metrics.json")
+        if is_outdated(report, self.folder):
+            return {}
         try:
-            report = json.loads((self.folder / "metrics.json").read_text())
             values = [entry["values"] for entry in report["metrics"].values()]
             return {f"{report['split']}/{k}": v for group in values for k, v in group.items() if _is_number(v)}
-        except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        except (LookupError, TypeError, AttributeError):
             return {}
 
     def problems(self) -> str:
-        """What is missing or damaged, in one sentence; "" where all is there."""
+        """What is missing, damaged or outdated, in one sentence; "" where all is there."""
+        outdated = is_outdated(read_object(self.folder / "metrics.json"), self.folder)
         there = {"recipe.yaml": self.recipe(), "log.jsonl": self.offset, "figures": self.pictures()}
-        lacks = [name for name, found in (there | {"metrics.json": self.metrics()}).items() if not found]
+        lacks = [name for name, found in (there | {"metrics.json": outdated or self.metrics()}).items() if not found]
         lines = "a line of log.jsonl is no row" if self.broken == 1 else f"{self.broken} lines of log.jsonl are no rows"
         said = [f"there is no readable {' and no '.join(lacks)}"] if lacks else []
+        again = f"metrics.json is of earlier weights (vaelab evaluate {self.folder} measures again)"
+        said += [again] if outdated else []
         said += [f"{lines} (a training that was killed may leave one)"] if self.broken else []
         return " and ".join(said)
 
@@ -99,6 +107,23 @@ class Reader:
         except (ValueError, LookupError, TypeError, AttributeError):
             self.broken += bool(line.strip())
             return None
+
+
+def is_outdated(report: Mapping[str, Any], folder: Path) -> bool:
+    """Whether a metrics.json is of other weights than its run folder holds now, after a training that went on."""
+    weights = folder / "model.safetensors"
+    try:
+        now = weights.stat()
+        return report.get("model") not in (None, _digest(weights, now.st_mtime_ns, now.st_ino, now.st_size))
+    except OSError:  # without weights there are none that it could not be of
+        return False
+
+
+@lru_cache(maxsize=16)
+def _digest(weights: Path, *changed: int) -> str:
+    """The digits by which metrics.json knows its weights; read again only where they changed, for some are large."""
+    with weights.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()[:12]
 
 
 def mark_of(row: Mapping[str, Any]) -> Mark:
