@@ -177,10 +177,10 @@ def _download(file: File, directory: Folder) -> Path:
 
 
 def _unavailable(file: File, directory: Folder, error: Exception) -> UsageError:
-    looked = ", ".join(str(place / file.path) for place in places(directory))
+    looked = " or ".join(map(str, places(directory)))
     why = "another hash than expected" if isinstance(error, ValueError) else type(error).__name__
     target = places(directory)[0] / file.path
     return UsageError(
-        f"{file.path} is not at {looked}, and downloading {file.url} failed ({why}); get it there and save "
+        f"{file.path} is not in {looked}, and downloading {file.url} failed ({why}); get it there and save "
         f"it as {target}, or point --data-dir or VAELAB_DATA to a folder that has it"
     )

@@ -88,7 +88,7 @@ def test_a_truncated_file_is_refused(folder, sets):
 
 
 def test_a_missing_set_names_the_file_with_the_official_split(tmp_path):
-    with pytest.raises(UsageError, match=r"caltech101_silhouettes_28_split1\.mat is not at .* save it as"):
+    with pytest.raises(UsageError, match=r"caltech101_silhouettes_28_split1\.mat is not in .* save it as"):
         load("caltech_silhouettes", tmp_path)
 
 

@@ -117,14 +117,14 @@ def test_the_source_can_be_chosen(folder, monkeypatch):
     assert {s: len(data.classes) for s, data in chosen.items()} == {"auto": 50, "chardata": 50, "archives": 2}
     (folder / "chardata.mat").unlink()
     assert len(load("omniglot", folder.parent, valid_size=2).classes) == 2
-    with pytest.raises(UsageError, match=r"chardata\.mat is not at .* save it as"):
+    with pytest.raises(UsageError, match=r"chardata\.mat is not in .* save it as"):
         load("omniglot", folder.parent, source="chardata")
 
 
 def test_a_missing_set_asks_for_chardata_or_the_large_archives(tmp_path):
-    with pytest.raises(UsageError, match=r"chardata\.mat is not at .* save it as"):
+    with pytest.raises(UsageError, match=r"chardata\.mat is not in .* save it as"):
         load("omniglot", tmp_path)
-    with pytest.raises(UsageError, match=r"images_background\.zip is not at .* save it as"):
+    with pytest.raises(UsageError, match=r"images_background\.zip is not in .* save it as"):
         load("omniglot", tmp_path, source="archives")
 
 
