@@ -3,7 +3,9 @@
 import json
 
 import pytest
+import torch
 import yaml
+from safetensors.torch import save_file
 
 from vaelab.errors import UsageError
 from vaelab.folder import Folder
@@ -25,8 +27,8 @@ def test_what_it_says_of_itself(tmp_path):
     run = make(tmp_path, [valid(1, True), valid(2, True), valid(3)], data="digits", train={"epochs": 4}, made=made)
     assert (run.recipe, run.data, run.epoch, run.epochs) == ("tiny", "digits", 3, 4)
     assert run.best is not None and run.best["epoch"] == 2 and "made" not in run.options
-    assert run.problems == ["there is no model.safetensors, so nothing can be measured or drawn"]
-    (tmp_path / "model.safetensors").write_bytes(b"")
+    assert run.problems == ["there is no model.safetensors, so nothing can be measured or sampled"]
+    save_file({"weight": torch.zeros(2)}, tmp_path / "model.safetensors")
     assert Folder.read(tmp_path / "model.safetensors").path == tmp_path and Folder.read(tmp_path).problems == []
 
 
@@ -59,7 +61,7 @@ def test_why_there_is_no_model(tmp_path):
     for rows, state, said in (
         (grown, why, "keeps its weights once all stages are there; carry on with --resume"),
         (grown, {}, "keeps its weights once all stages are there"),
-        ([valid(1)], why, "so nothing can be measured or drawn"),
+        ([valid(1)], why, "so nothing can be measured or sampled"),
     ):
         (tmp_path / "state.json").write_text(json.dumps(state))
         assert make(tmp_path, rows, train={"epochs": 9}).problems[-1].endswith(said)

@@ -140,7 +140,7 @@ class Folder:
         if not self.valid:
             return [f"{none}: no epoch was finished"]
         if not self.grows:
-            return [f"{none}, so nothing can be measured or drawn"]
+            return [f"{none}, so nothing can be measured or sampled"]
         on = "" if self.state.word == "running" else "; carry on with --resume"
         return [f"{none}: a growing model keeps its weights once all stages are there{on}"]
 

@@ -179,6 +179,22 @@ def _anew(p: Distribution, sizes: list[int], z: Tensor, level: int, count: int) 
     return p.below(torch.cat([above, p.steps[level - 1](above, p.context).sample()], -1), level + 1, mean=True)
 
 
+def of_log(
+    rows: list[dict[str, Any]], grown: Mapping[str, Tensor] | None = None, bound: str = "−bound"
+) -> dict[str, Callable[[], Figure]]:
+    """Every figure that a log and the samples of stages allow; `bound` is what the validation loss is called."""
+    allowed: dict[str, Callable[[], Figure]] = {}
+    if rows:
+        allowed |= {"training_losses": lambda: training_losses(rows, bound=bound), "kl_ratio": lambda: kl_ratio(rows)}
+    if any("resolution" in row for row in rows):
+        allowed["timeline"] = lambda: timeline(rows, bound=bound)
+    if grown:
+        allowed["stages"] = lambda: stages(grown)
+    if any("kl_1" in row for row in rows):
+        allowed["level_kl"] = lambda: level_kl(rows)
+    return allowed
+
+
 def figures(
     model: VAE,
     data: Dataset,
@@ -192,16 +208,7 @@ def figures(
     `bound` is what the validation loss is called; without it, what the model itself can tell.
     """
     bound = bound or ("−bound" if getattr(model.likelihood, "is_likelihood", True) else "loss at β = 1")
-    latent_dim = model.p_z().event_shape[0]
-    allowed: dict[str, Callable[[], Figure]] = {}
-    if rows:
-        allowed |= {"training_losses": lambda: training_losses(rows, bound=bound), "kl_ratio": lambda: kl_ratio(rows)}
-    if any("resolution" in row for row in rows):
-        allowed["timeline"] = lambda: timeline(rows, bound=bound)
-    if grown:
-        allowed["stages"] = lambda: stages(grown)
-    if any("kl_1" in row for row in rows):
-        allowed["level_kl"] = lambda: level_kl(rows)
+    latent_dim, allowed = model.p_z().event_shape[0], of_log(rows, grown, bound)
     allowed |= {"generated_samples": lambda: samples(model), "reconstructions": lambda: pairs(model, data.test)}
     allowed |= {"latent_space": lambda: latents(model, data), "traversals": lambda: walks(model, data.test)}
     if hasattr(model.prior, "pseudo_inputs"):

@@ -6,6 +6,7 @@ import math
 import shlex
 import sys
 import time
+import warnings
 from collections.abc import Callable, Iterable
 from contextlib import nullcontext
 from pathlib import Path
@@ -147,12 +148,19 @@ def sample(
 
 
 def draw(run: str | Path, *only: str, data_dir: str | Path | None = None, device: str = "auto") -> list[Path]:
-    """Draw the figures that a run allows, or those named, into its folder; returns their paths."""
-    model, _, data = open_run(run, data_dir, device)
+    """Draw the figures that a run allows, or those named, into its folder; returns their paths.
+
+    Of a run that was stopped before it kept a model, those of its log.
+    """
     folder = folder_of(run)
-    metrics = read_report(folder / "metrics.json").get("metrics", {})
-    rows, bound = read_rows(folder / "log.jsonl"), Folder.read(folder).bound
-    allowed = gallery.figures(model, data, rows, metrics, kept_stages(folder), bound)
+    rows, grown, bound = read_rows(folder / "log.jsonl"), kept_stages(folder), Folder.read(folder).bound
+    if rows and not (folder / "model.safetensors").exists():
+        warnings.warn("there is no model yet, so only figures of the log are drawn", stacklevel=1)
+        allowed = gallery.of_log(rows, grown, bound)
+    else:
+        model, _, data = open_run(run, data_dir, device)
+        metrics = read_report(folder / "metrics.json").get("metrics", {})
+        allowed = gallery.figures(model, data, rows, metrics, grown, bound)
     return list(gallery.draw(allowed, folder / "figures", only))
 
 

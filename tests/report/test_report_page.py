@@ -322,7 +322,7 @@ def broken(run, name, content):
         ("log.jsonl", b"", "log.jsonl has no rows yet"),
         ("log.jsonl", b"\xff\xfe", "log.jsonl cannot be read"),
         ("log.jsonl", b'3\n{"kind": "epoch"}\n{"kind": "st', "2 lines of log.jsonl are no rows of a run"),
-        ("model.safetensors", None, "there is no model.safetensors, so nothing can be measured or drawn"),
+        ("model.safetensors", None, "there is no model.safetensors, so nothing can be measured or sampled"),
         ("model.safetensors", b"rubbish", "model.safetensors is damaged"),
         ("metrics.json", b"{", "metrics.json is damaged or empty"),
         ("metrics.json", b'{"metrics": {"a": 1}}', "metrics.json is damaged or empty"),

@@ -7,7 +7,7 @@ import torch
 
 from vaelab.backbones.growth import Growth
 from vaelab.errors import UsageError
-from vaelab.run import load
+from vaelab.run import draw, load
 from vaelab.training import engine
 from vaelab.training.adam import Adam
 from vaelab.training.learner import Learner
@@ -125,6 +125,17 @@ def test_a_run_that_stops_while_a_stage_fades_in_resumes_exactly(train, largest_
     assert not pending
     assert largest_gap(whole, half) == 0.0
     assert rows(whole, kind="step") == rows(half, kind="step")
+
+
+def test_a_run_that_stops_before_it_is_complete_has_the_figures_of_its_log(train, interrupt_at, tmp_path):
+    interrupt_at({9})
+    with pytest.raises(UsageError, match="stopped at step 10"):
+        train("half", *PLAIN, *STAGES)
+    with pytest.warns(UserWarning, match="there is no model yet, so only figures of the log are drawn"):
+        drawn = draw(tmp_path / "half", device="cpu")
+    assert {"training_losses", "timeline", "kl_ratio"} <= {path.stem for path in drawn}
+    assert not {"generated_samples", "reconstructions"} & {path.stem for path in drawn}
+    assert all(path.stat().st_size > 5000 for path in drawn)
 
 
 @pytest.mark.parametrize("at_stage", ["carry", "reset"])
