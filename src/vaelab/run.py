@@ -153,14 +153,14 @@ def draw(run: str | Path, *only: str, data_dir: str | Path | None = None, device
     Of a run that was stopped before it kept a model, those of its log.
     """
     folder = folder_of(run)
-    rows, grown, bound = read_rows(folder / "log.jsonl"), kept_stages(folder), Folder.read(folder).bound
+    rows, grown = read_rows(folder / "log.jsonl"), kept_stages(folder)
     if rows and not (folder / "model.safetensors").exists():
         warnings.warn("there is no model yet, so only figures of the log are drawn", stacklevel=1)
-        allowed = gallery.of_log(rows, grown, bound)
+        allowed = gallery.of_log(rows, grown, Folder.read(folder).bound)
     else:
         model, _, data = open_run(run, data_dir, device)
         metrics = read_report(folder / "metrics.json").get("metrics", {})
-        allowed = gallery.figures(model, data, rows, metrics, grown, bound)
+        allowed = gallery.figures(model, data, rows, metrics, grown, Folder.read(folder).bound)
     return list(gallery.draw(allowed, folder / "figures", only))
 
 
