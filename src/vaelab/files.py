@@ -91,6 +91,12 @@ def fetch(file: File, directory: Folder = None) -> Path:
     return path
 
 
+def short_hash(path: Path) -> str:
+    """The first 12 digits of a file's sha256, by which numbers know the weights that they are of."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()[:12]
+
+
 def read_object(path: Path) -> dict[str, Any]:
     """The object in a JSON file; empty where the file is missing, damaged or holds something else."""
     try:

@@ -58,9 +58,9 @@ def train(
     is told the folder once it is a run's. `track` names who follows it beside the recipe's own: "tensorboard", or
     {"kind": "swanlab", "mode": "local"}.
     """
-    world = World.join(device)
+    world, done = World.join(device), 0
     if resume:
-        folder, wanted = _resumed(recipe, overrides, run)
+        folder, wanted, done = _resumed(recipe, overrides, run)
         if world.is_main:  # which writes the state; the others may be ahead of it in the end of a run before
             refuse_running(folder)
         data_dir = data_dir or made(folder).get("data_dir")
@@ -95,10 +95,11 @@ def train(
         "fingerprint": _fingerprint(wanted),
     }
     choice = {"device": device, "metadata": metadata, "quiet": quiet, "watch": watch, "best": best}
-    done = _rewound(folder) if world.is_main and resume and trackers else None
+    if world.is_main and resume and trackers:
+        forget(folder / "log.jsonl", done)  # before anyone follows it
     kept = recorded(folder) if world.is_main else nullcontext()
     with (
-        followed(folder, trackers if world.is_main else [], done),
+        followed(folder, trackers if world.is_main else [], done if resume else None),
         kept,  # within, so that waiting for trackers counts as no training
         also_in(data_dir),  # where the weights of a perceptual network may lie
     ):
@@ -164,13 +165,12 @@ def draw(run: str | Path, *only: str, data_dir: str | Path | None = None, device
     return list(gallery.draw(allowed, folder / "figures", only))
 
 
-def _resumed(recipe: str, overrides: tuple[str, ...], run: str | Path | None) -> tuple[Path, Recipe]:
-    """The folder to carry on with, and its own recipe with the overrides; only lengths may change."""
+def _resumed(recipe: str, overrides: tuple[str, ...], run: str | Path | None) -> tuple[Path, Recipe, int]:
+    """The folder to carry on with, its recipe with the overrides, which may change only lengths, and its step."""
     path = Path(recipe)
     folder = Path(run) if run else path if (path / "recipe.yaml").is_file() else _newest(recipe)
     if not (folder / "recipe.yaml").is_file():
         raise UsageError(f"nothing to resume: {folder} holds no run; leave out --resume to start one there")
-    _reached(folder)  # says what is wrong with the checkpoint before anything is written
     stored = Recipe.read(str(folder))
     if path != folder and (asked := find(recipe).stem) != stored.name:
         raise UsageError(
@@ -182,20 +182,8 @@ def _resumed(recipe: str, overrides: tuple[str, ...], run: str | Path | None) ->
             f"{folder} was trained with another recipe; a resumed run may change only train's {', '.join(LENGTHS)}; "
             "leave out --resume and start a new run"
         )
-    return folder, wanted
-
-
-def _reached(folder: Path) -> int:
-    """The step from which a resumed run learns on."""
-    last = folder / "last.pt"
-    return read_state(last, torch.device("cpu"))["progress"]["step"] if last.exists() else 0
-
-
-def _rewound(folder: Path) -> int:
-    """The same, the log cut back to there before anyone follows it."""
-    done = _reached(folder)
-    forget(folder / "log.jsonl", done)
-    return done
+    last = folder / "last.pt"  # read here, so that what is wrong with it is said before anything is written
+    return folder, wanted, read_state(last, torch.device("cpu"))["progress"]["step"] if last.exists() else 0
 
 
 def _newest(recipe: str) -> Path:

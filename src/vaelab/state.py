@@ -8,11 +8,12 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from vaelab.errors import UsageError
-from vaelab.files import read_object, write_whole
+from vaelab.files import read_object, short_hash, write_whole
 
 FILE = "state.json"
 SILENT = 3600  # seconds without a new row after which a process that cannot be seen counts as gone
@@ -86,10 +87,26 @@ def read_state(folder: Path, reached_end: bool) -> State:
     return State("stopped", "it ended before its last epoch and left no word why", None, seen)
 
 
+def is_outdated(report: Mapping[str, Any], folder: Path) -> bool:
+    """Whether a metrics.json is of other weights than its run folder holds now, after a training that went on."""
+    weights = folder / "model.safetensors"
+    try:
+        now = weights.stat()
+        return report.get("model") not in (None, _hash(weights, now.st_mtime_ns, now.st_ino, now.st_size))
+    except OSError:  # without weights there are none that it could not be of
+        return False
+
+
 def finite(found: Mapping[str, Any], key: str) -> float | None:
     """A number that was stored, None where it is missing or is none."""
     value = found.get(key)
     return float(value) if isinstance(value, int | float) and abs(value) <= sys.float_info.max else None
+
+
+@lru_cache(maxsize=16)
+def _hash(weights: Path, *changed: int) -> str:
+    """Read again only where they changed, for some are large."""
+    return short_hash(weights)
 
 
 def _alive(found: dict[str, Any], silence: float) -> bool:

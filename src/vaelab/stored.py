@@ -1,6 +1,5 @@
 """A trained run on disk: its model, recipe and data, its report, and what it says of how it was made."""
 
-import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ from torch import Tensor
 
 from vaelab.data.source import Dataset
 from vaelab.errors import UsageError
-from vaelab.files import read_object
+from vaelab.files import read_object, short_hash
 from vaelab.model import VAE
 from vaelab.recipe import Recipe
 from vaelab.recipe_text import read_yaml
@@ -61,8 +60,7 @@ def weights_hash(run: str | Path) -> str:
     """The first digits of the sha256 of a run's model file."""
     path = Path(run) if Path(run).suffix == ".safetensors" else Path(run) / "model.safetensors"
     read_model(path)  # says what is wrong with it
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()[:12]
+    return short_hash(path)
 
 
 def folder_of(run: str | Path) -> Path:

@@ -13,8 +13,8 @@ from safetensors import SafetensorError, safe_open
 from vaelab.folder import Folder, finite, kind_of
 from vaelab.report.charts import Bar
 from vaelab.report.diagnosis import Evidence
+from vaelab.state import is_outdated
 from vaelab.stored import read_report
-from vaelab.tracking.reading import is_outdated
 
 SPLITS = {"test": "metrics.json", "valid": "metrics-valid.json", "train": "metrics-train.json"}
 

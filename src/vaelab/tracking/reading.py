@@ -1,18 +1,17 @@
 """What is new in a run folder: rows, pictures and numbers, read while they are still being written."""
 
-import hashlib
 import json
 import os
 import re
 import sys
 from collections.abc import Mapping
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from vaelab.errors import UsageError
 from vaelab.files import read_object
 from vaelab.recipe_text import read_yaml
+from vaelab.state import is_outdated
 
 Mark = tuple[float, int]  # of a row: its step, and its place among the rows of that step
 RECORD = ("recipe.yaml", "log.jsonl", "figures", "metrics.json")
@@ -107,23 +106,6 @@ class Reader:
         except (ValueError, LookupError, TypeError, AttributeError):
             self.broken += bool(line.strip())
             return None
-
-
-def is_outdated(report: Mapping[str, Any], folder: Path) -> bool:
-    """Whether a metrics.json is of other weights than its run folder holds now, after a training that went on."""
-    weights = folder / "model.safetensors"
-    try:
-        now = weights.stat()
-        return report.get("model") not in (None, _digest(weights, now.st_mtime_ns, now.st_ino, now.st_size))
-    except OSError:  # without weights there are none that it could not be of
-        return False
-
-
-@lru_cache(maxsize=16)
-def _digest(weights: Path, *changed: int) -> str:
-    """The digits by which metrics.json knows its weights; read again only where they changed, for some are large."""
-    with weights.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()[:12]
 
 
 def mark_of(row: Mapping[str, Any]) -> Mark:
