@@ -8,7 +8,7 @@ import torch
 from PIL import Image, ImageOps
 from torch import Tensor
 
-from vaelab.data.decode import open_image
+from vaelab.data.decode import read_image
 from vaelab.data.images import to_bytes
 from vaelab.data.source import Split
 from vaelab.errors import UsageError
@@ -57,7 +57,7 @@ def read_images(paths: Sequence[Path], shape: tuple[int, int, int], fit: bool, b
     arrays = []
     for path in paths:
         try:
-            image = open_image(path, channels)
+            image = read_image(path, channels)
         except Exception as error:  # Pillow's decoders raise whatever a broken file makes them stumble over
             raise UsageError(f"cannot read the image {path}; name a PNG, JPEG or other image file") from error
         if image.size != (width, height):

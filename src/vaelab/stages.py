@@ -7,6 +7,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from vaelab.data.decode import open_image
 from vaelab.data.images import to_bytes
 from vaelab.files import write_whole
 from vaelab.model import VAE, growth_of
@@ -34,7 +35,7 @@ def kept_stages(folder: Path) -> dict[str, Tensor]:
 
 
 def _read(path: Path) -> tuple[str, Tensor]:
-    strip = torch.from_numpy(np.array(Image.open(path))).float() / 255
+    strip = torch.from_numpy(np.array(open_image(path))).float() / 255
     side = strip.shape[0]
     strip = strip[None] if strip.dim() == 2 else strip.movedim(-1, 0)
     return f"{side} × {side}", torch.stack(strip.split(side, -1))

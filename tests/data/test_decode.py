@@ -1,10 +1,20 @@
-"""Pixels of image files in every mode, depth and orientation."""
+"""Pixels of image files in every mode, depth and orientation; and files that are no images but programs or bombs."""
+
+import ast
+import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import EpsImagePlugin, Image
 
+import vaelab
+from vaelab import export
 from vaelab.data import decode
+from vaelab.data.archive import open_images
+from vaelab.errors import UsageError
+
+POSTSCRIPT = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 24 24\n%%EndComments\n{} loop\n"
 
 
 @pytest.mark.parametrize("channels", [1, 3])
@@ -29,3 +39,44 @@ def test_rotation_marks_are_obeyed(tmp_path):
     exif[0x0112] = 6  # to be turned by a quarter
     Image.new("RGB", (8, 4)).save(tmp_path / "turned.jpg", exif=exif)
     assert decode.decode(tmp_path / "turned.jpg", 3).shape == (3, 8, 4)
+
+
+def test_postscript_is_refused_and_no_process_is_started(tmp_path, monkeypatch):
+    def started(*_, **__):
+        pytest.fail("Ghostscript was started")
+
+    monkeypatch.setattr(EpsImagePlugin, "Ghostscript", started)
+    path, archive = tmp_path / "e.png", tmp_path / "e.zip"
+    path.write_bytes(POSTSCRIPT)
+    with zipfile.ZipFile(archive, "w") as written:
+        written.write(path, "e.png")
+    with open_images(archive) as images:
+        for file in (path, images.open("e.png")):
+            assert str(decode.decode(file, 3)).startswith("cannot identify image file")
+    with pytest.raises(UsageError, match=r"cannot read the image .*e.png"):
+        export.read_images([path], (3, 24, 24), fit=True)
+
+
+def test_image_files_are_opened_in_one_place_only():
+    package = Path(vaelab.__file__).parent
+    openers = ("Image.open", "imread", "ImageFile.Parser")
+    found = [
+        path.relative_to(package).as_posix()
+        for path in package.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call) and ast.unparse(node.func).endswith(openers)
+    ]
+    assert found == ["data/decode.py"]
+
+
+@pytest.mark.parametrize("limit", [20, 10])  # Pillow itself refuses from twice the limit on
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
+def test_a_bomb_is_refused_before_its_pixels_are_read(tmp_path, monkeypatch, limit):
+    Image.new("L", (5, 5)).save(tmp_path / "a.png")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 25)
+    assert decode.decode(tmp_path / "a.png", 1).shape == (1, 5, 5)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", limit)
+    assert (
+        decode.decode(tmp_path / "a.png", 1)
+        == f"more than {limit} pixels, as if made to exhaust memory; make it smaller"
+    )

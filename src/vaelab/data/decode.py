@@ -1,5 +1,6 @@
 """Image files: finding them in a folder, and their pixels, whatever the format, mode and orientation."""
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
@@ -10,6 +11,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm")
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "PPM")  # whatever the suffix; PostScript would run Ghostscript
 
 
 def is_image(name: str) -> bool:
@@ -27,7 +29,7 @@ def image_names(root: Path) -> list[str]:
 def decode(file: Path | IO[bytes], channels: int, frame: "Callable[[Image], Image] | None" = None) -> np.ndarray | str:
     """uint8 [channels, H, W] of the image, after `frame` if given; or in words why the file cannot be read."""
     try:
-        image = open_image(file, channels)
+        image = read_image(file, channels)
         pixels = np.array(frame(image) if frame else image)
     except Exception as error:  # Pillow's decoders raise whatever a broken file makes them stumble over
         named = str(file) if isinstance(file, Path) else file
@@ -43,11 +45,28 @@ def central(size: int | tuple[int, int]) -> "Callable[[Image], Image]":
     return lambda image: ImageOps.fit(image, shape, Image.Resampling.BICUBIC)
 
 
-def open_image(file: Path | IO[bytes], channels: int) -> "Image":
-    """A Pillow image, upright, of 8 bits and 1 or 3 channels; raises whatever Pillow's decoders raise."""
-    from PIL import Image, ImageOps
+def open_image(file: Path | IO[bytes]) -> "Image":
+    """A Pillow image whose pixels are not decoded yet; OSError for what is none of FORMATS, ValueError for a bomb.
 
-    with Image.open(file) as image:
+    The only place that opens image files, since what they are is told by their content, which may be hostile.
+    """
+    from PIL import Image
+
+    limit = Image.MAX_IMAGE_PIXELS or math.inf
+    try:
+        image = Image.open(file, formats=FORMATS)
+        if image.width * image.height > limit:
+            raise Image.DecompressionBombError
+    except Image.DecompressionBombError as error:  # Pillow's own comes at twice the limit
+        raise ValueError(f"more than {limit:,} pixels, as if made to exhaust memory; make it smaller") from error
+    return image
+
+
+def read_image(file: Path | IO[bytes], channels: int) -> "Image":
+    """A Pillow image, upright, of 8 bits and 1 or 3 channels; raises whatever Pillow's decoders raise."""
+    from PIL import ImageOps
+
+    with open_image(file) as image:
         return _eight_bit(ImageOps.exif_transpose(image)).convert("L" if channels == 1 else "RGB")
 
 

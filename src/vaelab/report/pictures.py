@@ -7,6 +7,7 @@ from pathlib import Path
 
 from PIL import Image
 
+from vaelab.data.decode import open_image
 from vaelab.folder import Folder
 
 LARGE = 500_000  # bytes of a PNG that is worth encoding anew
@@ -106,7 +107,7 @@ def _picture(path: Path, run: str, alt: str, note: str) -> Picture | None:
     """The file as it is, or as WebP where that is large; None where it is no picture."""
     try:
         content, kind = path.read_bytes(), "png"
-        with Image.open(io.BytesIO(content)) as image:
+        with open_image(io.BytesIO(content)) as image:
             image.load()
             size = image.size
             if len(content) > LARGE:
