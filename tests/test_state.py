@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from vaelab.errors import UsageError, VaelabError
+from vaelab.errors import Diverged, UsageError, VaelabError
 from vaelab.state import read_state, recorded, refuse_running
 
 
@@ -51,6 +51,18 @@ def test_an_error_is_written_down_and_goes_on(tmp_path, error, expected, reason)
     with pytest.raises(type(error)), recorded(tmp_path):
         raise error
     assert read_state(tmp_path, False)[:2] == (expected, reason)
+
+
+def test_a_divergence_is_written_down_as_fields(tmp_path):
+    with pytest.raises(Diverged), recorded(tmp_path):
+        raise Diverged("kl", 7, "in whatever words")
+    assert read_state(tmp_path, False).diverged == ("kl", 7)
+
+
+@pytest.mark.parametrize("odd", [None, 3, {}, {"step": "7"}, {"term": ["kl"], "step": None}])
+def test_odd_fields_of_a_divergence_are_none(tmp_path, odd):
+    (tmp_path / "state.json").write_text(json.dumps({"state": "failed", "diverged": odd}))
+    assert read_state(tmp_path, False).diverged is None
 
 
 def test_a_disk_that_is_full_does_not_hide_the_error(tmp_path):

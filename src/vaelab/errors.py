@@ -13,6 +13,14 @@ class UsageError(VaelabError):
     exit_code = 2
 
 
+class Diverged(VaelabError):
+    """A training of which `term`, a scalar of a step or of the validation, was no finite number at `step`."""
+
+    def __init__(self, term: str, step: int, advice: str) -> None:
+        super().__init__(f"{term} is no longer a finite number at step {step}; {advice}")
+        self.term, self.step = term, step
+
+
 def listed(problems: list[str], heading: str) -> str:
     """One problem as a sentence, several as a list below `heading`."""
     if len(problems) == 1:

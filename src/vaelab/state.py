@@ -12,7 +12,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from vaelab.errors import UsageError
+from vaelab.errors import Diverged, UsageError
 from vaelab.files import read_object, short_hash, write_whole
 
 FILE = "state.json"
@@ -22,12 +22,16 @@ GONE = "its process is gone and left no word: killed, or the machine went down; 
 
 
 class State(NamedTuple):
-    """`running`, `done`, `stopped`, `failed`, `killed` or `unknown`; why; seconds of training; last sign of life."""
+    """`running`, `done`, `stopped`, `failed`, `killed` or `unknown`; why; seconds of training; last sign of life.
+
+    `diverged` is the term that was no finite number, and its step, where that is why.
+    """
 
     word: str
     reason: str
     seconds: float | None
     seen: float
+    diverged: tuple[str, int] | None = None
 
 
 @contextmanager
@@ -42,15 +46,16 @@ def recorded(folder: Path) -> Iterator[None]:
     me = {"pid": os.getpid(), "born": _born(os.getpid()), "host": socket.gethostname()}
     _write(folder, {"state": "running", "began": began, "seconds": before} | me)
 
-    def close(state: str, reason: str = "") -> None:
-        _write(folder, {"state": state, "reason": reason, "seconds": round(before + time.time() - began, 1)})
+    def close(state: str, **why: Any) -> None:
+        _write(folder, {"state": state, "reason": "", "seconds": round(before + time.time() - began, 1)} | why)
 
     try:
         yield
     except BaseException as error:
         word = "stopped" if getattr(error, "exit_code", 0) == 2 or isinstance(error, KeyboardInterrupt) else "failed"
         with contextlib.suppress(Exception):  # the error itself counts more
-            close(word, str(error) or type(error).__name__)
+            fields = {"diverged": {"term": error.term, "step": error.step}} if isinstance(error, Diverged) else {}
+            close(word, reason=str(error) or type(error).__name__, **fields)
         raise
     if found.get("state") == "done" and _logged(folder) == rows:
         _write(folder, found)
@@ -72,7 +77,7 @@ def read_state(folder: Path, reached_end: bool) -> State:
     began = finite(found, "began") or seen
     silence = time.time() - seen
     if word in ("done", "stopped", "failed"):
-        return State(word, reason, seconds, seen)
+        return State(word, reason, seconds, seen, _diverged(found.get("diverged")))
     if word == "running" and _alive(found, silence):
         return State("running", "", (seconds or 0.0) + time.time() - began, seen)
     if word == "running":
@@ -107,6 +112,12 @@ def finite(found: Mapping[str, Any], key: str) -> float | None:
 def _hash(weights: Path, *changed: int) -> str:
     """Read again only where they changed, for some are large."""
     return short_hash(weights)
+
+
+def _diverged(found: Any) -> tuple[str, int] | None:
+    """What `recorded` wrote of a divergence; None for whatever else stands there."""
+    step = finite(found, "step") if isinstance(found, dict) else None
+    return None if step is None else (str(found.get("term", "")), int(step))
 
 
 def _alive(found: dict[str, Any], silence: float) -> bool:

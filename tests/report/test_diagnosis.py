@@ -125,12 +125,12 @@ def test_noise_is_no_slope():
 
 def test_nan_at_the_end():
     reason = "kl is no longer a finite number at step 7; try a smaller train.lr (no checkpoint was due yet)"
-    finding = found([], reason=reason)
+    finding = found([], reason=reason, diverged=("kl", 7))
     assert finding["nan"].level == "bad" and list(finding) == ["nan"], "that it was short says nothing more"
     assert finding["nan"].sentence == "The training diverged: its KL is no longer a finite number."
     assert finding["nan"].evidence == "Found at step 7; nothing was logged before."
     steps = rows(SETTLED, kind="step")
-    known = found([], reason="grad_norm is no longer a finite number at step 12", steps=steps)["nan"]
+    known = found([], reason="in whatever words", diverged=("grad_norm", 12), steps=steps)["nan"]
     assert (
         "its gradient's norm is no longer" in known.sentence and "the last loss in the log is 63.90" in known.evidence
     )

@@ -231,7 +231,8 @@ def test_a_run_that_is_running_is_not_called_under_trained(invent):
 def test_a_diverged_run_is_told_once(invent):
     run = invent("a", [], model=False)
     reason = "grad_norm is no longer a finite number at step 2; try a smaller train.lr"
-    (run / "state.json").write_text(json.dumps({"state": "failed", "reason": reason}))
+    fields = {"term": "grad_norm", "step": 2}
+    (run / "state.json").write_text(json.dumps({"state": "failed", "reason": reason, "diverged": fields}))
     text = Page(report([run])).text
     assert "its gradient's norm is no longer a finite number" in text and "Too short" not in text
 

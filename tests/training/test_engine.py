@@ -6,9 +6,10 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from vaelab.errors import UsageError, VaelabError
+from vaelab.errors import Diverged, UsageError, VaelabError
 from vaelab.model import VAE
 from vaelab.run import load
+from vaelab.state import read_state
 from vaelab.training import engine
 
 FLOW = "{kind: flow, flow: {kind: coupling, layers: 2, width: 8}}"
@@ -56,10 +57,10 @@ def test_the_last_good_checkpoint_stays(train, largest_gap, rows, tmp_path, monk
     whole, run = train("whole", *options), tmp_path / "a"
     with monkeypatch.context() as patch:
         poisoned(patch, 14, field)
-        with pytest.raises(
-            VaelabError, match=rf"^{term} is no longer a finite number at step 14; .*checkpoint is {run}/last.pt"
-        ):
+        said = rf"^{term} is no longer a finite number at step 14; .*checkpoint is {run}/last.pt"
+        with pytest.raises(Diverged, match=said) as error:
             train("a", *options)
+    assert (error.value.term, error.value.step) == (term, 14) == read_state(run, False).diverged
     assert checkpoint(run)["progress"]["step"] == 12
     assert all(p.isfinite().all() for p in load(run).parameters())
     assert train("a", resume=True) == run

@@ -19,7 +19,6 @@ STEP_OF_GREY = 1 / 256  # of 8-bit images on [0, 1]
 NO_IMAGE = 0.5  # no grey image on [0, 1] scatters more
 
 CUT = ("stopped", "killed")  # states of a run that --resume carries on
-NO_NUMBER = " is no longer a finite number"  # what an engine says of a quantity that diverged
 QUANTITIES = {"kl": "KL", "reconstruction": "reconstruction term", "grad_norm": "gradient's norm"}
 
 
@@ -45,6 +44,7 @@ class Evidence:
     scale: float | None = None  # a learned σ or b of the likelihood, on the [0, 1] scale
     reason: str = ""  # why the run ended, where it failed
     state: str = "done"  # as in State
+    diverged: tuple[str, int] | None = None  # likewise
     earlier: Sequence[Row] = ()  # of earlier stages
 
     @property
@@ -70,12 +70,12 @@ def diagnose(evidence: Evidence) -> list[Finding]:
 def diverged(e: Evidence) -> Finding | None:
     """NaN or infinity in the log or at the end, or a reconstruction that leapt back above where it began, if known."""
     remedy = "a smaller train.lr, train.clip_norm=1, a longer warm-up of β, or train.precision=float32"
-    if NO_NUMBER in e.reason:
-        what, _, where = e.reason.partition(";")[0].partition(NO_NUMBER)
+    if e.diverged:
+        term, step = e.diverged
         known = numbers(e.steps or e.train, "loss")
         before = f"the last loss in the log is {typeset(known[-1])}" if known else "nothing was logged before"
-        sentence = f"The training diverged: its {QUANTITIES.get(what.strip(), what.strip())}{NO_NUMBER}."
-        return Finding("nan", "bad", sentence, f"Found{where}; {before}.", remedy)
+        sentence = f"The training diverged: its {QUANTITIES.get(term, term)} is no longer a finite number."
+        return Finding("nan", "bad", sentence, f"Found at step {step:,}; {before}.", remedy)
     for row in (*e.earlier, *e.steps, *e.train, *e.valid):
         if broken := [k for k in ("loss", "reconstruction", "kl", "grad_norm") if k in row and finite(row, k) is None]:
             at = f"step {row['step']:,}: {', '.join(broken)} {'is' if len(broken) == 1 else 'are'} no finite number."
@@ -93,7 +93,7 @@ def diverged(e: Evidence) -> Finding | None:
 
 def failed(e: Evidence) -> Finding | None:
     """A training that ended with an error of another kind."""
-    told = e.reason and NO_NUMBER not in e.reason
+    told = e.reason and not e.diverged
     return Finding("failed", "bad", "The training ended with an error.", f"{e.reason}.") if told else None
 
 

@@ -108,7 +108,7 @@ class Told:
         """What the diagnosis looks at; of a growing model its last stage, told by the rows' resolution."""
         run = self.folder
         reason = run.state.reason if run.state.word == "failed" else ""
-        more = (self.values, run.options, _scale(run), reason, run.state.word)
+        more = (self.values, run.options, _scale(run), reason, run.state.word, run.state.diverged)
         size = next((finite(row, "resolution") for row in reversed(run.train or run.steps)), None)
         if size is None:
             return Evidence(run.train, run.valid, run.steps, *more)

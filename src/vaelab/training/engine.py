@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from vaelab.data.source import Dataset
-from vaelab.errors import UsageError, VaelabError
+from vaelab.errors import Diverged, UsageError
 from vaelab.model import VAE
 from vaelab.training.checkpoint import read_state, save_model, save_state
 from vaelab.training.interrupt import Interrupt
@@ -84,8 +84,8 @@ def train(
 
     Writes `log.jsonl`, `last.pt` and, with the averaged weights of the best epoch, `model.safetensors`. The best is
     known by the validation bound at β = 1, or by a number of those that `watch` measures at the end of an epoch.
-    UsageError on Ctrl-C, VaelabError where the loss is no longer a number or a disk is full; the last good checkpoint
-    stays.
+    UsageError on Ctrl-C, Diverged where the loss is no longer a number, VaelabError where a disk is full; the last
+    good checkpoint stays.
     """
     world = World.join(device)
     per_epoch = steps_per_epoch(len(data.train), options.batch_size, world.size)
@@ -149,7 +149,7 @@ def train(
             held = validate(learner.average, objective, held_out, options.seed, world)
             valid_row = at | {"split": "valid", "beta": 1.0} | held
             if broken := [k for k in ("reconstruction", "kl", "loss") if not math.isfinite(valid_row[k])]:
-                raise VaelabError(_diverged(progress.step, broken, folder))
+                raise _diverged(progress.step, broken, folder)
             watched = world.share(watch(number, learner.average) if world.is_main else {})
             # Scores of smaller images do not compare with those of whole ones; the last step taken was step - 1.
             growing = progress.step <= learner.settled
@@ -195,18 +195,15 @@ def mean_of(window: list[dict[str, Tensor | float]], step: int, folder: Path, wo
     table = dict(zip(window[0], torch.stack(columns).tolist(), strict=True))
     for i in range(len(window)):
         if broken := [k for k, column in table.items() if not math.isfinite(column[i])]:
-            raise VaelabError(_diverged(step - len(window) + i, broken, folder))
+            raise _diverged(step - len(window) + i, broken, folder)
     return world.mean({k: math.fsum(column) / len(column) for k, column in table.items()})
 
 
-def _diverged(step: int, broken: list[str], folder: Path) -> str:
+def _diverged(step: int, broken: list[str], folder: Path) -> Diverged:
     term = next((k for k in ("reconstruction", "kl") if k in broken), broken[0])
     kept = (
         f"the last good checkpoint is {folder / 'last.pt'}"
         if (folder / "last.pt").exists()
         else "no checkpoint was due yet"
     )
-    return (
-        f"{term} is no longer a finite number at step {step}; try a smaller train.lr, train.clip_norm=1 or "
-        f"train.precision=float32 ({kept})"
-    )
+    return Diverged(term, step, f"try a smaller train.lr, train.clip_norm=1 or train.precision=float32 ({kept})")
