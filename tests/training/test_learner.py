@@ -26,20 +26,6 @@ def learn(learner: Learner, batch: torch.Tensor, steps: int) -> list[list[torch.
     return weights
 
 
-@pytest.mark.parametrize("ema", [0.0, 0.3, 0.9])
-def test_the_average_forgets_as_its_formula_says(parts, ema):
-    learner, batch = learner_of(parts, f"train.ema={ema}")
-    weights = learn(learner, batch, 19)
-    learner.settle(19)
-    average = [w.double() for w in weights[0]]
-    for done, steps in ((8, 8), (16, 8), (19, 3)):  # every eighth step, and what is left at the end of the epoch
-        decay = min(ema**steps, done / (done + 72))
-        average = [decay * a + (1 - decay) * w.double() for a, w in zip(average, weights[done], strict=True)]
-    for mine, theirs in zip(average, learner.average.parameters(), strict=True):
-        torch.testing.assert_close(mine.float(), theirs, rtol=8 * 2**-23, atol=8 * 2**-23)
-    assert all(torch.equal(w, a) for w, a in zip(weights[-1], learner.average.parameters(), strict=True)) == (ema == 0)
-
-
 def test_buffers_reach_the_average_at_the_end_of_an_epoch(parts):
     learner, batch = learner_of(parts, "model.likelihood={kind: normal, fit: optimal}")
     learn(learner, batch, 3)
@@ -151,11 +137,20 @@ def test_a_part_with_a_schedule_of_its_own_is_told_the_step(parts):
     assert [net.decoder[-1].step for net in (learner.model, learner.average)] == [2, 2]
 
 
-def test_the_average_of_a_run_shorter_than_its_stride_is_not_the_first_weights(parts):
-    learner, batch = learner_of(parts)
-    weights = learn(learner, batch, 3)
-    learner.settle(3)
-    assert not any(torch.equal(w, a) for w, a in zip(weights[0], learner.average.parameters(), strict=True))
+@pytest.mark.parametrize("ema", [0.0, 0.9])
+def test_the_average_is_that_of_the_steps_whenever_an_epoch_ended(parts, ema):
+    found = []
+    for ends in ({19}, {3, 8, 13, 19}):
+        torch.manual_seed(0)
+        learner, batch = learner_of(parts, f"train.ema={ema}")
+        for number in range(19):
+            learner.step(batch, number)
+            if number + 1 in ends:
+                learner.settle(number + 1)
+        found.append(learner)
+    nets = [found[0].average, found[1].average, found[1].model]
+    for mine, theirs, last in zip(*(net.parameters() for net in nets), strict=True):
+        assert torch.equal(mine, theirs) and torch.equal(mine, last) == (ema == 0)
 
 
 def test_batch_normalisation_of_the_average_has_statistics_of_its_own(parts):

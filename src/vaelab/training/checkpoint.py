@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from vaelab.errors import UsageError
 from vaelab.files import write_whole
 
-FORMAT = 2  # of what a checkpoint holds
+FORMAT = 3  # of what a checkpoint holds
 
 
 def save_model(path: Path, model: nn.Module, metadata: dict[str, str]) -> None:

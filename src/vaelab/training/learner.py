@@ -12,10 +12,9 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from vaelab.model import VAE
 from vaelab.schedules import Constant, Cosine, Linear, Schedule
 from vaelab.training.adam import Adam
+from vaelab.training.average import Average
 from vaelab.training.options import TrainOptions
 from vaelab.training.world import World
-
-STRIDE = 8  # steps between two additions to the average: as good as every step, at an eighth of its cost
 
 
 class Learner:
@@ -37,9 +36,8 @@ class Learner:
         world.agree_(model.state_dict().values())
         self.average = copy.deepcopy(model).eval().requires_grad_(False)
         self.parameters = [p for p in model.parameters() if p.requires_grad]
-        self.averaged = [
-            a for a, p in zip(self.average.parameters(), model.parameters(), strict=True) if p.requires_grad
-        ]
+        averaged = [a for a, p in zip(self.average.parameters(), model.parameters(), strict=True) if p.requires_grad]
+        self.ema = Average(self.parameters, averaged, options.ema)
         self.adam = Adam(
             self.parameters,
             betas=options.betas,
@@ -69,8 +67,7 @@ class Learner:
         labels = labels if labels is None else labels.to(device, non_blocking=True)
         scalars, moved = self._step(batch, labels, torch.tensor(number, dtype=self._real, device=device), rates)
         self.adam.count(moved)
-        if (number + 1) % STRIDE == 0:
-            self._average(number + 1, STRIDE)
+        self.ema.add(number + 1, number + 1 - self.began)
         return {**scalars, "lr": lr, **told}
 
     def _told(self, number: int) -> dict[str, float]:
@@ -107,17 +104,9 @@ class Learner:
         log = {**scalars, "grad_norm": norm}
         return {k: v.detach() if isinstance(v, Tensor) else number.new_tensor(v) for k, v in log.items()}, moved
 
-    @torch.no_grad()
-    def _average(self, done: int, steps: int) -> None:
-        """average ← d · average + (1 − d) · weights, for the last `steps`; with a short memory where a stage starts."""
-        since = done - self.began
-        decay = min(since / (since + 9 * STRIDE), self.options.ema**steps)
-        torch._foreach_lerp_(self.averaged, self.parameters, 1 - decay)  # pyright: ignore
-
     def settle(self, done: int) -> None:
-        """End an epoch: add the steps that the average has not seen, and bring buffers together over the processes."""
-        if done % STRIDE:
-            self._average(done, done % STRIDE)
+        """End an epoch: bring the average up to date, and buffers together over the processes."""
+        self.ema.read(done, done - self.began)
         buffers = [b for b in self.model.buffers() if b.is_floating_point()]
         self.world.mean_(buffers)
         for mine, theirs in zip(self.average.buffers(), self.model.buffers(), strict=True):
@@ -148,14 +137,15 @@ class Learner:
         """What a checkpoint keeps."""
         return {
             "model": self.model.state_dict(),
-            "average": self.average.state_dict(),
+            "average": self.ema.sum,
             "adam": self.adam.state(),
         }
 
     def load(self, state: dict[str, Any]) -> None:
         """Continue from a checkpoint's state."""
         self.model.load_state_dict(state["model"])
-        self.average.load_state_dict(state["average"])
+        self.average.load_state_dict(state["model"])  # what is not learned
+        self.ema.load(state["average"])
         self.adam.load(state["adam"])
 
 
