@@ -14,6 +14,8 @@ from torch import Tensor
 
 from vaelab.registry import Count, Fraction, Part, Size, register
 
+AT_ONCE = 2**16  # renewals of a ramp that are looked at together
+
 
 class Schedule(ABC):
     """schedule(step) -> value."""
@@ -30,11 +32,11 @@ class Schedule(ABC):
 
     @abstractmethod
     def value_at(self, step: Tensor) -> Tensor:
-        """The formula, on a 0-d floating-point tensor."""
+        """The formula, elementwise on a floating-point tensor."""
 
     @property
     def settled(self) -> int:
-        """The step from which the value no longer changes."""
+        """The first step from which the value no longer changes."""
         return 0
 
 
@@ -53,6 +55,12 @@ class Constant(Schedule):
         return torch.full_like(step, self.value)
 
 
+def _between(start: float, end: float, share: Tensor) -> Tensor:
+    """start + (end − start) · share, exact at both ends."""
+    length = end - start
+    return torch.where(share < 0.5, start + length * share, end - length * (1 - share))
+
+
 @dataclass(frozen=True, kw_only=True)
 class Ramp(Schedule):
     """From `start` to `end` within `steps`, after `delay_steps`; renewed only every `hold_steps`."""
@@ -64,19 +72,27 @@ class Ramp(Schedule):
     hold_steps: Size = 1
 
     def value_at(self, step: Tensor) -> Tensor:
-        """start + (end − start) · curve(progress)."""
+        """start + (end − start) · curve(step held − delay)."""
         held = (step / self.hold_steps).floor() * self.hold_steps
-        progress = ((held - self.delay_steps) / self.steps).clamp(0, 1)
-        return self.start + (self.end - self.start) * self.curve(progress)
+        return _between(self.start, self.end, self.curve((held - self.delay_steps).clamp(0, self.steps)))
 
     @abstractmethod
-    def curve(self, progress: Tensor) -> Tensor:
-        """A monotone map of [0, 1] onto itself."""
+    def curve(self, elapsed: Tensor) -> Tensor:
+        """A map of [0, steps] to [0, 1], elementwise, which ends at 1."""
 
     @property
     def settled(self) -> int:
-        """The end of the ramp."""
-        return self.delay_steps + self.steps
+        """The renewal after the last one whose value is not the final one; 0 if there is none."""
+        if self.start == self.end:
+            return 0
+        renewals = -(-(self.delay_steps + self.steps) // self.hold_steps)  # at the last of these the ramp is over
+        final = self(renewals * self.hold_steps)
+        for end in range(renewals, 0, -AT_ONCE):
+            begin = max(end - AT_ONCE, 0)
+            steps = (begin + torch.arange(end - begin, dtype=torch.float64)) * self.hold_steps
+            if len(other := (self.value_at(steps) != final).nonzero()):
+                return (begin + int(other[-1]) + 1) * self.hold_steps
+        return 0
 
 
 @register("schedule", "linear")
@@ -84,9 +100,9 @@ class Ramp(Schedule):
 class Linear(Ramp):
     """A straight line (KL warm-up, Bowman et al. 2016; Sønderby et al. 2016)."""
 
-    def curve(self, progress: Tensor) -> Tensor:
-        """Progress."""
-        return progress
+    def curve(self, elapsed: Tensor) -> Tensor:
+        """elapsed / steps."""
+        return elapsed / self.steps
 
 
 @register("schedule", "cosine")
@@ -94,9 +110,9 @@ class Linear(Ramp):
 class Cosine(Ramp):
     """Half a cosine wave, flat at both ends (Loshchilov & Hutter 2017)."""
 
-    def curve(self, progress: Tensor) -> Tensor:
-        """(1 − cos π·progress) / 2."""
-        return (1 - torch.cos(math.pi * progress)) / 2
+    def curve(self, elapsed: Tensor) -> Tensor:
+        """(1 − cos(π · elapsed / steps)) / 2."""
+        return (1 - torch.cos(math.pi * (elapsed / self.steps))) / 2
 
 
 @register("schedule", "sigmoid")
@@ -106,10 +122,10 @@ class Sigmoid(Ramp):
 
     steepness: Size = 10
 
-    def curve(self, progress: Tensor) -> Tensor:
-        """σ(k(progress − ½)), stretched from [σ(−k/2), σ(k/2)] to [0, 1]."""
+    def curve(self, elapsed: Tensor) -> Tensor:
+        """σ(k(elapsed / steps − ½)), stretched from [σ(−k/2), σ(k/2)] to [0, 1]."""
         half = math.tanh(self.steepness / 4)
-        return (1 + torch.tanh(self.steepness * (progress - 0.5) / 2) / half) / 2
+        return (1 + torch.tanh(self.steepness * (elapsed / self.steps - 0.5) / 2) / half) / 2
 
 
 @register("schedule", "cyclic")
@@ -120,9 +136,9 @@ class Cyclic(Ramp):
     cycles: Size = 4
     rise: Fraction = 0.5
 
-    def curve(self, progress: Tensor) -> Tensor:
+    def curve(self, elapsed: Tensor) -> Tensor:
         """min(position in the cycle / rise, 1); 1 once all cycles are over."""
-        within = torch.where(progress < 1, (progress * self.cycles).frac(), 1.0)
+        within = torch.where(elapsed < self.steps, (elapsed * self.cycles / self.steps).frac(), 1.0)
         return (within / max(self.rise, 1e-9)).clamp(0, 1)
 
 
@@ -161,9 +177,9 @@ class PerStage(Schedule):
         stage = (step / self.stage_steps).floor().clamp(max=self.stage_count - 1)
         progress = ((step - stage * self.stage_steps) / self.steps).clamp(0, 1)
         rising = torch.stack([stage == listed for listed in self._listed]).any(0)
-        return torch.where(rising, self.start + (self.end - self.start) * progress, self.end)
+        return torch.where(rising, _between(self.start, self.end, progress), self.end)
 
     @property
     def settled(self) -> int:
         """The end of the last line."""
-        return max(self._listed) * self.stage_steps + self.steps
+        return max(self._listed) * self.stage_steps + self.steps if self.start != self.end else 0
