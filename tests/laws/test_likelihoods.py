@@ -86,6 +86,15 @@ def test_mean_is_displayable_and_the_mean(likelihood):
     torch.testing.assert_close(pixels.mean.double().flatten(), expected, atol=PRECISION + allowed, rtol=0)
 
 
+def test_without_a_gradient_it_is_scored_as_exactly_as_with_one(likelihood):
+    """Also where the decoder is sure of most of thousands of pixels, and rightly."""
+    module = make(likelihood, 3)
+    outputs = 100 * torch.randn(2, module.params_per_channel * 3, 32, 32)
+    x = module(outputs).sample()
+    learning, scored = module(outputs.clone().requires_grad_()).log_prob(x), module(outputs).log_prob(x)
+    torch.testing.assert_close(scored.detach(), learning.detach(), rtol=1e-6, atol=1e-4)
+
+
 @torch.no_grad()
 def test_leading_dimensions_pass_through(likelihood):
     module = make(likelihood, 3)
