@@ -4,17 +4,15 @@ import csv
 import hashlib
 import json
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
 
-from vaelab.data.decode import SUFFIXES, decode, image_names
+from vaelab.data.decode import SUFFIXES, as_array, decode_all, image_names, upright
 from vaelab.data.images import to_bytes
 from vaelab.errors import UsageError
 from vaelab.files import write_whole
@@ -24,7 +22,10 @@ from vaelab.progress import Bar
 from vaelab.samplers.drawing import images
 from vaelab.stored import restore, weights_hash
 
-BATCH = 256  # images decoded ahead of the measuring
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+TOGETHER = 2**24  # bytes of images that are measured together, if they are of one size
 
 
 class Measured(NamedTuple):
@@ -97,28 +98,22 @@ class Folder:
 
     def measure(self) -> Measured:
         """In the order of the names; UsageError if no image can be read."""
-        names, values, skipped = image_names(self.path), {}, []
+        names, values, skipped, group = image_names(self.path), {}, [], {}
         with Bar(f"measuring {self.path.name}", len(names)) as bar:
-            for part in (names[i : i + BATCH] for i in range(0, len(names), BATCH)):
-                readable = {}
-                for name, image in zip(part, self._decoded(part), strict=True):
-                    if isinstance(image, str):
-                        skipped.append(f"{name}: {image}")
-                    else:
-                        readable[name] = image
-                values |= _by_size(readable)
-                bar.update(len(part))
+            for name, image in zip(names, decode_all(names, self.path.joinpath, _colour), strict=True):
+                bar.update(1)
+                if isinstance(image, str):
+                    skipped.append(f"{name}: {image}")
+                    continue
+                group[name] = image
+                if sum(image.nbytes for image in group.values()) > TOGETHER:
+                    values |= _by_size(group)
+                    group = {}
+            values |= _by_size(group)
         if not values:
             raise UsageError(f"no image in {self.path} can be read, for example {skipped[0]}; correct the path")
         kept = [name for name in names if name in values]
         return Measured(kept, np.stack([values[name] for name in kept]), skipped)
-
-    def _decoded(self, names: Sequence[str]) -> Iterator[np.ndarray | str]:
-        """RGB images, or what is wrong with the file; in threads, because Pillow works outside the lock."""
-        with ThreadPoolExecutor() as workers:
-            for image in workers.map(partial(decode, channels=3), [self.path / name for name in names]):
-                small = not isinstance(image, str) and min(image.shape[1:]) < 2
-                yield "less than 2×2 pixels" if small else image
 
 
 @dataclass(frozen=True)
@@ -163,6 +158,12 @@ def _is_run(path: Path) -> bool:
     return path.suffix == ".safetensors" or any(
         (path / name).is_file() for name in ("recipe.yaml", "model.safetensors")
     )
+
+
+def _colour(image: "Image") -> np.ndarray:
+    if min(image.size) < 2:
+        raise ValueError("less than 2×2 pixels")
+    return as_array(upright(image, 3))
 
 
 def _by_size(decoded: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -6,13 +6,21 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import EpsImagePlugin, Image
+from PIL import EpsImagePlugin, Image, PngImagePlugin
 
 import vaelab
 from vaelab import export
 from vaelab.data import decode
 from vaelab.data.archive import open_images
 from vaelab.errors import UsageError
+
+
+def pixels_of(file, channels: int):
+    """uint8 [C, H, W], or why the file cannot be read."""
+    return next(
+        decode.decode_all(["it"], lambda _: file, lambda image: decode.as_array(decode.upright(image, channels)))
+    )
+
 
 POSTSCRIPT = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 24 24\n%%EndComments\n{} loop\n"
 
@@ -23,7 +31,7 @@ def test_every_mode_becomes_grey_or_colour(tmp_path, mode, value, channels):
     image = Image.new("L", (4, 3), value)
     image = image.quantize() if mode == "P" else image.convert(mode)
     image.save(tmp_path / "a.png")
-    pixels = decode.decode(tmp_path / "a.png", channels)
+    pixels = pixels_of(tmp_path / "a.png", channels)
     assert pixels.shape == (channels, 3, 4)
     assert np.unique(pixels).tolist() == [value]
 
@@ -31,14 +39,14 @@ def test_every_mode_becomes_grey_or_colour(tmp_path, mode, value, channels):
 def test_sixteen_bits_are_scaled_not_clipped(tmp_path):
     levels = np.linspace(0, 65535, 256).astype(np.uint16).reshape(16, 16)
     Image.fromarray(levels).save(tmp_path / "deep.png")
-    assert np.array_equal(decode.decode(tmp_path / "deep.png", 1)[0], levels // 257)
+    assert np.array_equal(pixels_of(tmp_path / "deep.png", 1)[0], levels // 257)
 
 
 def test_rotation_marks_are_obeyed(tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 6  # to be turned by a quarter
     Image.new("RGB", (8, 4)).save(tmp_path / "turned.jpg", exif=exif)
-    assert decode.decode(tmp_path / "turned.jpg", 3).shape == (3, 8, 4)
+    assert pixels_of(tmp_path / "turned.jpg", 3).shape == (3, 8, 4)
 
 
 def test_postscript_is_refused_and_no_process_is_started(tmp_path, monkeypatch):
@@ -52,7 +60,7 @@ def test_postscript_is_refused_and_no_process_is_started(tmp_path, monkeypatch):
         written.write(path, "e.png")
     with open_images(archive) as images:
         for file in (path, images.open("e.png")):
-            assert str(decode.decode(file, 3)).startswith("cannot identify image file")
+            assert str(pixels_of(file, 3)).startswith("cannot identify image file")
     with pytest.raises(UsageError, match=r"cannot read the image .*e.png"):
         export.read_images([path], (3, 24, 24), fit=True)
 
@@ -74,9 +82,47 @@ def test_image_files_are_opened_in_one_place_only():
 def test_a_bomb_is_refused_before_its_pixels_are_read(tmp_path, monkeypatch, limit):
     Image.new("L", (5, 5)).save(tmp_path / "a.png")
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 25)
-    assert decode.decode(tmp_path / "a.png", 1).shape == (1, 5, 5)
+    assert pixels_of(tmp_path / "a.png", 1).shape == (1, 5, 5)
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", limit)
     assert (
-        decode.decode(tmp_path / "a.png", 1)
-        == f"more than {limit} pixels, as if made to exhaust memory; make it smaller"
+        pixels_of(tmp_path / "a.png", 1) == f"more than {limit} pixels, as if made to exhaust memory; make it smaller"
     )
+
+
+@pytest.mark.parametrize("limits", [{"PIXELS": 250}, {"AHEAD": 2}, {"PIXELS": 50}])
+def test_images_are_decoded_ahead_as_far_as_they_take_little_memory(tmp_path, monkeypatch, limits):
+    """At work or not yet taken are two of 10 × 10, or one where that alone is above the limit, in the order asked."""
+    for name, value in limits.items():
+        monkeypatch.setattr(decode, name, value)
+    begun, found, most = [], [], 0
+
+    def work(image):
+        begun.append(image)
+        return np.full((1, 1, 1), int(image.info["number"]))
+
+    def find(name):
+        info = PngImagePlugin.PngInfo()
+        info.add_text("number", name)
+        Image.new("L", (10, 10)).save(tmp_path / f"{name}.png", pnginfo=info)
+        return tmp_path / f"{name}.png"
+
+    for result in decode.decode_all(map(str, range(20)), find, work):
+        most = max(most, len(begun) - len(found))
+        found.append(result.item())
+    assert found == list(range(20))
+    assert most <= (1 if limits.get("PIXELS") == 50 else 2)
+
+
+def test_a_jpeg_is_decoded_no_finer_than_it_is_shown(tmp_path):
+    across = np.linspace(0, 255, 1600).astype(np.uint8)
+    Image.fromarray(np.tile(across, (1200, 1))).save(tmp_path / "a.jpg")
+    sizes, arrays = [], []
+    for size in (0, 50):
+
+        def work(image):
+            sizes.append(image.size)
+            return decode.as_array(decode.central(decode.upright(image, 1), 50))
+
+        arrays += list(decode.decode_all(["a.jpg"], tmp_path.joinpath, work, size))
+    assert sizes == [(1600, 1200), (200, 150)]
+    assert np.abs(arrays[0].astype(int) - arrays[1]).max() <= 1

@@ -3,7 +3,7 @@
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 import torch
@@ -11,7 +11,7 @@ from torch import Tensor
 
 from vaelab.data import images
 from vaelab.data.archive import open_images
-from vaelab.data.decode import decode, is_image
+from vaelab.data.decode import as_array, decode_all, is_image, upright
 from vaelab.data.decoded import decode_once
 from vaelab.data.source import Pool, Source, Split
 from vaelab.errors import UsageError
@@ -61,8 +61,8 @@ class CelebA(Source):
             factors, known = _attributes(root, names)
             labels, classes = self._labels(root, factors, known)
             state = [faces.stamp, self.size, self.crop, self.pad]
-            fix = "put whole ones there"
-            pixels, kept = decode_once("celeba", where, names, state, lambda name: self._decode(faces.open(name)), fix)
+            decoded = decode_all(names, faces.open, self._decode)
+            pixels, kept = decode_once("celeba", where, names, state, decoded, "put whole ones there")
         everything = Split(pixels, *(None if t is None else t[kept] for t in (labels, factors)))
         ends = np.searchsorted(split_of[order][kept], range(len(SPLITS)), side="right")
         splits = (everything[start:end] for start, end in zip((0, *ends), ends, strict=False))
@@ -81,9 +81,8 @@ class CelebA(Source):
             raise UsageError(f"data.attribute: unknown attribute {name!r}; {hint(name, list(known))}")
         return factors[:, known.index(name)].long(), (f"no {name}", name)
 
-    def _decode(self, file: Path | IO[bytes]) -> np.ndarray | str:
-        face = decode(file, 3, self._frame)
-        return face if isinstance(face, str) else images.pad(torch.from_numpy(face), self.pad).numpy()
+    def _decode(self, face: "Image") -> np.ndarray:
+        return images.pad(torch.from_numpy(as_array(self._frame(upright(face, 3)))), self.pad).numpy()
 
     def _frame(self, face: "Image") -> "Image":
         """The central square, of a side in proportion to the width of the file."""

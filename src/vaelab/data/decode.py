@@ -1,17 +1,25 @@
 """Image files: finding them in a folder, and their pixels, whatever the format, mode and orientation."""
 
 import math
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 import numpy as np
+
+from vaelab.errors import UsageError
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm")
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "PPM")  # whatever the suffix; PostScript would run Ghostscript
+PIXELS, AHEAD = 2**26, 64  # of images decoded ahead of their use, and how many these may be: about 0.4 GB, some files
+DRAFT = 3  # times the size wanted, above which a coarser JPEG gives the same picture
+
+Opened = Path | IO[bytes]
 
 
 def is_image(name: str) -> bool:
@@ -26,29 +34,51 @@ def image_names(root: Path) -> list[str]:
     return sorted(name for path, name in paths if is_image(name) and path.is_file())
 
 
-def decode(file: Path | IO[bytes], channels: int, frame: "Callable[[Image], Image] | None" = None) -> np.ndarray | str:
-    """uint8 [channels, H, W] of the image, after `frame` if given; or in words why the file cannot be read."""
+def decode_all(
+    names: Iterable[str], find: Callable[[str], Opened], decode: "Callable[[Image], np.ndarray]", size: int = 0
+) -> Iterator[np.ndarray | str]:
+    """What `decode` makes of the image that `find` finds by each name, in turn; or in words why it cannot be read.
+
+    In threads, because Pillow works outside the lock. What is at work or not yet taken has PIXELS at most, or is a
+    single image. A `size` is what images will be shrunk to: JPEGs are decoded no finer than that needs.
+    """
+    waiting: deque[tuple[int, Future]] = deque()
+    with ThreadPoolExecutor() as workers:
+        for name in names:
+            image = _opened(find(name), size)
+            pixels = 0 if isinstance(image, str) else image.width * image.height
+            while waiting and (len(waiting) == AHEAD or sum(p for p, _ in waiting) + pixels > PIXELS):
+                yield waiting.popleft()[1].result()
+            waiting.append((pixels, workers.submit(_decoded, name, image, decode)))
+        while waiting:
+            yield waiting.popleft()[1].result()
+
+
+def _opened(file: Opened, size: int) -> "Image | str":
     try:
-        image = read_image(file, channels)
-        pixels = np.array(frame(image) if frame else image)
+        return open_image(file, size)
     except Exception as error:  # Pillow's decoders raise whatever a broken file makes them stumble over
         named = str(file) if isinstance(file, Path) else file
         return str(error).replace(f" {named!r}", "") or type(error).__name__
-    return pixels[None] if channels == 1 else np.ascontiguousarray(pixels.transpose(2, 0, 1))
 
 
-def central(size: int | tuple[int, int]) -> "Callable[[Image], Image]":
-    """The central square resized to size × size, or the largest centre of that shape to (width, height)."""
-    from PIL import Image, ImageOps
+def _decoded(name: str, image: "Image | str", decode: "Callable[[Image], np.ndarray]") -> np.ndarray | str:
+    if isinstance(image, str):
+        return image
+    try:
+        with image:
+            return decode(image)
+    except UsageError as error:
+        raise UsageError(f"{name}: {error}") from error
+    except Exception as error:  # as above
+        return str(error) or type(error).__name__
 
-    shape = (size, size) if isinstance(size, int) else size
-    return lambda image: ImageOps.fit(image, shape, Image.Resampling.BICUBIC)
 
-
-def open_image(file: Path | IO[bytes]) -> "Image":
+def open_image(file: Opened, size: int = 0) -> "Image":
     """A Pillow image whose pixels are not decoded yet; OSError for what is none of FORMATS, ValueError for a bomb.
 
-    The only place that opens image files, since what they are is told by their content, which may be hostile.
+    The only place that opens image files, since what they are is told by their content, which may be hostile. With
+    `size`, a JPEG comes at the coarsest of its scales that is finer than that by DRAFT.
     """
     from PIL import Image
 
@@ -59,15 +89,35 @@ def open_image(file: Path | IO[bytes]) -> "Image":
             raise Image.DecompressionBombError
     except Image.DecompressionBombError as error:  # Pillow's own comes at twice the limit
         raise ValueError(f"more than {limit:,} pixels, as if made to exhaust memory; make it smaller") from error
+    if size:
+        image.draft(None, (DRAFT * size, DRAFT * size))
     return image
 
 
-def read_image(file: Path | IO[bytes], channels: int) -> "Image":
-    """A Pillow image, upright, of 8 bits and 1 or 3 channels; raises whatever Pillow's decoders raise."""
+def read_image(file: Opened, channels: int) -> "Image":
+    """A Pillow image as `upright` has it, of a file; raises whatever Pillow's decoders raise."""
+    with open_image(file) as image:
+        return upright(image, channels)
+
+
+def upright(image: "Image", channels: int) -> "Image":
+    """The image turned as its mark says, of 8 bits and 1 or 3 channels."""
     from PIL import ImageOps
 
-    with open_image(file) as image:
-        return _eight_bit(ImageOps.exif_transpose(image)).convert("L" if channels == 1 else "RGB")
+    return _eight_bit(ImageOps.exif_transpose(image)).convert("L" if channels == 1 else "RGB")
+
+
+def as_array(image: "Image") -> np.ndarray:
+    """uint8 [C, H, W] of an upright image."""
+    pixels = np.array(image)
+    return pixels[None] if pixels.ndim == 2 else np.ascontiguousarray(pixels.transpose(2, 0, 1))
+
+
+def central(image: "Image", size: int | tuple[int, int]) -> "Image":
+    """The central square resized to size × size, or the largest centre of that shape to (width, height)."""
+    from PIL import Image, ImageOps
+
+    return ImageOps.fit(image, (size, size) if isinstance(size, int) else size, Image.Resampling.BICUBIC)
 
 
 def _eight_bit(image: "Image") -> "Image":

@@ -3,8 +3,7 @@
 import hashlib
 import json
 import warnings
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,9 +15,6 @@ from vaelab.data.mapped import ArrayWriter, map_array
 from vaelab.errors import UsageError
 from vaelab.progress import Bar
 
-BATCH = 256  # images decoded ahead of the writing
-Decode = Callable[[str], np.ndarray | str]  # a name -> its pixels [C, H, W], or what is wrong with it
-
 
 class Decoded(NamedTuple):
     """Images uint8 [n, C, H, W], mapped from the disk, and the place of each among the names."""
@@ -27,8 +23,10 @@ class Decoded(NamedTuple):
     kept: list[int]
 
 
-def decode_once(kind: str, root: Path, names: list[str], state: Any, decode: Decode, fix: str) -> Decoded:
-    """The images in the order of `names`, decoded into the cache under `kind/` unless they are there already.
+def decode_once(
+    kind: str, root: Path, names: list[str], state: Any, decoded: Iterator[np.ndarray | str], fix: str
+) -> Decoded:
+    """The images in the order of `names`, from the cache under `kind/`, where `decoded` of them is kept if need be.
 
     `state` is, as JSON, all that the pixels depend on besides `root` and `names`. Unreadable files are listed in
     one warning and left out; UsageError where none is left (`fix` says what to do then), or where sizes differ.
@@ -37,7 +35,7 @@ def decode_once(kind: str, root: Path, names: list[str], state: Any, decode: Dec
     array = files.cache() / kind / f"{key}.npy"
     index = array.with_suffix(".json")  # written last: where it is, the array is whole
     if not (index.is_file() and array.is_file()):
-        text = json.dumps(_write(root, names, decode, array, fix))
+        text = json.dumps(_write(root, names, decoded, array, fix))
         files.write_whole(index, lambda file: file.write_text(text))
     with files.parsing(index):
         kept, skipped = json.loads(index.read_text()).values()
@@ -47,11 +45,11 @@ def decode_once(kind: str, root: Path, names: list[str], state: Any, decode: Dec
         return Decoded(map_array(array), kept)
 
 
-def _write(root: Path, names: list[str], decode: Decode, array: Path, fix: str) -> dict[str, list]:
+def _write(root: Path, names: list[str], decoded: Iterator[np.ndarray | str], array: Path, fix: str) -> dict[str, list]:
     """Decode in order; return what was kept, and what not and why."""
     kept, skipped = [], []
     with ArrayWriter(array) as writer, Bar(f"decoding {root.name}", len(names)) as bar:
-        for i, result in enumerate(_in_threads(decode, names)):
+        for i, result in enumerate(decoded):
             bar.update(1)
             if isinstance(result, str):
                 skipped.append(f"{names[i]}: {result}")
@@ -63,13 +61,6 @@ def _write(root: Path, names: list[str], decode: Decode, array: Path, fix: str) 
     if not kept:
         raise UsageError(f"{_skipped(root, len(names), skipped)}\nnone is left; {fix}")
     return {"kept": kept, "skipped": sorted(skipped)}
-
-
-def _in_threads(decode: Decode, names: list[str]) -> Iterator[np.ndarray | str]:
-    """In threads, because Pillow works outside the lock."""
-    with ThreadPoolExecutor() as workers:
-        for start in range(0, len(names), BATCH):
-            yield from workers.map(decode, names[start : start + BATCH])
 
 
 def _uneven(name: str, shape: tuple[int, ...], other: str, expected: tuple[int, ...]) -> UsageError:

@@ -2,18 +2,21 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
 import torch
 
 from vaelab import files
 from vaelab.data.archive import stamp
-from vaelab.data.decode import SUFFIXES, central, decode, image_names
+from vaelab.data.decode import DRAFT, SUFFIXES, as_array, central, decode_all, image_names, upright
 from vaelab.data.decoded import decode_once
 from vaelab.data.source import Pool, Source, Split
 from vaelab.errors import UsageError
 from vaelab.registry import Size, register
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 
 @register("data", "folder")
@@ -41,11 +44,10 @@ class ImageFolder(Source):
         if not names:
             raise UsageError(f"{root} holds no images ({', '.join(SUFFIXES)}); correct data.path")
         names = [names[i] for i in self.permutation(len(names))]  # shuffled first, so that splits are slices
-        options = [self.size, self.channels, self.crop, self.resize, self.pad]
+        options = [self.size, self.channels, self.crop, self.resize, self.pad, DRAFT]
         state = [[stamp(root / name) for name in names], options]
-        images, kept = decode_once(
-            "folder", root, names, state, lambda name: self._decode(root / name), "correct data.path"
-        )
+        decoded = decode_all(names, root.joinpath, self._decode, np.max(self.size or 0))
+        images, kept = decode_once("folder", root, names, state, decoded, "correct data.path")
         labels, classes = _labels(names)
         return Pool(Split(images, labels if labels is None else labels[kept]), classes=classes, finished=True)
 
@@ -58,12 +60,10 @@ class ImageFolder(Source):
         looked = ", ".join(map(str, tried))
         raise UsageError(f"there is no folder {self.path!r} (looked for {looked}); correct data.path")
 
-    def _decode(self, path: Path) -> np.ndarray | str:
-        image = decode(path, self.channels, central(self.size) if self.size else None)
-        try:
-            return image if isinstance(image, str) else self.shape(torch.from_numpy(image)[None])[0].numpy()
-        except UsageError as error:
-            raise UsageError(f"{path.name}: {error}") from error
+    def _decode(self, image: "Image") -> np.ndarray:
+        whole = upright(image, self.channels)
+        framed = central(whole, self.size) if self.size else whole
+        return self.shape(torch.from_numpy(as_array(framed))[None])[0].numpy()
 
 
 def _labels(names: list[str]) -> tuple[torch.Tensor | None, tuple[str, ...] | None]:

@@ -3,17 +3,20 @@
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 import torch
 
-from vaelab.data.archive import Images, open_images
-from vaelab.data.decode import decode
+from vaelab.data.archive import open_images
+from vaelab.data.decode import as_array, decode_all, upright
 from vaelab.data.decoded import decode_once
 from vaelab.data.source import Pool, Source, Split
 from vaelab.files import File, Folder, damaged, fetch, locate, parsing
 from vaelab.registry import Size, register
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 CHARDATA = File(
     "omniglot/chardata.mat", "https://raw.githubusercontent.com/yburda/iwae/master/datasets/OMNIGLOT/chardata.mat"
@@ -98,7 +101,8 @@ def _read_archives(pair: list[File], directory: Folder) -> Pool:
         # alphabet/character/drawing.png, without the folder around it, which has the name of the archive
         found = {name.partition("/")[2]: (archive, name) for archive in (first, second) for name in archive.names}
         names, folder = list(found), paths[0].parent
-        images, _ = decode_once("omniglot", folder, names, md5s, lambda name: _shrunk(*found[name]), "get others")
+        decoded = decode_all(names, lambda name: found[name][0].open(found[name][1]), _shrunk)
+        images, _ = decode_once("omniglot", folder, names, md5s, decoded, "get others")
     alphabets = [name.partition("/")[0].replace("_", " ") for name in names]
     classes = tuple(sorted(set(alphabets)))
     whole = Split(images, torch.tensor([classes.index(alphabet) for alphabet in alphabets]))
@@ -107,11 +111,9 @@ def _read_archives(pair: list[File], directory: Folder) -> Pool:
     return Pool(whole[: len(first.names)], test=whole[len(first.names) :], classes=classes)
 
 
-def _shrunk(archive: Images, name: str) -> np.ndarray | str:
-    """The ink as uint8 [1, 28, 28], each pixel the mean over its area of 3.75 × 3.75; or what is wrong."""
-    paper = decode(archive.open(name), 1)
-    if isinstance(paper, str):
-        return paper
+def _shrunk(drawing: "Image") -> np.ndarray:
+    """The ink as uint8 [1, 28, 28], each pixel the mean over its area of 3.75 × 3.75."""
+    paper = as_array(upright(drawing, 1))
     weights = area_weights(paper.shape[-1], SIDE)
     return (weights @ (255.0 - paper) @ weights.T).round().astype(np.uint8)
 
