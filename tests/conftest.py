@@ -3,6 +3,7 @@
 import math
 import os
 from pathlib import Path
+from typing import Any
 
 import pooch
 import pytest
@@ -53,6 +54,23 @@ def real():
         return REAL
 
     return find
+
+
+@pytest.fixture
+def graphs(monkeypatch) -> list[Any]:
+    """What `torch.compile` traces from now on; run operator by operator, which spares the seconds of a C++ compiler."""
+    from torch._dynamo import lookup_backend  # seconds to import
+
+    traced, compiled = [], torch.compile
+
+    def counted(graph: Any, example: Any) -> Any:
+        done = lookup_backend("aot_eager")(graph, example)  # raises for a graph that is traced anew at once
+        traced.append(graph)
+        return done
+
+    torch.compiler.reset()
+    monkeypatch.setattr(torch, "compile", lambda step, **_: compiled(step, backend=counted))
+    return traced
 
 
 @pytest.fixture

@@ -52,9 +52,8 @@ def test_scales_are_alive_at_the_first_step():
     )
 
 
-@pytest.mark.slow
 def test_trained_it_still_is():
-    """200 steps of maximum likelihood on two correlated clusters, at the published latents and layers, but narrower."""
+    """40 steps of maximum likelihood on two correlated clusters, at the published latents and layers, but narrower."""
     flow = built(**NARROW)
     mix = torch.eye(LATENT_DIM) + 0.5 * torch.randn(LATENT_DIM, LATENT_DIM) / LATENT_DIM**0.5
     centre = torch.randn(LATENT_DIM)
@@ -67,10 +66,10 @@ def test_trained_it_still_is():
         return u.square().sum(-1) / 2 - ladj
 
     before, start = nats(held_out := data(200)).mean().item(), scales(flow).detach().clone()
-    optimiser = torch.optim.Adam(flow.parameters(), lr=3e-3)
-    for _ in range(200):
+    optimiser = torch.optim.Adam(flow.parameters(), lr=6e-3)
+    for _ in range(40):
         optimiser.zero_grad()
-        nats(data(64)).mean().backward()
+        nats(data(32)).mean().backward()
         nn.utils.clip_grad_norm_(flow.parameters(), 10.0)
         optimiser.step()
     assert all(p.grad is not None and p.grad.any() for p in flow.parameters())

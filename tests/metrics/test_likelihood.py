@@ -226,9 +226,9 @@ def test_bfloat16_is_within_the_standard_error(gated, monkeypatch):
     assert full["kl"] == half["kl"]
 
 
-@pytest.mark.slow
-def test_compiling_changes_nothing(gated, monkeypatch):
+def test_compiling_changes_nothing(gated, monkeypatch, graphs):
     monkeypatch.setattr(module, "_rows", lambda *_: 1000)
     split = Split((torch.rand(20, 1, 14, 14) < 0.3).byte() * 255)
     eager, compiled = (likelihood(gated, split, samples=50, compile=c).values for c in (False, True))
+    assert len(graphs) == 1
     assert compiled == pytest.approx(eager, rel=1e-5, abs=1e-4)
