@@ -101,9 +101,13 @@ def signed(value: float, form: str = ".3g") -> str:
 
 def text_width(texts: Sequence[str], size: float) -> float:
     """Width of the widest text in points."""
+    return max((_width(text, size) for text in texts if text.strip()), default=0.0)
+
+
+@functools.lru_cache(maxsize=4096)
+def _width(text: str, size: float) -> float:
     font = FontProperties(family=[FONT], size=size)
-    widths = (TextPath((0, 0), t, prop=font, size=size).get_extents().width for t in texts if t.strip())
-    return max(widths, default=0.0)
+    return TextPath((0, 0), text, prop=font, size=size).get_extents().width
 
 
 def save(figure: Figure, path: str | Path) -> Path:
