@@ -1,5 +1,6 @@
 """What tests share: fixed seeds, no network, agreement within the Monte Carlo error, a model of known likelihood."""
 
+import gc
 import math
 import os
 from pathlib import Path
@@ -21,6 +22,11 @@ REAL = Path(os.environ.get("VAELAB_DATA") or Path(__file__).parents[1].parent / 
 
 settings.register_profile("house", deadline=None, derandomize=True)
 settings.load_profile("house")
+
+
+def pytest_collection_finish() -> None:
+    """The collector of garbage need not look at what was imported, ever again."""
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)

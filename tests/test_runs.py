@@ -12,6 +12,7 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
+from torture.fork import Fork, command
 from vaelab import runs
 from vaelab.cli import app
 from vaelab.errors import UsageError
@@ -183,10 +184,7 @@ def in_terminal(folder: Path, *words: str, **environment: str) -> str:
 
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
-    kept = {k: v for k, v in os.environ.items() if k not in ("COLUMNS", "NO_COLOR")}
-    kept |= {"OMP_NUM_THREADS": "1", "TERM": "xterm-256color"} | environment
-    command = [sys.executable, "-m", "vaelab", *words]
-    child = subprocess.Popen(command, cwd=folder, env=kept, stdin=theirs, stdout=theirs, stderr=theirs)
+    child = Fork(command(words, folder), [theirs] * 3, TERM="xterm-256color", **environment)
     os.close(theirs)
     said = b""
     try:
@@ -194,7 +192,7 @@ def in_terminal(folder: Path, *words: str, **environment: str) -> str:
             said += chunk
     except OSError:  # the other end is closed
         pass
-    assert child.wait(timeout=100) == 0, said.decode()
+    assert child.wait(100) == 0, said.decode()
     return said.decode()
 
 
@@ -205,7 +203,9 @@ def shown(said: str) -> list[str]:
 
 
 @pytest.mark.parametrize("environment", [{}, {"NO_COLOR": "1"}])
-def test_training_fits_a_terminal_of_80_columns(tiny, environment):
+def test_training_fits_a_terminal_of_80_columns(tiny, environment, monkeypatch):
+    for name in ("COLUMNS", "NO_COLOR"):
+        monkeypatch.delenv(name, raising=False)
     said = in_terminal(tiny, "train", "tiny.yaml", "--run", "a", **environment)
     lines = shown(said)
     assert max(map(len, lines)) <= 80
@@ -220,14 +220,14 @@ def test_training_fits_a_terminal_of_80_columns(tiny, environment):
 
 
 def test_training_in_a_pipe_is_plain_lines(tiny):
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-m", "vaelab", "train", "tiny.yaml", "--run", "a"]
-    done = subprocess.run(command, cwd=tiny, env=environment, capture_output=True, text=True, timeout=100, check=True)
-    assert "\x1b" not in done.stdout + done.stderr and "\r" not in done.stdout + done.stderr
-    head, *lines = done.stderr.splitlines()
+    child = Fork(command(("train", "tiny.yaml", "--run", "a"), tiny), (0, tiny / "out", tiny / "err"))
+    assert child.wait(100) == 0
+    said, errors = ((tiny / name).read_text() for name in ("out", "err"))
+    assert "\x1b" not in said + errors and "\r" not in said + errors
+    head, *lines = errors.splitlines()
     measured = [line for line in lines if "/12 " not in line]
     assert head.split()[0] == "epoch" and len(lines) - len(measured) == 12 and max(map(len, lines)) <= 80
-    assert all(line.startswith(" " * 11) for line in measured) and done.stderr.count("ssim") == 2
+    assert all(line.startswith(" " * 11) for line in measured) and errors.count("ssim") == 2
     assert (tiny / "a" / "report.html").is_file()
 
 

@@ -26,7 +26,7 @@ def test_an_image_stands_level_with_those_of_the_same_number():
         assert (left[y, x, 0], right[y, x, 0]) == (i, 100 + i)
 
 
-@pytest.mark.parametrize("sets", [1, 2, 3, 7, 12])
+@pytest.mark.parametrize("sets", [1, 3, 12])
 @pytest.mark.parametrize("count", [1, 7, 24])
 def test_the_last_row_is_full_and_names_are_whole_and_apart(sets, count):
     names = [f"digits-vamp-{i}-20260801-101010" for i in range(sets)]

@@ -68,7 +68,7 @@ def doubled(module: nn.Module) -> nn.Module:
     return module.double()
 
 
-def plane(drawn: Tensor, half: int = 200) -> tuple[Tensor, Tensor]:
+def plane(drawn: Tensor, half: int = 100) -> tuple[Tensor, Tensor]:
     """Points [M, B, 2] and weights [M, B] of an integral over the plane, dense where samples [N, B, 2] fell."""
     t = torch.linspace(-8, 8, 2 * half + 1, dtype=torch.float64)
     centre, scale = drawn.double().mean(0), drawn.double().std(0)
@@ -82,7 +82,7 @@ def test_score_has_expectation_zero(module, x, agrees):
     """E ∇ log q(z) = 0 at fixed z: the density stays normalised in every direction of its parameters."""
 
     def score() -> Tensor:
-        z, _ = draw(module(x), 200)
+        z, _ = draw(module(x), 300)
         return module(x).log_prob(z.detach()).mean()
 
     agrees(gradients(module, score), 0.0)
@@ -92,17 +92,17 @@ def test_gradient_through_the_draws_is_the_gradient_of_the_expectation(module, x
     """Reparameterised ∇f(z) and the score estimate f(z)·∇ log q(z) agree in expectation, with f = ‖z‖²."""
 
     def path() -> Tensor:
-        z, _ = draw(module(x), 200)
+        z, _ = draw(module(x), 300)
         return z.square().sum(-1).mean()
 
     def score() -> Tensor:
-        z = draw(module(x), 200)[0].detach()
+        z = draw(module(x), 300)[0].detach()
         return (z.square().sum(-1) * module(x).log_prob(z)).mean()
 
     agrees(gradients(module, path) - gradients(module, score), 0.0)
 
 
-def gradients(module: nn.Module, value, times: int = 300) -> Tensor:
+def gradients(module: nn.Module, value, times: int = 100) -> Tensor:
     """The gradient of a random value in all parameters, drawn `times` times: [times, P]."""
     parameters = list(module.parameters())
     drawn = [torch.autograd.grad(value(), parameters) for _ in range(times)]

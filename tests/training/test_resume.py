@@ -1,6 +1,7 @@
 """A run that was stopped, in whatever way, and carried on equals one that was not: bit for bit."""
 
 import json
+import math
 import signal
 import time
 from pathlib import Path
@@ -9,24 +10,12 @@ import pytest
 import torch
 
 import vaelab
+from torture.fork import Fork, command
 from vaelab import run as runs
 from vaelab.errors import UsageError
 from vaelab.training import engine
-
-SLOW = """
-import sys, time
-from vaelab.cli import main
 from vaelab.training.learner import Learner
 
-step = Learner.step
-
-def slow(self, batch, number, labels=None):
-    time.sleep({pause!r} if number < {hang!r} else 60)
-    return step(self, batch, number, labels)
-
-Learner.step = slow
-main()
-"""
 ADAMW, ADAM = "train.optimizer=adamw", "train.optimizer=adam"
 LONG = ("data.train_size=384", "objective.beta.steps=30", "train.log_steps=1", "train.epochs=2")  # 24 steps per epoch
 
@@ -50,7 +39,7 @@ def wait_for_step(run: Path, step: int, process) -> None:
         if any(line.endswith("}") and json.loads(line)["step"] >= step for line in lines):
             return
         time.sleep(0.01)
-    pytest.fail(f"no row of step {step} came: {process.communicate(timeout=60)}")
+    pytest.fail(f"no row of step {step} came: {process.poll()}")
 
 
 @pytest.mark.parametrize("optimizer", [ADAMW, ADAM])
@@ -108,16 +97,27 @@ def test_an_interrupt_at_any_step_loses_nothing(train, largest_gap, rows, interr
         assert numbers(one) == pytest.approx(numbers(two), rel=1e-12)
 
 
+def slowly(monkeypatch, pause: float, hang: float) -> None:
+    """Let each step of trainings take so long, and one wait for a minute."""
+    step = Learner.step
+
+    def slow(self, batch, number, labels=None):
+        time.sleep(pause if number < hang else 60)
+        return step(self, batch, number, labels)
+
+    monkeypatch.setattr(Learner, "step", slow)
+
+
 def test_kill_9_in_mid_epoch_loses_only_the_steps_since_the_checkpoint(
-    train, largest_gap, rows, recipe, tmp_path, child
+    train, largest_gap, rows, recipe, tmp_path, monkeypatch
 ):
     options = ("train.epochs=3", "train.lr_schedule=cosine", "train.log_steps=1")
     whole, killed = train("whole", *options), tmp_path / "killed"
-    script = SLOW.format(pause=0, hang=9)
-    process = child("-c", script, "train", recipe, *options, "--run", killed, "--device", "cpu")
+    with monkeypatch.context() as patch:
+        slowly(patch, 0, 9)
+        process = Fork(command(("train", recipe, *options, "--run", killed, "--device", "cpu"), tmp_path))
     wait_for_step(killed, 9, process)
-    process.kill()
-    process.wait()
+    process.end(signal.SIGKILL)
     assert state(killed)["progress"]["step"] == 6
     assert rows(killed, kind="step")[-1]["step"] == 9
     with (killed / "log.jsonl").open("a") as log:
@@ -128,15 +128,19 @@ def test_kill_9_in_mid_epoch_loses_only_the_steps_since_the_checkpoint(
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_ctrl_c_leaves_in_one_sentence_and_with_a_checkpoint(train, largest_gap, rows, recipe, tmp_path, child, number):
+def test_ctrl_c_leaves_in_one_sentence_and_with_a_checkpoint(
+    train, largest_gap, rows, recipe, tmp_path, monkeypatch, number
+):
     whole, stopped = train("whole", *LONG), tmp_path / "stopped"
-    script = SLOW.format(pause=0.03, hang=1000)
-    process = child("-c", script, "train", recipe, *LONG, "--run", stopped, "--device", "cpu")
+    words, said = ("train", recipe, *LONG, "--run", stopped, "--device", "cpu"), [tmp_path / "out", tmp_path / "err"]
+    with monkeypatch.context() as patch:
+        slowly(patch, 0.03, math.inf)
+        process = Fork(command(words, tmp_path), (0, *said))
     wait_for_step(stopped, 4, process)
-    process.send_signal(number)
-    out, errors = process.communicate(timeout=60)
+    process.send(number)
+    assert process.wait(60) == 2
+    out, errors = (path.read_text() for path in said)
     done = state(stopped)["progress"]["step"]
-    assert process.returncode == 2
     assert 4 <= done < 24
     assert errors == f"error: stopped at step {done}, in epoch 1; carry on with --run {stopped} --resume\n"
     assert not out
