@@ -1,10 +1,17 @@
-"""What the C library does with freed memory."""
+"""Memory: how much there is, what would not fit into it, and what the C library does with freed blocks."""
 
 import contextlib
 import ctypes
+import math
+import os
+from pathlib import Path
+
+from vaelab.errors import UsageError
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
 BLOCK, KEPT = 2**25, 2**30  # the largest block that its heap takes, and how much it keeps
+SHARE = 0.8  # of what is available that arrays may take, since what works on them takes some, too
+LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")  # of a container
 
 
 def keep_freed_memory() -> None:
@@ -17,3 +24,33 @@ def keep_freed_memory() -> None:
         mallopt = ctypes.CDLL(None).mallopt
         mallopt(M_MMAP_THRESHOLD, BLOCK)
         mallopt(M_TRIM_THRESHOLD, KEPT)
+
+
+def available_memory() -> float:
+    """Bytes that the machine, or the container, has left for new arrays; infinite where that cannot be known."""
+    limits = [_number(Path(place)) for place in LIMITS]
+    return min(*limits, _of_machine())
+
+
+def refuse_too_large(needed: float, what: str, fix: str) -> None:
+    """UsageError, with its `fix`, where `what` needs more bytes than there are, before it fills the memory."""
+    free = available_memory()
+    if needed > SHARE * free:
+        raise UsageError(f"{what} would take {needed / 2**30:,.1f} GiB of memory, {free / 2**30:,.1f} are free; {fix}")
+
+
+def _of_machine() -> float:
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        return 1024 * next(int(line.split()[1]) for line in lines if line.startswith("MemAvailable:"))
+    except (OSError, StopIteration):  # no Linux
+        with contextlib.suppress(AttributeError, ValueError, OSError):
+            return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return math.inf
+
+
+def _number(path: Path) -> float:
+    try:
+        return int(path.read_text())
+    except (OSError, ValueError):  # no such limit, or "max"
+        return math.inf

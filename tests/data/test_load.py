@@ -4,8 +4,9 @@ import subprocess
 import sys
 
 import pytest
+from PIL import Image
 
-from vaelab import registry
+from vaelab import memory, registry
 from vaelab.data import load
 from vaelab.errors import UsageError
 
@@ -51,3 +52,25 @@ def test_importing_is_cheap():
     code = f"import sys, vaelab.data; print(sorted({heavy} & set(sys.modules)))"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("digits", {"pad": 10**9}),
+        ("digits", {"pad": 2**63 - 1}),
+        ("digits", {"resize": 2**31 - 1}),
+        ("shapes", {"size": 10**9}),
+        ("shapes", {"count": 10**8}),
+        ("shapes", {"count": 2**31 - 1, "size": 1}),
+        ("celeba", {"size": 10**6}),
+        ("folder", {"path": ".", "size": 10**6}),
+    ],
+)
+def test_images_that_memory_cannot_hold_are_refused_before_it_is_filled(name, options, tmp_path, monkeypatch):
+    Image.new("L", (4, 4)).save(tmp_path / "a.png")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(memory, "available_memory", lambda: 2.0**34)
+    said = r"^[\d,]+ images? of \d+×\d+ pixels would take [\d,.]+ GiB of memory, [\d,.]+ are free; lower data\.\w+"
+    with pytest.raises(UsageError, match=said):
+        load(name, **options)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from vaelab.data import load
+from vaelab.data import images, load
 from vaelab.data.source import Pool, Source, Split
 from vaelab.errors import UsageError
 
@@ -111,6 +111,17 @@ def test_resize_keeps_constant_images_and_the_mean_of_others():
     assert Toy(resize=4).shape(flat).unique().tolist() == [200]
     images = Toy().load().train.images
     assert Toy(resize=10).shape(images).float().mean() == pytest.approx(images.float().mean().item(), rel=0.02)
+
+
+@pytest.mark.parametrize("options", [{"resize": 10}, {"binarise": "fixed"}])
+def test_working_in_pieces_changes_nothing(options, monkeypatch):
+    """A piece is a number of pixels, so that a few large images take no more memory than many small ones."""
+    whole, pieces = Toy(**options).load().train.images, []
+    monkeypatch.setattr(images, "CHUNK", 1000)
+    split = torch.Tensor.split
+    monkeypatch.setattr(torch.Tensor, "split", lambda x, n: pieces.append(n * x[0].numel()) or split(x, n))
+    assert torch.equal(Toy(**options).load().train.images, whole)
+    assert pieces and max(pieces) <= 1000
 
 
 def test_pad_surrounds_with_zeros_after_resizing():

@@ -53,6 +53,7 @@ class CelebA(Source):
 
     def read(self, directory: Folder) -> Pool:
         """From `celeba/`; UsageError for what is missing or damaged, and for an unknown attribute."""
+        images.check_fits((1, 3, self.size, self.size), "lower data.size")
         root, where = _find(directory)
         with open_images(where) as faces:
             split_of = _partition(root, faces.names)

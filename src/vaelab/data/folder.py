@@ -11,6 +11,7 @@ from vaelab import files
 from vaelab.data.archive import stamp
 from vaelab.data.decode import DRAFT, SUFFIXES, as_array, central, decode_all, image_names, upright
 from vaelab.data.decoded import decode_once
+from vaelab.data.images import check_fits
 from vaelab.data.source import Pool, Source, Split
 from vaelab.errors import UsageError
 from vaelab.registry import Size, register
@@ -46,6 +47,7 @@ class ImageFolder(Source):
         names = [names[i] for i in self.permutation(len(names))]  # shuffled first, so that splits are slices
         options = [self.size, self.channels, self.crop, self.resize, self.pad, DRAFT]
         state = [[stamp(root / name) for name in names], options]
+        check_fits((1, 3, *np.broadcast_to(self.size or 1, 2).tolist()), "lower data.size")
         decoded = decode_all(names, root.joinpath, self._decode, np.max(self.size or 0))
         images, kept = decode_once("folder", root, names, state, decoded, "correct data.path")
         labels, classes = _labels(names)

@@ -1,13 +1,24 @@
 """What is done once to uint8 images [N, C, H, W]: cropping, resizing, padding, binarising."""
 
+import math
+from collections.abc import Iterator
+
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from vaelab.errors import UsageError
+from vaelab.memory import refuse_too_large
+from vaelab.wording import counted
 
-CHUNK = 4096  # images at a time, so that float copies stay small
+CHUNK = 2**22  # values at a time, so that float copies stay small
+
+
+def check_fits(shape: tuple[int, ...], fix: str, more: int = 0) -> None:
+    """UsageError, with its `fix`, where images of a shape [N, C, H, W], and `more` bytes, do not fit."""
+    what = f"{counted(shape[0], 'image')} of {shape[2]}×{shape[3]} pixels"
+    refuse_too_large(math.prod(shape) + more, what, fix)
 
 
 def crop(images: Tensor, side: int) -> Tensor:
@@ -25,8 +36,9 @@ def resize(images: Tensor, side: int) -> Tensor:
     shape = [round(length * side / min(height, width)) for length in (height, width)]
     if shape == [height, width]:
         return images
+    check_fits((*images.shape[:2], *shape), "lower data.resize")
     out = torch.empty(*images.shape[:2], *shape, dtype=torch.uint8)
-    for source, target in zip(images.split(CHUNK), out.split(CHUNK), strict=True):
+    for source, target in _chunks(images, out):
         # In float32, because the rounding of torch's uint8 kernel depends on the processor.
         small = F.interpolate(source.float(), shape, mode="bilinear", antialias=True)
         target.copy_(small.round().clamp(0, 255))
@@ -35,7 +47,11 @@ def resize(images: Tensor, side: int) -> Tensor:
 
 def pad(images: Tensor, pixels: int) -> Tensor:
     """That many zero pixels on each side."""
-    return F.pad(images, (pixels, pixels, pixels, pixels)) if pixels else images
+    if not pixels:
+        return images
+    height, width = images.shape[-2:]
+    check_fits((*images.shape[:2], height + 2 * pixels, width + 2 * pixels), "lower data.pad")
+    return F.pad(images, (pixels, pixels, pixels, pixels))
 
 
 def threshold(images: Tensor) -> Tensor:
@@ -46,7 +62,7 @@ def threshold(images: Tensor) -> Tensor:
 def bernoulli(images: Tensor, random: np.random.RandomState) -> Tensor:
     """255 with probability x, else 0, pixel by pixel."""
     out = torch.empty_like(images, memory_format=torch.contiguous_format)
-    for source, target in zip(images.split(CHUNK), out.split(CHUNK), strict=True):
+    for source, target in _chunks(images, out):
         x = source.numpy().astype(np.float32) / 255
         target.copy_(torch.from_numpy(random.binomial(1, x).astype(np.uint8) * 255))
     return out
@@ -61,3 +77,9 @@ def stream(seed: int, purpose: str) -> np.random.RandomState:
 def to_bytes(x: Tensor) -> Tensor:
     """Images in [0, 1] -> uint8 on the CPU, rounded to the nearest level."""
     return (x.clamp(0, 1) * 255).round().to(torch.uint8).cpu()
+
+
+def _chunks(images: Tensor, out: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+    """Some images at a time, and the place for what becomes of them."""
+    count = max(1, CHUNK // max(images[0].numel(), out[0].numel()))
+    return zip(images.split(count), out.split(count), strict=True)

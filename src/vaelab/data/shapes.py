@@ -8,7 +8,7 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
-from vaelab.data.images import stream
+from vaelab.data.images import check_fits, stream
 from vaelab.data.source import Pool, Source, Split
 from vaelab.files import Folder
 from vaelab.registry import Size, register
@@ -17,6 +17,7 @@ FACTORS = ("shape", "size", "angle", "x", "y", "colour")
 SHAPES = ("square", "ellipse", "heart")
 RADIUS = 0.5  # of the largest shape, in half widths of the image
 CHUNK = 2**22  # pixels drawn at a time
+FACTOR_BYTES, WORKING = 150, 40  # that drawing takes: the factors of an image, each pixel of a single one
 
 
 @register("data", "shapes")
@@ -35,7 +36,9 @@ class Shapes(Source):
     name: ClassVar = "shapes"
 
     def read(self, directory: Folder) -> Pool:
-        """By drawing."""
+        """By drawing; UsageError for more or larger images than fit into memory."""
+        shape = (self.count, self.channels, self.size, self.size)
+        check_fits(shape, "lower data.count or data.size", more=self.count * FACTOR_BYTES + WORKING * self.size**2)
         factors = sample_factors(self.count, self.seed)
         images = draw(factors, self.size, rgb=self.channels == 3)
         return Pool(Split(images, factors[:, 0].long(), factors), classes=SHAPES, factor_names=FACTORS)
