@@ -12,10 +12,8 @@ from safetensors.torch import load_file
 import vaelab
 from vaelab.errors import UsageError
 from vaelab.evaluation import verdicts
-from vaelab.folder import Folder
 from vaelab.judge import finite
 from vaelab.recipe import Recipe
-from vaelab.state import recorded
 from vaelab.stored import restore
 
 TINY = """
@@ -95,14 +93,6 @@ def test_evaluation_leaves_the_model_as_it_was_and_repeats(run):
     assert (run / "model.safetensors").read_bytes() == before
     assert reports[0]["metrics"]["likelihood"]["protocol"].items() >= {"samples": 7, "seed": 3}.items()
     assert "density" in reports[0]["notes"][0]
-
-
-def test_a_run_that_is_running_is_not_trained_twice(run, tmp_path):
-    shutil.copytree(run, tmp_path / "run")
-    with recorded(tmp_path / "run"), pytest.raises(UsageError, match=r"is being trained by process \d+; wait for it"):
-        vaelab.train(str(tmp_path / "run"), "train.epochs=3", device="cpu", quiet=True, resume=True)
-    vaelab.train(str(tmp_path / "run"), "train.epochs=3", device="cpu", quiet=True, resume=True)
-    assert Folder.read(tmp_path / "run").epoch == 3
 
 
 def test_all_mistakes_of_an_evaluation_come_at_once(run):

@@ -10,7 +10,7 @@ import time
 import pytest
 
 from vaelab.errors import Diverged, UsageError, VaelabError
-from vaelab.state import read_state, recorded, refuse_running
+from vaelab.state import read_state, recorded
 
 
 def word(folder, reached_end=False):
@@ -135,16 +135,6 @@ def test_odd_values_are_none(tmp_path, known):
     pretend(tmp_path, **known)
     state = read_state(tmp_path, False)
     assert state.word in ("running", "killed") and state.seconds is not None and 0 <= state.seconds < 60
-    refuse_running(tmp_path)
-
-
-def test_a_run_that_is_running_is_refused(tmp_path, me):
-    pretend(tmp_path, **me)
-    with pytest.raises(UsageError, match=f"is being trained by process {os.getpid()}; wait for it or stop it"):
-        refuse_running(tmp_path)
-    for gone in (me | {"born": "1"}, me | {"host": "elsewhere"}, me | {"state": "stopped"}):
-        pretend(tmp_path, **gone)
-        refuse_running(tmp_path)
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"state": 3}'])

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import IO, Any, cast
 
 import numpy as np
 from safetensors import SafetensorError
@@ -104,6 +104,18 @@ def read_object(path: Path) -> dict[str, Any]:
     except (OSError, ValueError):
         return {}
     return found if isinstance(found, dict) else {}
+
+
+def lock(file: IO[Any]) -> None:
+    """Hold an open file alone until it is closed or this process ends, however it does.
+
+    BlockingIOError where another holds it, any other OSError where nothing can be locked.
+    """
+    try:
+        import fcntl
+    except ImportError as error:  # no Unix
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK)) from error
+    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def write_whole(path: Path, write: Callable[[Path], object]) -> None:

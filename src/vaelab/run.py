@@ -8,7 +8,7 @@ import sys
 import time
 import warnings
 from collections.abc import Callable, Iterable
-from contextlib import nullcontext
+from contextlib import ExitStack, nullcontext
 from pathlib import Path
 from typing import Any, Literal
 
@@ -29,12 +29,13 @@ from vaelab.recipe_text import find
 from vaelab.registry import build, check_part, normalise
 from vaelab.samplers.drawing import images, refuse_blind
 from vaelab.stages import keep_stage, kept_stages
-from vaelab.state import recorded, refuse_running
+from vaelab.state import recorded
 from vaelab.stored import folder_of, labels_of, made, open_run, read_report, restore
 from vaelab.tracking.chosen import Spec, make, override, specs_of
 from vaelab.tracking.live import followed
 from vaelab.training import engine
 from vaelab.training.checkpoint import read_state
+from vaelab.training.claim import claimed
 from vaelab.training.log import forget, read_rows
 from vaelab.training.world import World
 
@@ -58,23 +59,32 @@ def train(
     is told the folder once it is a run's. `track` names who follows it beside the recipe's own: "tensorboard", or
     {"kind": "swanlab", "mode": "local"}.
     """
-    world, done = World.join(device), 0
-    if resume:
-        folder, wanted, done = _resumed(recipe, overrides, run)
-        if world.is_main:  # which writes the state; the others may be ahead of it in the end of a run before
-            refuse_running(folder)
-        data_dir = data_dir or made(folder).get("data_dir")
-    else:
-        wanted = Recipe.read(recipe, overrides)
-        folder = Path(world.share(str(run or Path("runs") / f"{wanted.name}-{time.strftime('%Y%m%d-%H%M%S')}")))
-        if folder.is_file():
-            raise UsageError(f"{folder} is a file; choose another --run")
-        if (folder / "recipe.yaml").exists():
-            raise UsageError(f"{folder} holds a run already; add --resume to carry on, or choose another --run")
-    wanted = wanted.overridden(override(wanted.options, track))
+    world = World.join(device)
+    with ExitStack() as claims:  # of the main process, which alone writes
+        folder, wanted, done = world.first(lambda: _begin(claims, recipe, overrides, run, resume))
+        data_dir = data_dir or (made(folder).get("data_dir") if resume else None)
+        called = f"vaelab.train({', '.join(repr(word) for word in (recipe, *overrides))})"
+        wanted = wanted.overridden(override(wanted.options, track))
+        _train(world, folder, wanted, done, called, data_dir, device=device, resume=resume, quiet=quiet, began=began)
+    return folder
+
+
+def _train(
+    world: World,
+    folder: Path,
+    wanted: Recipe,
+    done: int,
+    called: str,
+    data_dir: str | Path | None,
+    *,
+    device: str,
+    resume: bool,
+    quiet: bool,
+    began: Callable[[Path], object],
+) -> None:
+    """Train a recipe into a folder that is claimed, from step `done` on; `called` tells how it was asked for."""
     trackers = specs_of(wanted.options)
     make(trackers)  # says what is not installed
-    world.meet()  # all have looked before one writes
     data = world.one_by_one(lambda: wanted.load_data(data_dir))
     model = wanted.new_model(data)
     objective, options = wanted.build_training(data, world.size, model)
@@ -85,8 +95,7 @@ def train(
     if world.is_main and not resume:
         watch.rehearse(model, best)
     if world.is_main:
-        called = ", ".join(repr(word) for word in (recipe, *overrides))
-        _write_recipe(folder / "recipe.yaml", wanted, data_dir, f"vaelab.train({called})")
+        _write_recipe(folder / "recipe.yaml", wanted, data_dir, called)
         began(folder)
     metadata = {
         "recipe": wanted.to_json(),
@@ -109,7 +118,6 @@ def train(
             keep_stage(epoch.model, epoch.train["step"], folder)
             if options.draw_every and epoch.number % options.draw_every == 0:
                 _draw_progress(epoch, data, folder)
-    return folder
 
 
 def load(run: str | Path, device: str = "cpu") -> VAE:
@@ -165,14 +173,34 @@ def draw(run: str | Path, *only: str, data_dir: str | Path | None = None, device
     return list(gallery.draw(allowed, folder / "figures", only))
 
 
-def _resumed(recipe: str, overrides: tuple[str, ...], run: str | Path | None) -> tuple[Path, Recipe, int]:
-    """The folder to carry on with, its recipe with the overrides, which may change only lengths, and its step."""
-    path = Path(recipe)
-    folder = Path(run) if run else path if (path / "recipe.yaml").is_file() else _newest(recipe)
-    if not (folder / "recipe.yaml").is_file():
-        raise UsageError(f"nothing to resume: {folder} holds no run; leave out --resume to start one there")
+def _begin(
+    claims: ExitStack, recipe: str, overrides: tuple[str, ...], run: str | Path | None, resume: bool
+) -> tuple[Path, Recipe, int]:
+    """The folder, claimed, its recipe with the overrides, and the step that it has reached."""
+    if resume:
+        path = Path(recipe)
+        folder = Path(run) if run else path if (path / "recipe.yaml").is_file() else _newest(recipe)
+        if not (folder / "recipe.yaml").is_file():
+            raise UsageError(f"nothing to resume: {folder} holds no run; leave out --resume to start one there")
+        claims.enter_context(claimed(folder))
+        return folder, *_resumed(folder, recipe, overrides)
+    wanted = Recipe.read(recipe, overrides)
+    if run is None:
+        named = Path("runs") / f"{wanted.name}-{time.strftime('%Y%m%d-%H%M%S')}"
+        return claims.enter_context(claimed(named, new=True)), wanted, 0
+    folder = Path(run)
+    if folder.is_file():
+        raise UsageError(f"{folder} is a file; choose another --run")
+    claims.enter_context(claimed(folder))
+    if (folder / "recipe.yaml").exists():
+        raise UsageError(f"{folder} holds a run already; add --resume to carry on, or choose another --run")
+    return folder, wanted, 0
+
+
+def _resumed(folder: Path, recipe: str, overrides: tuple[str, ...]) -> tuple[Recipe, int]:
+    """The recipe of a run with the overrides, which may change only lengths, and the step of its checkpoint."""
     stored = Recipe.read(str(folder))
-    if path != folder and (asked := find(recipe).stem) != stored.name:
+    if Path(recipe) != folder and (asked := find(recipe).stem) != stored.name:
         raise UsageError(
             f"{folder} holds a run of {stored.name!r}, not of {asked!r}; name that recipe or another --run"
         )
@@ -183,7 +211,7 @@ def _resumed(recipe: str, overrides: tuple[str, ...], run: str | Path | None) ->
             "leave out --resume and start a new run"
         )
     last = folder / "last.pt"  # read here, so that what is wrong with it is said before anything is written
-    return folder, wanted, read_state(last, torch.device("cpu"))["progress"]["step"] if last.exists() else 0
+    return wanted, read_state(last, torch.device("cpu"))["progress"]["step"] if last.exists() else 0
 
 
 def _newest(recipe: str) -> Path:

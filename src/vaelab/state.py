@@ -12,7 +12,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from vaelab.errors import Diverged, UsageError
+from vaelab.errors import Diverged
 from vaelab.files import read_object, short_hash, write_whole
 
 FILE = "state.json"
@@ -43,8 +43,7 @@ def recorded(folder: Path) -> Iterator[None]:
     """
     found, rows = read_object(folder / FILE), _logged(folder)
     began, before = time.time(), read_state(folder, False).seconds or 0.0  # also those of a process that was killed
-    me = {"pid": os.getpid(), "born": _born(os.getpid()), "host": socket.gethostname()}
-    _write(folder, {"state": "running", "began": began, "seconds": before} | me)
+    _write(folder, {"state": "running", "began": began, "seconds": before} | identity())
 
     def close(state: str, **why: Any) -> None:
         _write(folder, {"state": state, "reason": "", "seconds": round(before + time.time() - began, 1)} | why)
@@ -63,13 +62,6 @@ def recorded(folder: Path) -> Iterator[None]:
         close("done")
 
 
-def refuse_running(folder: Path) -> None:
-    """UsageError where a process of this machine trains the folder already, since two would spoil each other's."""
-    found = read_object(folder / FILE)
-    if found.get("state") == "running" and _is_here(found) and _alive(found, 0.0):
-        raise UsageError(f"{folder} is being trained by process {found['pid']}; wait for it or stop it")
-
-
 def read_state(folder: Path, reached_end: bool) -> State:
     """The state of a run folder; where its training left no word, its log and whether it reached the end decide."""
     found, seen = read_object(folder / FILE), _last_change(folder)
@@ -78,7 +70,7 @@ def read_state(folder: Path, reached_end: bool) -> State:
     silence = time.time() - seen
     if word in ("done", "stopped", "failed"):
         return State(word, reason, seconds, seen, _diverged(found.get("diverged")))
-    if word == "running" and _alive(found, silence):
+    if word == "running" and is_alive(found, silence):
         return State("running", "", (seconds or 0.0) + time.time() - began, seen)
     if word == "running":
         lasted = (seconds or 0.0) + max(0.0, seen - began)
@@ -90,6 +82,24 @@ def read_state(folder: Path, reached_end: bool) -> State:
     if silence < SILENT / 6:
         return State("running", "", None, seen)
     return State("stopped", "it ended before its last epoch and left no word why", None, seen)
+
+
+def identity() -> dict[str, Any]:
+    """This process, as `is_alive` knows it again."""
+    return {"pid": os.getpid(), "born": _born(os.getpid()), "host": socket.gethostname()}
+
+
+def is_alive(found: Mapping[str, Any], silence: float) -> bool:
+    """Whether the process of that identity is there: on this machine by its number and birth, else by its last sign."""
+    if not _is_here(found):
+        return silence < SILENT
+    try:
+        os.kill(found["pid"], 0)
+    except (ProcessLookupError, OverflowError):  # the latter of a number that no process has
+        return False
+    except OSError:  # somebody else's
+        pass
+    return _born(found["pid"]) == found.get("born", "")
 
 
 def is_outdated(report: Mapping[str, Any], folder: Path) -> bool:
@@ -120,20 +130,7 @@ def _diverged(found: Any) -> tuple[str, int] | None:
     return None if step is None else (str(found.get("term", "")), int(step))
 
 
-def _alive(found: dict[str, Any], silence: float) -> bool:
-    """Whether the process of a running run is there: on this machine by its number and birth, else by fresh rows."""
-    if not _is_here(found):
-        return silence < SILENT
-    try:
-        os.kill(found["pid"], 0)
-    except (ProcessLookupError, OverflowError):  # the latter of a number that no process has
-        return False
-    except OSError:  # somebody else's
-        pass
-    return _born(found["pid"]) == found.get("born", "")
-
-
-def _is_here(found: dict[str, Any]) -> bool:
+def _is_here(found: Mapping[str, Any]) -> bool:
     """Whether a process can be looked up by its number: it was of this machine."""
     return found.get("host") == socket.gethostname() and os.name == "posix" and isinstance(found.get("pid"), int)
 

@@ -56,6 +56,7 @@ def interrupted(self, batch, number, labels=None):
 engine.Learner = Seen
 refused("odd", "train.batch_size=15")
 train("whole")
+refused("whole")
 Learner.step = interrupted
 refused("half")
 Learner.step = step
@@ -103,8 +104,9 @@ def test_two_processes_are_one(pair, train, rows, within_the_noise, batches_of):
 
     # Stopped in one of them, both stop at the same step, and go on as if nothing had been.
     for rank in (0, 1):
-        odd, stopped = (pair / f"refused-{rank}.txt").read_text().splitlines()
+        odd, again, stopped = (pair / f"refused-{rank}.txt").read_text().splitlines()
         assert odd == "batch_size 15 does not divide by 2 processes; try 14 or 16"
+        assert again.startswith(f"{pair / 'whole'} holds a run already")
         assert stopped == f"stopped at step 10, in epoch 2; carry on with --run {pair / 'half'} --resume"
         assert_equal(first, state(pair / f"half-{rank}.pt"))
     assert rows(pair / "half") == rows(pair / "whole")
@@ -148,5 +150,6 @@ def test_alone_nothing_is_exchanged():
     tensors = [torch.ones(2)]
     assert world.mean_(tensors) is tensors
     assert world.sum({"a": 0.1}) == {"a": 0.1} and world.mean({"a": 0.1}) == {"a": 0.1}
+    assert world.first(lambda: 3) == 3
     assert world.share("text") == "text" and world.one_by_one(lambda: 3) == 3
     assert world.any(True) and not world.any(False)

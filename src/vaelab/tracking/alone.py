@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import IO
 
 from vaelab.errors import UsageError
+from vaelab.files import lock
 
 LOCK = "tracking.json.lock"
 PERIOD = 0.2  # seconds between two tries
@@ -16,22 +17,20 @@ def claim(folder: Path, patience: float = 0.0) -> IO[str] | None:
     Raises UsageError if another still holds the folder after `patience` seconds.
     """
     try:
-        import fcntl
-
         file = (folder / LOCK).open("a")
-    except (ImportError, OSError):  # no Unix, or a folder that cannot be written
+    except OSError:  # a folder that cannot be written
         return None
     last = time.monotonic() + patience
     while True:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            lock(file)
             return file
         except BlockingIOError:
             if time.monotonic() >= last:
                 file.close()
                 raise UsageError(_taken(folder)) from None
             time.sleep(PERIOD)
-        except OSError:  # a file system without locks
+        except OSError:  # nothing can be locked here
             return file
 
 

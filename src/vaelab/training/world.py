@@ -5,7 +5,7 @@ import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import torch
 import torch.distributed as dist
@@ -82,6 +82,19 @@ class World:
         if self.size > 1:
             dist.broadcast_object_list(box, 0)
         return box[0]
+
+    def first(self, act: Callable[[], T]) -> T:
+        """What `act` returns in the first process, where alone it runs; what it raises there is raised in all."""
+        result, error = None, None
+        if self.is_main:
+            try:
+                result = act()
+            except Exception as caught:
+                error = caught
+        result, error = self.share((result, error))
+        if error is not None:
+            raise error
+        return cast(T, result)
 
     def one_by_one(self, act: Callable[[], T]) -> T:
         """What `act` returns; the first process acts before the others, which then find its files."""
