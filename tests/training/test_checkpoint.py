@@ -2,6 +2,7 @@
 
 import errno
 import json
+import time
 import resource
 from contextlib import contextmanager
 from pathlib import Path
@@ -193,9 +194,29 @@ def test_off_a_terminal_there_is_a_line_per_epoch(train, capsys):
     vaelab.train(str(folder), "train.epochs=3", run=folder, device="cpu", resume=True)
     out, errors = capsys.readouterr()
     assert not out
-    head, line = errors.splitlines()
+    head, key, line = errors.splitlines()
+    assert "nats" in key and "*: the best" in key
     assert head.split() == ["epoch", "loss", "rec", "kl", "β", "valid", "images/s"]
-    assert line.split()[0] == "3/3" and len(line.split()) == 7 and max(map(len, (head, line))) <= 80
+    assert line.split()[0] == "3/3" and len(line.split()) == 7 and max(map(len, (head, key, line))) <= 80
+
+
+def test_the_table_has_a_line_per_tenth_of_a_run_and_at_least_one_a_minute(tmp_path, capsys, monkeypatch):
+    now = 0.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+
+    def told(seconds: float, epochs: int = 200) -> list[int]:
+        """The epochs with a line of their own in a run whose epochs last so long."""
+        nonlocal now
+        log = Log(tmp_path / "log.jsonl", silent=False)
+        log.begin(0, epochs, epochs)
+        for epoch in range(1, epochs + 1):
+            now += seconds
+            log.write({"kind": "epoch", "split": "valid", "epoch": epoch, "step": epoch, "loss": 1.0})
+        return [int(line.split("/")[0]) for line in capsys.readouterr().err.splitlines() if f"/{epochs}" in line]
+
+    assert told(0.1) == [1, *range(20, 201, 20)]
+    assert told(61) == list(range(1, 201))
+    assert told(0.1, epochs=4) == [1, 2, 3, 4]
 
 
 def test_the_first_signal_is_noted_and_the_second_acts():

@@ -1,9 +1,10 @@
-"""What a run says: rows in `log.jsonl`, a bar on the terminal, a table with a line per epoch."""
+"""What a run says: rows in `log.jsonl`, a bar on the terminal, a table with a line per tenth of the run."""
 
 import json
 import math
 import sys
 import textwrap
+import time
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ Row = dict[str, Any]
 
 WIDTHS = "{:>9}  {:>9}  {:>9}  {:>8}  {:>6}  {:>10}  {:>10}"  # 73 columns
 HEAD = WIDTHS.format("epoch", "loss", "rec", "kl", "β", "valid ", "images/s")
+KEY = "in nats per image; valid: held-out images, at β = 1; *: the best so far"
+MINUTE = 60.0  # after which an epoch has its line although its tenth of the run has one
 INDENT = " " * 11  # of what else is measured, below the numbers of an epoch
 SHORT = {"loss": "loss", "rec": "reconstruction", "kl": "kl"}
 
@@ -69,10 +72,11 @@ def forget(path: Path, done: int) -> None:
 
 
 class _Bar:
-    """A rich progress bar on a terminal; elsewhere only the table of epochs."""
+    """A rich progress bar on a terminal, and a table: a line per tenth of the run, and at least one a minute."""
 
     def __init__(self) -> None:
         self.progress = self.task = None
+        self.tenth, self.said = -1, 0.0
         self.train: Row = {}
         self.measured: Row = {}
         self.headed = False
@@ -96,11 +100,18 @@ class _Bar:
         elif row["kind"] == "evaluation":
             known = ("kind", "step", "epoch", "split")
             self.measured = {k: v for k, v in row.items() if k not in known and not k.endswith("_error")}
-        elif row["kind"] == "epoch":
+        elif row["kind"] == "epoch" and self._due(row["epoch"]):
             self._line(row)
 
+    def _due(self, epoch: float) -> bool:
+        tenth = int(epoch * 10 / self.epochs)
+        if tenth == self.tenth and not self.measured and time.monotonic() - self.said < MINUTE:
+            return False
+        self.tenth, self.said = tenth, time.monotonic()
+        return True
+
     def _line(self, valid: Row) -> None:
-        lines = [] if self.headed else [HEAD]
+        lines = [] if self.headed else [HEAD, KEY]
         self.headed = True
         lines.append(_table_line(valid, self.train, self.epochs))
         if self.measured:
