@@ -1,45 +1,50 @@
 # Two commands do everything: `make demo` and `make test`.
 VENV ?= .venv
 PY := $(VENV)/bin/python
-PIP := $(PY) -m pip install --quiet --disable-pip-version-check -c constraints.txt
+# Bytecode is compiled when first used: of most that is installed, never.
+PIP := $(PY) -m pip install --quiet --disable-pip-version-check --no-compile -c constraints.txt
 
 .PHONY: demo test check bench readme results clean
 .DEFAULT_GOAL := demo
 
-# A stamp that is renewed when the dependencies change.
+# Stamps that are renewed when the dependencies change: what users need, and what developers need beside it.
 $(VENV)/.installed: pyproject.toml constraints.txt
 	python3 -m venv $(VENV)
+	$(PIP) -e .
+	@touch $@
+
+$(VENV)/.developing: $(VENV)/.installed
 	$(PIP) -e '.[dev]'
 	$(PIP) --no-deps torch-fidelity lpips  # for tests: their torchvision does not go with the CPU's torch
 	@touch $@
 
-demo: $(VENV)/.installed  ## train on bundled digits, evaluate, draw: under two minutes
+demo: $(VENV)/.installed  ## train on bundled digits, evaluate, draw: a minute and a half, with installing
 	rm -rf runs/demo
-	$(VENV)/bin/vaelab train digits --run runs/demo
+	$(VENV)/bin/vaelab train digits-vamp --run runs/demo
 	$(VENV)/bin/vaelab evaluate runs/demo
 	$(VENV)/bin/vaelab sample runs/demo -n 64
 	$(VENV)/bin/vaelab figures runs/demo
-	@echo "look at runs/demo/samples.png and runs/demo/figures/"
+	@echo "look at runs/demo/samples.png and, in a browser, at runs/demo/report.html"
 
 # Two processes with one thread each: more threads than cores would fight.
-test: $(VENV)/.installed  ## all tests
+test: $(VENV)/.developing  ## all tests
 	OMP_NUM_THREADS=1 $(PY) -m pytest -n 2
 
-check: $(VENV)/.installed  ## lint, format, types
+check: $(VENV)/.developing  ## lint, format, types
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/pyright
 
-bench: $(VENV)/.installed  ## speed beside the peers', as ratios
+bench: $(VENV)/.developing  ## speed beside the peers', as ratios
 	$(PY) -c 'import pythae' 2>/dev/null || $(PIP) -e '.[bench]'
 	$(PY) benchmarks/training.py
 	$(PY) benchmarks/startup.py
 	cd benchmarks && for name in likelihood quality neighbours mixture priors research progressive tracking; do ../$(PY) $$name.py; done
 
-readme: $(VENV)/.installed  ## the generated part of README.md
+readme: $(VENV)/.developing  ## the generated part of README.md
 	$(PY) tools/readme.py
 
-results: $(VENV)/.installed  ## every MNIST recipe at a short budget, measured: the table of results in README.md
+results: $(VENV)/.developing  ## every MNIST recipe at a short budget, measured: the table of results in README.md
 	$(PY) tools/results.py
 
 clean:

@@ -17,7 +17,7 @@ DEPTH = 3  # folders below the one that is named
 def find_runs(directory: Path) -> list[Folder]:
     """The runs in a directory and a few folders below it, or the run that it is; the newest first."""
     if not directory.is_dir():
-        raise UsageError(f"{directory} is no folder; name one that holds runs, or start one: vaelab train digits")
+        raise UsageError(f"{directory} is no folder; name one that holds runs, or start one: vaelab train digits-vamp")
     found = [directory] if is_run(directory) else []
     level = [] if found else [directory]
     for _ in range(DEPTH):
@@ -31,7 +31,7 @@ def runs_table(directory: Path) -> str:
     """A line for each run, and below them what went wrong with some."""
     runs = find_runs(directory)
     if not runs:
-        return f"no runs in {directory}; start one: vaelab train digits"
+        return f"no runs in {directory}; start one: vaelab train digits-vamp"
     lines = [["run", "data", "epoch", "best ELBO", "state", "age"]]
     lines += [_cells(run, directory) for run in runs]
     width = _width()

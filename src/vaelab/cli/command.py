@@ -15,7 +15,7 @@ from vaelab.errors import VaelabError
 app = typer.Typer(
     name="vaelab",
     help="Variational autoencoders on images: compose, train fast, judge honestly, look inside.",
-    epilog="Start with: vaelab train digits",
+    epilog="Start with: vaelab train digits-vamp",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
