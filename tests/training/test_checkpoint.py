@@ -2,8 +2,8 @@
 
 import errno
 import json
-import time
 import resource
+import time
 from contextlib import contextmanager
 from pathlib import Path
 
