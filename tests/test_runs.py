@@ -12,6 +12,7 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
+import vaelab.recipe  # noqa: F401  # registers the parts
 from torture.fork import Fork, command
 from vaelab import runs
 from vaelab.cli import app
