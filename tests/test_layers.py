@@ -17,7 +17,7 @@ FLOORS = [
         "distributions",
         "schedules",
         "terms",
-        "memory",
+        "process",
         "mixtures",
         "hierarchy",
         "heads",

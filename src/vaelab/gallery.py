@@ -31,8 +31,9 @@ from vaelab.figures.timeline import timeline
 from vaelab.figures.training_losses import training_losses
 from vaelab.figures.traversals import traversals
 from vaelab.hierarchy import Hierarchy
-from vaelab.metrics.batches import batches, device_of
-from vaelab.model import VAE
+from vaelab.metrics.batches import batches
+from vaelab.model import VAE, device_of
+from vaelab.process import seeded
 from vaelab.registry import hint
 from vaelab.samplers.drawing import images
 
@@ -73,12 +74,12 @@ def latents(model: VAE, data: Dataset) -> Figure:
 @torch.no_grad()
 def aggregate(model: VAE, split: Split) -> Figure:
     """One draw of q(z | x) per image, against draws of the prior."""
-    torch.manual_seed(SEED)
     shown = split[: SHOWN["latents"]]
-    posterior = torch.cat([model.q_z(x, y).sample().cpu() for x, y in batches(model, shown)])
-    picked = torch.randint(len(shown), (SHOWN["latents"],))  # classes as often as among these images
-    y = shown.labels[picked].to(device_of(model)) if model.classes and shown.labels is not None else None
-    return aggregate_posterior(posterior, draws_of(model.p_z(y), len(picked)).cpu())
+    with seeded(SEED, device_of(model)):
+        posterior = torch.cat([model.q_z(x, y).sample().cpu() for x, y in batches(model, shown)])
+        picked = torch.randint(len(shown), (SHOWN["latents"],))  # classes as often as among these images
+        y = shown.labels[picked].to(device_of(model)) if model.classes and shown.labels is not None else None
+        return aggregate_posterior(posterior, draws_of(model.p_z(y), len(picked)).cpu())
 
 
 @torch.no_grad()
@@ -118,10 +119,10 @@ def paths(model: VAE, split: Split) -> Figure:
 @torch.no_grad()
 def inputs(model: VAE, split: Split, title: str = "Pseudo-inputs") -> Figure:
     """What a mixture prior is made of, and how often each component is the likeliest for a draw of q(z | x)."""
-    torch.manual_seed(SEED)
     p, wins = model.p_z(), []
-    for x, y in batches(model, split[: SHOWN["latents"]]):
-        wins.append(given(p, y).responsibilities(model.q_z(x, y).sample()).argmax(-1))  # pyright: ignore
+    with seeded(SEED, device_of(model)):
+        for x, y in batches(model, split[: SHOWN["latents"]]):
+            wins.append(given(p, y).responsibilities(model.q_z(x, y).sample()).argmax(-1))  # pyright: ignore
     pictures: Tensor = model.prior.pseudo_inputs  # pyright: ignore[reportAssignmentType]
     share = torch.cat(wins).bincount(minlength=len(pictures)).double() / sum(map(len, wins))
     return pseudo_inputs(pictures.cpu(), share.cpu(), title=title)
@@ -154,14 +155,13 @@ def leveled(model: VAE, split: Split) -> bool:
 @torch.no_grad()
 def redrawn(model: VAE, split: Split) -> Figure:
     """Images with one level of their latents drawn anew from the prior, given those above."""
-    torch.manual_seed(SEED)
     x, y = next(batches(model, split, SHOWN["redrawn"]))
     q = model.q_z(x, y)
     assert isinstance(q, Hierarchy)
     z, across = centre(q), SHOWN["class"]
-    drawn = torch.stack(
-        [_anew(model.p_z(y), q.sizes, z, level, across) for level in range(len(q.sizes))], 2
-    )  # [N, R, L]
+    with seeded(SEED, device_of(model)):
+        levels = [_anew(model.p_z(y), q.sizes, z, level, across) for level in range(len(q.sizes))]
+    drawn = torch.stack(levels, 2)  # [N, R, L]
     decoded = _decoded(model, drawn, None if y is None else y[:, None])
     return level_traversals(x.cpu(), model.reconstruct(x, y).cpu(), decoded.movedim(0, 2))
 

@@ -68,6 +68,11 @@ class VAE(nn.Module):
         return self.p_x(centre(self.q_z(x, y)), y).mean
 
 
+def device_of(model: nn.Module) -> torch.device:
+    """The device that a model's weights are on."""
+    return next(model.parameters()).device
+
+
 def growth_of(model: nn.Module) -> Any:
     """The part that knows the stages of a model that grows (see `backbones.growth`); None of any other."""
     return next((module for module in model.modules() if hasattr(module, "stage_steps")), None)

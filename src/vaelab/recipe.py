@@ -7,7 +7,6 @@ from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import torch
 from annotated_types import MinLen
 from pydantic import Discriminator, Tag
 
@@ -15,6 +14,7 @@ from vaelab.data.source import Dataset
 from vaelab.errors import UsageError, listed
 from vaelab.labels import LabelledDecoder, LabelledEncoder
 from vaelab.model import VAE, growth_of
+from vaelab.process import seeded
 from vaelab.recipe_text import read_recipe, with_overrides
 from vaelab.registry import Count, Part, Size, build, check, check_part, defaults, hint, resolve
 from vaelab.start import start
@@ -150,7 +150,10 @@ class Recipe:
 
         A model that grows while it learns counts its stages in epochs, and begins as what it is at their end.
         """
-        torch.manual_seed(seed_of("init", self._seed, 0, 0))
+        with seeded(seed_of("init", self._seed, 0, 0)):
+            return self._composed(x_shape, classes, steps_per_epoch)
+
+    def _composed(self, x_shape: tuple[int, int, int], classes: int, steps_per_epoch: int) -> VAE:
         given, sees = defaults(model_options) | self.options["model"], self.condition
         levels = as_levels(given["latent_dim"])
         sizes = {"x_shape": x_shape, "latent_dim": sum(levels), "levels": levels, "top_dim": levels[0]}

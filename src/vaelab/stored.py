@@ -36,8 +36,7 @@ def restore(run: str | Path, device: str = "cpu") -> tuple[VAE, Recipe, tuple[in
         raise UsageError(f"{path}: {broken[0]} holds values that are not finite; train again with a smaller train.lr")
     try:
         recipe, x_shape = Recipe.from_json(metadata["recipe"]), tuple(json.loads(metadata["x_shape"]))
-        with torch.random.fork_rng(devices=[]):  # loading a model changes no random number of the caller's
-            model = recipe.build_model(x_shape, json.loads(metadata.get("classes", "0")))
+        model = recipe.build_model(x_shape, json.loads(metadata.get("classes", "0")))
         model.load_state_dict(tensors)
     except (RuntimeError, ValueError, TypeError, KeyError) as error:
         raise UsageError(

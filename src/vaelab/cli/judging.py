@@ -34,6 +34,7 @@ def evaluate(
     """Measure a trained model, or images by any generator: metrics.json, and a table."""
     from vaelab import evaluation
     from vaelab.listing import announce, show_metrics
+    from vaelab.process import keep_freed_memory
     from vaelab.recipe_text import with_overrides
     from vaelab.report import refresh
     from vaelab.stored import folder_of
@@ -52,6 +53,7 @@ def evaluate(
     if misplaced := [key for key in options if key in ("run", "metrics", "split", "device", "data_dir", "out", "fit")]:
         flag = misplaced[0].replace("_", "-")
         raise UsageError(f"{misplaced[0]} is no option of a metric; write --{flag}, see vaelab evaluate --help")
+    keep_freed_memory()
     common = {"metrics": chosen, "split": split, "data_dir": data_dir, "device": device}
     with announce() as say:
         if images is None:

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from vaelab.errors import UsageError
-from vaelab.memory import refuse_too_large
+from vaelab.process import refuse_too_large
 from vaelab.wording import counted
 
 CHUNK = 2**22  # values at a time, so that float copies stay small

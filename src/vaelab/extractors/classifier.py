@@ -13,6 +13,7 @@ from vaelab import files
 from vaelab.data.source import Dataset
 from vaelab.errors import UsageError, VaelabError
 from vaelab.extractors.content import sha256
+from vaelab.process import seeded
 from vaelab.progress import Bar
 from vaelab.registry import register
 
@@ -59,8 +60,7 @@ def _trained(data: Dataset) -> nn.Sequential:
     content = [t for split in (data.train, data.valid) for t in (split.images, split.labels) if t is not None]
     settings = (SIDE, STEPS, EPOCHS, ROWS, LEARNING_RATE, data.dynamic, data.flip)
     path = files.cache() / "classifiers" / f"{sha256(content, *settings)}.safetensors"
-    with torch.random.fork_rng([]), torch.enable_grad():
-        torch.default_generator.manual_seed(0)  # `torch.manual_seed` would reseed a GPU too
+    with seeded(0), torch.enable_grad():
         classes = max(int(split.labels.max()) for split in (data.train, data.valid) if split.labels is not None) + 1
         network = _network(data.x_shape[0], classes)
         if not _load(path, network):

@@ -9,6 +9,7 @@ from torch.distributions import Distribution
 
 from vaelab.distributions import at_least_float32
 from vaelab.likelihoods.masked import MaskedNet
+from vaelab.process import seeded
 from vaelab.registry import Part, Size, register
 
 VALUES = {"cpu": 2**22, "other": 2**28}  # of a layer that are computed at once in evaluation
@@ -73,9 +74,8 @@ class AutoregressiveImage(Distribution):
 
         Its expectation over x is that mean. The maps seed the draw, so that two calls agree and batches differ.
         """
-        cuda = self.maps.device.type == "cuda"
-        with torch.random.fork_rng([self.maps.device] if cuda else []):
-            torch.manual_seed(zlib.crc32(self.maps.detach().float().cpu().numpy().tobytes()))
+        seed = zlib.crc32(self.maps.detach().float().cpu().numpy().tobytes())
+        with seeded(seed, self.maps.device):
             _, output = self._drawn(self.batch_shape)
         return self.base(output).mean
 

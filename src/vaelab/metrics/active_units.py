@@ -8,7 +8,8 @@ from vaelab.distributions import DRAWS, given, has_moments, moments
 from vaelab.hierarchy import kl_of
 from vaelab.metrics.batches import batches
 from vaelab.metrics.measurement import Measurement, NotApplicable
-from vaelab.model import VAE
+from vaelab.model import VAE, device_of
+from vaelab.process import seeded
 from vaelab.registry import Positive, register
 
 CURE = "a lower beta, a longer warm-up (beta: linear) or free bits bring dimensions back"
@@ -30,7 +31,8 @@ def active_units(
     """
     if len(split) < 2:
         raise NotApplicable("active_units needs the variance of the means over images; give two images or more")
-    spread, noise, kl = _moments(model, split)
+    with seeded(0, device_of(model)):  # of draws, where a posterior has no moments in closed form
+        spread, noise, kl = _moments(model, split)
     by_variance, by_ratio = spread > variance, spread / (spread + noise) > ratio
     by_kl = by_ratio if kl is None else kl > nats
     counts = {"active_units": by_variance, "active_units_ratio": by_ratio}

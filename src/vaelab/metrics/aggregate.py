@@ -9,7 +9,8 @@ from vaelab.data.source import Split
 from vaelab.distributions import draws_of, kolmogorov_smirnov
 from vaelab.metrics.batches import batches
 from vaelab.metrics.measurement import Measurement, NotApplicable
-from vaelab.model import VAE
+from vaelab.model import VAE, device_of
+from vaelab.process import seeded
 from vaelab.registry import Count, Size, register
 
 LEVEL = 0.05  # of every test that the notes speak of
@@ -28,11 +29,11 @@ def aggregate(
     """
     if len(split) < 2:
         raise NotApplicable("the aggregated posterior needs at least two images")
-    torch.manual_seed(seed)
-    drawn = [(model.q_z(x, y).sample(), draws_of(model.p_z(y), len(x))) for x, y in batches(model, split)]
-    posterior, prior = (torch.cat(column).cpu().double() for column in zip(*drawn, strict=True))
-    order = torch.randperm(len(posterior))[:points]
-    squared, p = mmd(posterior[order], prior[order], permutations)
+    with seeded(seed, device_of(model)):
+        drawn = [(model.q_z(x, y).sample(), draws_of(model.p_z(y), len(x))) for x, y in batches(model, split)]
+        posterior, prior = (torch.cat(column).cpu().double() for column in zip(*drawn, strict=True))
+        order = torch.randperm(len(posterior))[:points]
+        squared, p = mmd(posterior[order], prior[order], permutations)
     distances = kolmogorov_smirnov(posterior, prior)
     limit = critical(len(posterior), len(distances))
     values = {

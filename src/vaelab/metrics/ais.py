@@ -12,7 +12,8 @@ from vaelab.distributions import draw, log_mean_exp
 from vaelab.metrics.batches import batches, spread
 from vaelab.metrics.likelihood import given_of, refuse_pseudo_likelihood, standard_error
 from vaelab.metrics.measurement import Measurement, averages
-from vaelab.model import VAE
+from vaelab.model import VAE, device_of
+from vaelab.process import seeded
 from vaelab.registry import Count, Size, register
 
 ACCEPTANCE = 0.7  # what the tuning aims at, near the best for HMC (Neal 2011)
@@ -45,12 +46,12 @@ def ais(
     Raises NotApplicable for what is no likelihood.
     """
     refuse_pseudo_likelihood(model, "annealed importance sampling")
-    torch.manual_seed(seed)
-    x, y = next(batches(model, spread(split, images), images))
-    path = AnnealingPath.of(model, x, y, start)
-    betas = sigmoidal(temperatures)
-    steps = tuned_steps(path, path.draw(chains), betas, leapfrog)
-    log_w, accepted = annealed_weights(path, path.draw(chains), betas, steps, leapfrog)
+    with seeded(seed, device_of(model)):
+        x, y = next(batches(model, spread(split, images), images))
+        path = AnnealingPath.of(model, x, y, start)
+        betas = sigmoidal(temperatures)
+        steps = tuned_steps(path, path.draw(chains), betas, leapfrog)
+        log_w, accepted = annealed_weights(path, path.draw(chains), betas, steps, leapfrog)
     log_p = log_mean_exp(log_w)
     values, intervals = averages(ais=log_p)
     doubt = f"{accepted:.0%} of the moves were accepted, so that chains hardly moved; raise temperatures or leapfrog"

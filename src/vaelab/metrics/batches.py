@@ -3,15 +3,10 @@
 from collections.abc import Iterator
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from vaelab.data.source import Split
-from vaelab.model import VAE
-
-
-def device_of(model: nn.Module) -> torch.device:
-    """The device that the model's weights are on."""
-    return next(model.parameters()).device
+from vaelab.model import VAE, device_of
 
 
 def spread(split: Split, images: int | None) -> Split:

@@ -11,7 +11,8 @@ from vaelab.distributions import draw
 from vaelab.metrics.aggregate_posterior import diagonal_gaussian, log_mixture
 from vaelab.metrics.batches import batches, spread
 from vaelab.metrics.measurement import Measurement, NotApplicable, averages
-from vaelab.model import VAE
+from vaelab.model import VAE, device_of
+from vaelab.process import seeded
 from vaelab.registry import Count, Size, register
 
 SATURATED = 0.9  # of log M
@@ -29,8 +30,8 @@ def elbo_surgery(model: VAE, split: Split, *, images: Size = 5000, samples: Size
     parts add up to `rate` draw by draw. I(n; z) is about these M images and at most log M. `dimension_kl` needs a prior
     that factorises. Intervals take q(z) as given. Raises NotApplicable for posteriors other than diagonal Gaussians.
     """
-    torch.manual_seed(seed)
-    batch = [_encoded(model, x, y, samples) for x, y in batches(model, spread(split, images))]
+    with seeded(seed, device_of(model)):
+        batch = [_encoded(model, x, y, samples) for x, y in batches(model, spread(split, images))]
     z, mean, std, log_qz_x, log_pz = (torch.cat(t, dim=1).cpu().double() for t in zip(*batch, strict=True))
     log_qz = log_mixture(z.flatten(0, 1), mean[0], std[0]).view_as(log_pz)
     dimensions = (t.flatten(0, -2).T[..., None] for t in (z, mean[0], std[0]))  # each [D, …, 1]

@@ -11,10 +11,10 @@ from torch.distributions import Distribution
 from vaelab.data.source import Split
 from vaelab.distributions import draw, given, log_mean_exp
 from vaelab.hierarchy import kl_of
-from vaelab.memory import keep_freed_memory
-from vaelab.metrics.batches import batches, device_of, spread
+from vaelab.metrics.batches import batches, spread
 from vaelab.metrics.measurement import Measurement, NotApplicable, averages
-from vaelab.model import VAE, growth_of
+from vaelab.model import VAE, device_of, growth_of
+from vaelab.process import seeded
 from vaelab.registry import Count, Size, register
 from vaelab.terms import Terms
 
@@ -49,12 +49,11 @@ def likelihood(
     Raises NotApplicable for what is no likelihood.
     """
     refuse_pseudo_likelihood(model, "NLL and bits per dimension")
-    torch.manual_seed(seed)
-    keep_freed_memory()
     score = _scorer(model, precision, compile)
     chosen, p = spread(split, images), model.p_z()
     rows = _rows(model, chosen.images, precision, compile)
-    found = [_bounds(model, p, score, x, y, samples, rows) for x, y in batches(model, chosen, rows // samples)]
+    with seeded(seed, device_of(model)):
+        found = [_bounds(model, p, score, x, y, samples, rows) for x, y in batches(model, chosen, rows // samples)]
     columns = {name: torch.cat([c[name] for c, _ in found]) for name in found[0][0]}
     curve = torch.cat([levels for _, levels in found], dim=1).mean(1)
     values, intervals = averages(**columns)

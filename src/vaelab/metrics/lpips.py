@@ -6,9 +6,9 @@ import torch
 
 from vaelab.data.source import Split
 from vaelab.errors import UsageError
-from vaelab.metrics.batches import batches, device_of
+from vaelab.metrics.batches import batches
 from vaelab.metrics.measurement import Measurement, NotApplicable, averages
-from vaelab.model import VAE
+from vaelab.model import VAE, device_of
 from vaelab.perceptual.lpips import LPIPS, RESIZE
 from vaelab.registry import register
 

@@ -8,7 +8,8 @@ from torch.distributions import Distribution
 
 from vaelab.distributions import draws_of, given
 from vaelab.errors import UsageError
-from vaelab.model import VAE
+from vaelab.model import VAE, device_of
+from vaelab.process import seeded
 
 ROWS = 500  # latents decoded at once
 
@@ -28,18 +29,19 @@ def images(
     """
     if labels is None and model.classes:
         labels = torch.arange(n) % model.classes
-    labels = labels if labels is None else labels.to(next(model.parameters()).device)
-    torch.manual_seed(seed)
+    device = device_of(model)
+    labels = labels if labels is None else labels.to(device)
     drawn = []
-    for rows in torch.arange(n).split(ROWS):
-        y = None if labels is None else labels[rows]
-        p = model.p_x(draws_of(given(latents, y), len(rows)), y)
-        drawn.append((p.mean if pixels == "mean" else p.sample()).float().clamp(0, 1).cpu())
+    with seeded(seed, device):
+        for rows in torch.arange(n).split(ROWS):
+            y = None if labels is None else labels[rows]
+            p = model.p_x(draws_of(given(latents, y), len(rows)), y)
+            drawn.append((p.mean if pixels == "mean" else p.sample()).float().clamp(0, 1).cpu())
     return torch.cat(drawn)
 
 
 def refuse_blind(model: VAE, latents: Distribution) -> None:
     """UsageError where the model's prior sees the class, and the latents of a sampler do not."""
-    first = torch.zeros(1, dtype=torch.int64, device=next(model.parameters()).device)
+    first = torch.zeros(1, dtype=torch.int64, device=device_of(model))
     if model.classes and model.p_z(first).batch_shape and not hasattr(latents, "given"):
         raise UsageError("this model's prior sees the class, and that sampler does not; take --sampler prior")

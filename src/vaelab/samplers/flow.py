@@ -1,11 +1,11 @@
 """A normalising flow as the density of latents."""
 
-import torch
 from torch import Tensor
 from torch.distributions import Distribution
 
 from vaelab.data.source import Split
-from vaelab.model import VAE
+from vaelab.model import VAE, device_of
+from vaelab.process import seeded
 from vaelab.registry import Count, Positive, Size, register
 from vaelab.samplers.fitting import fit
 from vaelab.samplers.latents import draws, location_and_scale, rescaled
@@ -32,13 +32,13 @@ def flow(
     from zuko.flows import NICE
     from zuko.transforms import MonotonicRQSTransform
 
-    torch.manual_seed(seed)
-    location, scale = location_and_scale(model, split)
-    spline = {"univariate": MonotonicRQSTransform, "shapes": [(bins,), (bins,), (bins - 1,)]}
-    couplings = NICE(len(location), transforms=transforms, hidden_features=(width, width), **spline).to(location)
+    with seeded(seed, device_of(model)):
+        location, scale = location_and_scale(model, split)
+        spline = {"univariate": MonotonicRQSTransform, "shapes": [(bins,), (bins,), (bins - 1,)]}
+        couplings = NICE(len(location), transforms=transforms, hidden_features=(width, width), **spline).to(location)
 
-    def loss(z: Tensor) -> Tensor:
-        return -couplings().log_prob((z - location) / scale).mean()
+        def loss(z: Tensor) -> Tensor:
+            return -couplings().log_prob((z - location) / scale).mean()
 
-    fit(couplings, loss, draws(model, split, batch_size, steps), steps, lr)
+        fit(couplings, loss, draws(model, split, batch_size, steps), steps, lr)
     return rescaled(couplings(), location, scale)

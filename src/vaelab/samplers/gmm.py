@@ -10,7 +10,8 @@ from torch.distributions import Categorical, Distribution, MixtureSameFamily, Mu
 
 from vaelab.data.source import Split
 from vaelab.errors import UsageError
-from vaelab.model import VAE
+from vaelab.model import VAE, device_of
+from vaelab.process import seeded
 from vaelab.registry import Count, Size, register
 from vaelab.samplers.latents import draws, location_and_scale, rescaled
 
@@ -34,9 +35,9 @@ def gmm(
             f"gmm: {components} components need as many images and points, there are {len(split)} and {points}; "
             "lower components"
         )
-    torch.manual_seed(seed)
-    location, scale = location_and_scale(model, split)
-    z = torch.cat(list(draws(model, split, 1000, -(-points // 1000))))[:points]
+    with seeded(seed, device_of(model)):
+        location, scale = location_and_scale(model, split)
+        z = torch.cat(list(draws(model, split, 1000, -(-points // 1000))))[:points]
     mixture = _fitted((z - location) / scale, components, covariance, seed)
     factors = np.linalg.cholesky(_matrices(mixture))
     weights, means, factors = (torch.as_tensor(a).to(location) for a in (mixture.weights_, mixture.means_, factors))

@@ -7,13 +7,12 @@ from torch import Tensor
 from torch.distributions import AffineTransform, Distribution, TransformedDistribution
 
 from vaelab.data.source import Split
-from vaelab.model import VAE
+from vaelab.model import VAE, device_of
 
 
 def encoded(model: VAE, split: Split) -> Distribution:
     """q(z | x) of a few images."""
-    device = next(model.parameters()).device
-    return model.q_z(*split.as_input(device, model.classes > 0))
+    return model.q_z(*split.as_input(device_of(model), model.classes > 0))
 
 
 @torch.no_grad()

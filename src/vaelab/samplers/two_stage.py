@@ -10,9 +10,10 @@ from torch.distributions import Distribution, Independent, Normal
 
 from vaelab.backbones.mlp import mlp
 from vaelab.data.source import Split
-from vaelab.model import VAE
+from vaelab.model import VAE, device_of
 from vaelab.posteriors.gaussian import GaussianPosterior
 from vaelab.priors.normal import NormalPrior
+from vaelab.process import seeded
 from vaelab.registry import Count, Positive, Size, register
 from vaelab.samplers.fitting import fit
 from vaelab.samplers.latents import draws, location_and_scale
@@ -34,14 +35,15 @@ def two_stage(
 
     Every step sees fresh posterior draws, standardised; u has as many dimensions as z.
     """
-    torch.manual_seed(seed)
-    location, scale = location_and_scale(model, split)
-    dim = len(location)
-    shape = (1, 1, dim)  # a latent vector is an image of one row
-    encoder, decoder = mlp(shape, dim, 1, width=width, depth=depth, activation="silu")
-    second = VAE(NormalPrior(dim), GaussianPosterior(encoder, shape, dim), decoder, _LearnedGamma()).to(location.device)
-    density = TwoStage(second, location, scale)
-    fit(second, lambda z: -density.elbo(z).mean(), draws(model, split, batch_size, steps), steps, lr)
+    with seeded(seed, device_of(model)):
+        location, scale = location_and_scale(model, split)
+        dim = len(location)
+        shape = (1, 1, dim)  # a latent vector is an image of one row
+        encoder, decoder = mlp(shape, dim, 1, width=width, depth=depth, activation="silu")
+        posterior = GaussianPosterior(encoder, shape, dim)
+        second = VAE(NormalPrior(dim), posterior, decoder, _LearnedGamma()).to(location.device)
+        density = TwoStage(second, location, scale)
+        fit(second, lambda z: -density.elbo(z).mean(), draws(model, split, batch_size, steps), steps, lr)
     return density
 
 

@@ -13,7 +13,8 @@ from vaelab.metrics.disentanglement.modularity import modularity
 from vaelab.metrics.disentanglement.sap import sap
 from vaelab.metrics.measurement import Measurement, NotApplicable
 from vaelab.metrics.probe import posterior_means
-from vaelab.model import VAE
+from vaelab.model import VAE, device_of
+from vaelab.process import seeded
 from vaelab.registry import Count, Size, register
 
 COLLAPSED = 0.05  # of the prior's variance, which is 1 in Kim & Mnih (2018)
@@ -53,8 +54,8 @@ def disentanglement(
     v = discretised(chosen.factors, levels)  # pyright: ignore[reportArgumentType]
     told = varying(v)
     z, v = posterior_means(model, chosen).numpy(), v[:, told]
-    torch.manual_seed(seed)
-    prior = model.p_z().sample(torch.Size((10_000,))).cpu().numpy()
+    with seeded(seed, device_of(model)):
+        prior = model.p_z().sample(torch.Size((10_000,))).cpu().numpy()
     active = z.var(0) > COLLAPSED * prior.var(0)
     values = {
         "mig": mig(z, v, bins),

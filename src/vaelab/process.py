@@ -1,24 +1,54 @@
-"""Memory: how much there is, what would not fit into it, and what the C library does with freed blocks."""
+"""The process that a call runs in: its random numbers, which are the caller's, and its memory."""
 
 import contextlib
 import ctypes
 import math
 import os
+from collections.abc import Iterator
 from pathlib import Path
+
+import torch
 
 from vaelab.errors import UsageError
 
+CPU = torch.device("cpu")
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
 BLOCK, KEPT = 2**25, 2**30  # the largest block that its heap takes, and how much it keeps
 SHARE = 0.8  # of what is available that arrays may take, since what works on them takes some, too
 LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")  # of a container
 
 
+@contextlib.contextmanager
+def seeded(seed: int, device: torch.device = CPU) -> Iterator[None]:
+    """Draws as after `torch.manual_seed(seed)`, on the CPU and `device`; then the caller's go on as if none were made.
+
+    The seed of other devices stays as it is, and they are not woken up.
+    """
+    generators = [torch.default_generator, *_generators_of(device)]
+    states = [generator.get_state() for generator in generators]
+    try:
+        for generator in generators:
+            generator.manual_seed(seed)
+        yield
+    finally:
+        for generator, state in zip(generators, states, strict=True):
+            generator.set_state(state)
+
+
+def _generators_of(device: torch.device) -> list[torch.Generator]:
+    """What draws on a device beside the CPU's."""
+    if device.type == "cuda":
+        torch.cuda.init()
+        return [torch.cuda.default_generators[torch.cuda.current_device() if device.index is None else device.index]]
+    return [torch.mps._get_default_mps_generator()] if device.type == "mps" else []
+
+
 def keep_freed_memory() -> None:
     """Let glibc keep freed blocks of up to 32 MiB, for the whole process; elsewhere nothing happens.
 
-    It would give them back to the system, or not, by chance of their addresses; every page is then faulted in again
-    at its next use, which takes a third of the time of decoding in pieces of a few megabytes.
+    For programs, such as the command line, not for library functions. glibc would give blocks back to the system, or
+    not, by chance of their addresses; every page is then faulted in again at its next use, which takes a third of the
+    time of `likelihood` on a CPU, where images are decoded in pieces of a few megabytes.
     """
     with contextlib.suppress(OSError, AttributeError, TypeError):  # no glibc
         mallopt = ctypes.CDLL(None).mallopt

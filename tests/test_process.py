@@ -1,0 +1,72 @@
+"""What a call does to the process that it runs in, and what only a program does."""
+
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+import vaelab
+from vaelab import process
+from vaelab.errors import UsageError
+from vaelab.process import available_memory, keep_freed_memory, refuse_too_large, seeded
+
+
+def test_draws_within_come_from_the_seed_and_those_after_go_on():
+    torch.manual_seed(5)
+    expected = torch.rand(2)
+    torch.manual_seed(3)
+    drawn = torch.rand(4)
+    torch.manual_seed(5)
+    first = torch.rand(1)
+    with seeded(3):
+        assert torch.equal(torch.rand(4), drawn)
+        with seeded(5):
+            assert torch.equal(torch.rand(1), first)
+    assert torch.equal(torch.cat([first, torch.rand(1)]), expected)
+
+
+def test_an_error_within_gives_the_random_numbers_back():
+    before = torch.get_rng_state()
+    with pytest.raises(ZeroDivisionError), seeded(1):
+        torch.rand(int(1 / torch.zeros(()).item()))
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_only_the_command_line_settles_how_memory_is_kept():
+    package = Path(vaelab.__file__).parent
+    callers = {p.relative_to(package).parts[0] for p in package.rglob("*.py") if "keep_freed_memory()" in p.read_text()}
+    assert callers == {"cli", "process.py"}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="about glibc")
+def test_blocks_of_megabytes_are_not_faulted_in_again_and_again():
+    import resource
+
+    keep_freed_memory()
+
+    def faults() -> int:
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+        torch.zeros(2**22).add(1.0)  # two blocks of 16 MiB, 8192 pages
+        return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+    found = [faults() for _ in range(30)]  # the heap needs a few rounds to grow
+    assert sorted(found[10:])[10] < 1000
+
+
+def test_what_fits_is_let_pass_and_what_does_not_is_refused_with_the_fix(monkeypatch):
+    monkeypatch.setattr(process, "available_memory", lambda: 2.0**30)
+    refuse_too_large(process.SHARE * 2**30, "a small one", "shrink it")
+    with pytest.raises(UsageError, match=r"^all would take 3\.0 GiB of memory, 1\.0 are free; shrink it$"):
+        refuse_too_large(3 * 2**30, "all", "shrink it")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_the_limit_of_a_container_counts_where_it_is_lower_than_the_machines(tmp_path, monkeypatch):
+    machine = available_memory()
+    assert 2**28 < machine < 2**60
+    (tmp_path / "max").write_text("123\n")
+    monkeypatch.setattr(process, "LIMITS", (str(tmp_path / "max"), str(tmp_path / "none")))
+    assert available_memory() == 123
+    (tmp_path / "max").write_text("max\n")
+    assert available_memory() > 2**28
