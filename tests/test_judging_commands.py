@@ -3,6 +3,7 @@
 import csv
 import json
 import shutil
+from html import escape
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from vaelab.data import load
 from vaelab.export import write_images
 from vaelab.likelihoods.bernoulli import BernoulliLikelihood
 from vaelab.registry import names
+from vaelab.report import refresh
 
 DATA = {"train_size": 96, "valid_size": 32, "test_size": 40}
 TINY = f"""
@@ -145,6 +147,15 @@ def test_reconstruct_writes_test_images_beside_what_the_model_makes_of_them():
 def test_there_is_no_such_number_of_images(n):
     for command in ("sample", "reconstruct", "quality"):
         assert "Invalid value for '-n'" in typed(command, "a", "-n", n, code=2).stderr
+
+
+def test_one_diagnosis_is_told_by_train_evaluate_and_report():
+    commands = (["train", "tiny.yaml", "--run", "c"], ["evaluate", "c", "--metrics", "active_units,aggregate"])
+    for words in commands:
+        said = typed(*words, "--device", "cpu").stdout
+        found = refresh(Path("c"))
+        assert said.splitlines()[-len(found) :] == [finding.text for finding in found] and "Too short" in said
+        assert all(escape(finding.sentence) in Path("c/report.html").read_text() for finding in found)
 
 
 def test_data_writes_a_split_exactly():

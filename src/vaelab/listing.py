@@ -2,7 +2,7 @@
 
 import inspect
 import textwrap
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, get_args
@@ -86,7 +86,7 @@ def show_data(
 
 
 def show_metrics(report: dict[str, Any], only: Sequence[str] | None = None) -> None:
-    """The table of an evaluation, or of some metrics in it; what could not be measured, what was expected, notes."""
+    """The table of an evaluation, or of some metrics in it; what could not be measured, what was expected."""
     entries, unavailable = (
         {k: v for k, v in report[part].items() if only is None or k in only} for part in ("metrics", "unavailable")
     )
@@ -104,15 +104,20 @@ def show_metrics(report: dict[str, Any], only: Sequence[str] | None = None) -> N
     )
     extractors = {e["protocol"]["extractor"]["name"]: e for e in entries.values() if _extracted(e)}
     for name, entry in extractors.items():
-        _say(f"features: {name} {entry['protocol']['extractor']['hash']}")
+        say(f"features: {name} {entry['protocol']['extractor']['hash']}")
     for name, reason in unavailable.items():
-        _say(f"not measured: {name}: {reason}")
+        say(f"not measured: {name}: {reason}")
     for verdict in report["expected"]:
         bar = ", ".join(f"{k} {v}" for k, v in verdict.items() if k not in ("name", "reached", "met"))
-        _say(f"{'reached' if verdict['met'] else 'MISSED'}: {verdict['name']} {verdict['reached']:.2f} ({bar})")
-    remarks = {note for entry in entries.values() for note in entry["notes"]}
+        say(f"{'reached' if verdict['met'] else 'MISSED'}: {verdict['name']} {verdict['reached']:.2f} ({bar})")
+
+
+def show_notes(report: dict[str, Any], only: Sequence[str] | None = None, but: Collection[str] = ()) -> None:
+    """What a reader of the numbers must know, of all metrics or of some, but for those in `but`."""
+    told = [name for name in report["metrics"] if (only is None or name in only) and name not in but]
+    remarks = {note for name in told for note in report["metrics"][name]["notes"]}
     for note in [*report["notes"], *sorted(remarks)]:
-        _say(f"note: {note}")
+        say(f"note: {note}")
 
 
 def unit_of(name: str) -> str:
@@ -139,7 +144,7 @@ def show_quality(rows: Sequence[Mapping[str, Any]], out: Path) -> None:
     _print("quality", ["set", "images", "statistic", *kinds], lines, f"tables in {out}", markdown=False)
 
 
-def _say(text: str) -> None:
+def say(text: str) -> None:
     """A sentence, on a terminal folded at its words."""
     console = Console()
     fold = {"subsequent_indent": "  ", "break_long_words": False, "break_on_hyphens": False}

@@ -24,16 +24,16 @@ LOSSES = (90.0, 70.0, 65.0, 64.0, 63.9, 63.9)
 
 def _epoch(number: int, split: str, loss: float, **more: Any) -> dict[str, Any]:
     values = {"loss": loss, "reconstruction": loss - 5, "kl": 5.0, "beta": 1.0}
-    return {"kind": "epoch", "step": 6 * number, "epoch": number, "split": split} | values | more
+    return {"kind": "epoch", "step": 360 * number, "epoch": number, "split": split} | values | more
 
 
 def _step(number: int, loss: float, beta: float) -> dict[str, Any]:
     values = {"loss": loss, "reconstruction": loss - 5, "kl": 5.0, "beta": beta}
-    return {"kind": "step", "step": number, "epoch": number / 6, "split": "train"} | values
+    return {"kind": "step", "step": 60 * number, "epoch": number / 6, "split": "train"} | values
 
 
 def _log(losses: tuple[float, ...] = LOSSES) -> list[dict[str, Any]]:
-    """A run that learned, and settled; six steps to an epoch."""
+    """A run that learned, and settled; six logged steps to an epoch, each the mean of sixty."""
     rows = []
     for i, loss in enumerate(losses, 1):
         rows += [_step(6 * i - 5 + k, loss + 1, min(1.0, i / 2)) for k in range(6)]
@@ -54,8 +54,8 @@ def invent(tmp_path) -> Callable[..., Path]:
         (folder / "log.jsonl").write_text("".join(json.dumps(row) + "\n" for row in (_log() if rows is None else rows)))
         if model:
             torch.manual_seed(0)
-            metadata = {"recipe": recipe.to_json(), "x_shape": "[1, 8, 8]"}
-            save_model(folder / "model.safetensors", recipe.build_model((1, 8, 8)), metadata)
+            metadata = {"recipe": recipe.to_json(), "x_shape": "[1, 16, 16]"}
+            save_model(folder / "model.safetensors", recipe.build_model((1, 16, 16)), metadata)
         return folder
 
     return make

@@ -5,16 +5,18 @@ import math
 import numpy as np
 import pytest
 
-from vaelab.report.diagnosis import LEVELS, Evidence, diagnose
+from vaelab.report.diagnosis import diagnose
+from vaelab.report.evidence import LEVELS, Evidence, Pixels
 
 SETTLED = [90.0, 70.0, 65.0, 64.0, 63.9, 63.9, 63.9, 63.9, 63.9, 63.9]
 
 
 def rows(losses, kl=10.0, beta=1.0, kind="epoch"):
-    """A row for each loss, with a KL that is one number or one for each."""
+    """A row for each loss, a step each or an epoch of 100 steps, with a KL that is one number or one for each."""
     kls = kl if isinstance(kl, list) else [kl] * len(losses)
+    per_row = 1 if kind == "step" else 100
     return [
-        {"kind": kind, "step": i, "epoch": i, "loss": loss, "reconstruction": loss - k, "kl": k, "beta": beta}
+        {"kind": kind, "step": per_row * i, "epoch": i, "loss": loss, "reconstruction": loss - k, "kl": k, "beta": beta}
         for i, (loss, k) in enumerate(zip(losses, kls, strict=True), 1)
     ]
 
@@ -221,6 +223,74 @@ def test_few_epochs_are_held_to_the_gain_of_many():
 @pytest.mark.parametrize(("state", "short"), [("unknown", False), ("done", False), ("stopped", True)])
 def test_without_a_row_nothing_is_known_of_how_long_it_was(state, short):
     assert ("short" in found([], state=state)) == short
+
+
+def test_few_steps_are_too_short_however_many_epochs_they_are():
+    few = [row | {"step": row["epoch"]} for row in rows(SETTLED, kl=0.1)]
+    finding = found(few)
+    assert "collapse" not in finding and finding["short"].evidence == "10 epochs finished, 10 steps in all."
+    assert "short" not in found(rows(SETTLED))
+
+
+APART = {"aggregate_ks": 0.5, "aggregate_p": 0.005}
+TOLD = {"protocols": {"aggregate": {"ks_limit": 0.1, "images": 250}}}
+
+
+@pytest.mark.parametrize(
+    ("values", "level"),
+    [
+        (APART, "warning"),
+        (APART | {"aggregate_ks": 0.15}, "note"),
+        ({"aggregate_ks": 0.05, "aggregate_p": 0.01}, "note"),
+    ],
+)
+def test_an_aggregated_posterior_that_is_not_the_prior(values, level):
+    finding = found(rows(SETTLED), values=values, **TOLD)
+    told = finding["unlike prior"]
+    assert told.level == level and f"{values['aggregate_ks']:.2f}" in told.evidence and "250 images" in told.evidence
+    assert "--sampler gmm" in told.remedy and told.metric == "aggregate"
+    assert ("nothing" in finding) == (level == "note"), "a warning is not followed by 'all well'"
+
+
+@pytest.mark.parametrize("values", [{}, {"aggregate_ks": 0.09, "aggregate_p": 0.06}])
+def test_an_aggregated_posterior_that_may_be_the_prior(values):
+    assert list(found(rows(SETTLED), values=values, **TOLD)) == ["nothing"]
+
+
+@pytest.mark.parametrize(
+    ("pixels", "uniform"),
+    [
+        (Pixels(64, 2, is_density=False), 64 * math.log(2)),
+        (Pixels(64, 256, is_density=False), 64 * math.log(256)),
+        (Pixels(64, 256, is_density=True), 0.0),
+    ],
+)
+def test_a_model_worse_than_uniform_pixels(pixels, uniform):
+    bound = f"{pixels.uniform:g}"
+    worse = found(rows([uniform + 30 + x for x in SETTLED]), pixels=pixels)["uniform"]
+    assert worse.level == "bad" and f"where uniform pixels have {bound}" in worse.evidence
+    assert "epochs" not in worse.remedy and "train.lr" in worse.remedy
+    assert "uniform" not in found(rows([uniform - 100 + x for x in SETTLED]), pixels=pixels)
+    measured = found(rows([uniform - 100 + x for x in SETTLED]), pixels=pixels, values={"iwae": -uniform - 1.0})
+    assert "uniform" in measured, "what was measured counts more than the log"
+
+
+def test_bits_per_dimension_are_those_of_the_metric():
+    nats = 8.54 * 64 * math.log(2)
+    assert "8.54 bits" in found(rows([nats] * 9), pixels=Pixels(64, 256, False))["uniform"].evidence
+    assert "8.54 bits" in found(rows([0.54 * 64 * math.log(2)] * 9), pixels=Pixels(64, 256, True))["uniform"].evidence
+
+
+def test_a_fixed_scale_that_allows_no_better_is_a_note():
+    wide = Pixels(64, 256, is_density=True, least=0.5 * math.log(2 * math.pi))  # sigma = 1
+    finding = found(rows([70.0] * 9), pixels=wide)
+    assert finding["uniform"].level == "note" and "this scale 9.33 at best" in finding["uniform"].evidence
+
+
+def test_a_collapse_at_a_large_learning_rate_names_it():
+    finding = found(rows(SETTLED, kl=0.01), options={"train": {"lr": 0.1}})["collapse"]
+    assert finding.remedy.startswith("a smaller train.lr than 0.1")
+    assert "train.lr" not in found(rows(SETTLED, kl=0.01), options={"train": {"lr": 1e-3}})["collapse"].remedy
 
 
 def test_rows_may_lack_anything():

@@ -172,7 +172,7 @@ def growing(sizes=(4, 8, 16), levels=0):
     """Rows of a run that grows, three epochs to a stage, with a loss that leaps at each new one."""
     rows = []
     for epoch in range(1, 3 * len(sizes) + 1):
-        at = {"kind": "epoch", "step": 6 * epoch, "epoch": epoch}
+        at = {"kind": "epoch", "step": 100 * epoch, "epoch": epoch}
         loss = 90.0 - 5 * ((epoch - 1) % 3)
         values = {"loss": loss, "reconstruction": loss - 5, "kl": 5.0, "beta": 1.0}
         values |= {f"kl_{level}": float(level) for level in range(1, levels + 1)}

@@ -33,7 +33,7 @@ def evaluate(
 ) -> None:
     """Measure a trained model, or images by any generator: metrics.json, and a table."""
     from vaelab import evaluation
-    from vaelab.listing import announce, show_metrics
+    from vaelab.listing import announce, say, show_metrics, show_notes
     from vaelab.process import keep_freed_memory
     from vaelab.recipe_text import with_overrides
     from vaelab.report import refresh
@@ -55,18 +55,20 @@ def evaluate(
         raise UsageError(f"{misplaced[0]} is no option of a metric; write --{flag}, see vaelab evaluate --help")
     keep_freed_memory()
     common = {"metrics": chosen, "split": split, "data_dir": data_dir, "device": device}
-    with announce() as say:
+    with announce() as measuring:
         if images is None:
-            report = evaluation.evaluate(runs[0], **common, announce=say, **options)
+            report = evaluation.evaluate(runs[0], **common, announce=measuring, **options)
         else:
             given = options.pop("real", {})
             if not isinstance(given, dict):
                 raise UsageError("options of the real set are given like real.resize=32")
             spec = {"kind": real, **given}
-            report = evaluation.evaluate_images(images, spec, fit=fit, out=out, **common, announce=say, **options)
+            report = evaluation.evaluate_images(images, spec, fit=fit, out=out, **common, announce=measuring, **options)
     show_metrics(report, chosen)
-    for run in runs:
-        refresh(folder_of(run))
+    found = [finding for run in runs for finding in refresh(folder_of(run))]
+    show_notes(report, chosen, {finding.metric for finding in found})
+    for finding in found:
+        say(finding.text)
 
 
 @command

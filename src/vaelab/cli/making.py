@@ -24,19 +24,23 @@ def train(
     plugin: Plugin = None,
 ) -> None:
     """Train a recipe into a run folder."""
+    from vaelab.listing import say
     from vaelab.report import refresh
     from vaelab.run import train
     from vaelab.runs import summary
 
     begun: list[Path] = []  # of several processes, in the main one only
+    found = []
     try:
         options = {"run": run, "data_dir": data_dir, "device": device, "resume": resume}
         train(recipe, *overrides or [], **options, began=begun.append, track=track or [])
     finally:  # also of a run that was stopped or failed
         for folder in begun:
-            refresh(folder)
+            found += refresh(folder)
     for folder in begun:
         print(summary(folder))
+    for finding in found:
+        say(finding.text)
 
 
 @command

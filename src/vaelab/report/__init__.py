@@ -8,6 +8,8 @@ from vaelab.errors import UsageError
 from vaelab.files import write_whole
 from vaelab.folder import Folder
 from vaelab.quality import distinct
+from vaelab.report.diagnosis import diagnose
+from vaelab.report.evidence import Finding
 from vaelab.report.page import page
 from vaelab.report.reading import Told
 
@@ -36,9 +38,14 @@ def report(runs: Sequence[str | Path], out: str | Path | None = None) -> Path:
     return path
 
 
-def refresh(run: Path) -> None:
-    """The report of a run anew after a command; what hinders it is a note, and never the command's failure."""
+def refresh(run: Path) -> list[Finding]:
+    """The report of a run anew after a command, and the diagnosis in it.
+
+    What hinders it is a note, and never the command's failure.
+    """
     try:
         report([run])
+        return diagnose(Told.read(Folder.read(run), "").evidence)
     except Exception as error:  # whatever lies in the folder, the command itself has succeeded
         print(f"note: the report of {run} was not written: {error}", file=sys.stderr)
+        return []

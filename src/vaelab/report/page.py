@@ -17,6 +17,7 @@ from vaelab.report.charts import bars
 from vaelab.report.curves import curves_of, curves_of_all
 from vaelab.report.diagnosis import diagnose
 from vaelab.report.differences import differences
+from vaelab.report.evidence import LEVELS
 from vaelab.report.numbers import SPLITS, measured, side_by_side
 from vaelab.report.pictures import exhibits
 from vaelab.report.reading import Told
@@ -52,6 +53,7 @@ def page(runs: Sequence[Told], refused: Sequence[str] = ()) -> str:
         "notes": notes,
         "compared": described if len(described) > 1 else [],
         "differences": differences(_folders(runs)),
+        "levels": LEVELS,
         "made": time.strftime("%d %B %Y, %H:%M"),
         "version": version("vaelab"),
         "style": Markup((HERE / "page.css").read_text(encoding="utf-8")),

@@ -10,9 +10,10 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 from safetensors import SafetensorError, safe_open
 
-from vaelab.folder import Folder, finite, kind_of
+from vaelab.folder import NO_LIKELIHOODS, Folder, finite, kind_of
+from vaelab.registry import defaults, names, part
 from vaelab.report.charts import Bar
-from vaelab.report.diagnosis import Evidence
+from vaelab.report.evidence import Evidence, Pixels
 from vaelab.state import is_outdated
 from vaelab.stored import read_report
 
@@ -94,6 +95,11 @@ class Told:
         return {k: v for entry in entries for k, v in entry["values"].items() if v is not None}
 
     @property
+    def protocols(self) -> dict[str, dict[str, Any]]:
+        """Those of these numbers, by metric."""
+        return {name: entry["protocol"] for name, entry in self.current[1].get("metrics", {}).items()}
+
+    @property
     def kl_per_dimension(self) -> list[Bar]:
         """`z7`, its KL in nats and its level, the largest first; nothing where that was not measured."""
         entry = self.current[1].get("metrics", {}).get("active_units", {})
@@ -108,15 +114,17 @@ class Told:
         """What the diagnosis looks at; of a growing model its last stage, told by the rows' resolution."""
         run = self.folder
         reason = run.state.reason if run.state.word == "failed" else ""
-        more = (self.values, run.options, _scale(run), reason, run.state.word, run.state.diverged)
+        known: dict[str, Any] = {"values": self.values, "protocols": self.protocols, "options": run.options}
+        known |= {"reason": reason, "state": run.state.word, "diverged": run.state.diverged}
+        known |= {"scale": _scale(run), "pixels": _pixels(run)}
         size = next((finite(row, "resolution") for row in reversed(run.train or run.steps)), None)
         if size is None:
-            return Evidence(run.train, run.valid, run.steps, *more)
+            return Evidence(run.train, run.valid, run.steps, **known)
         train, steps = ([row for row in rows if finite(row, "resolution") == size] for rows in (run.train, run.steps))
         earlier = [row for row in (*run.train, *run.steps) if finite(row, "resolution") != size]
         epochs = {row["epoch"] for row in train}  # for rows of validation do not tell their stage
         valid = [row for row in run.valid if row["epoch"] in epochs]
-        return Evidence(train, valid, steps, *more, earlier)
+        return Evidence(train, valid, steps, **known, earlier=earlier)
 
     @property
     def judged(self) -> str:
@@ -152,3 +160,28 @@ def _scale(run: Folder) -> float | None:
             return math.exp(float(file.get_tensor(names[0]))) if names else None
     except (OSError, SafetensorError, ValueError, TypeError, OverflowError, json.JSONDecodeError):
         return None
+
+
+def _pixels(run: Folder) -> Pixels | None:
+    """How its likelihood scores images; None where it is none, or the model file does not tell their shape."""
+    kind, options = run.part("likelihood")
+    if kind == "pixel":
+        base = options.get("base", "bernoulli")
+        kind, options = kind_of(base), base if isinstance(base, Mapping) else {}
+    if kind in NO_LIKELIHOODS or kind not in names("likelihood"):
+        return None
+    try:
+        with safe_open(run.path / "model.safetensors", "np") as file:
+            count = math.prod(json.loads(file.metadata()["x_shape"]))
+    except (OSError, SafetensorError, ValueError, TypeError, LookupError):
+        return None
+    thing = part("likelihood", kind)
+    binary, discrete = (getattr(thing, name, False) for name in ("binary", "discrete"))
+    return Pixels(count, 2 if binary else 256, not (binary or discrete), _least(kind, defaults(thing) | dict(options)))
+
+
+def _least(kind: str, options: Mapping[str, Any]) -> float | None:
+    """−log density at the mode, in nats per number, of a likelihood of fixed scale."""
+    if kind == "normal" and options["fit"] == "fixed":
+        return math.log(options["sigma"] * math.sqrt(2 * math.pi))
+    return math.log(2 * options["scale"]) if kind == "laplace" and not options["learnable"] else None

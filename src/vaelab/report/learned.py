@@ -1,0 +1,122 @@
+"""Rules on what a model has learned: whether codes are used, the prior is met, and images are likelier than noise."""
+
+import math
+
+from vaelab.folder import finite
+from vaelab.report.evidence import Evidence, Finding
+from vaelab.report.trends import numbers, rises
+from vaelab.wording import counted, typeset
+
+COLLAPSED = 0.5  # nats of KL per image below which a code says next to nothing
+LARGE_LR = 0.01  # learning rate at which Adam's steps kill units for good
+STEP_OF_GREY = 1 / 256  # of 8-bit images on [0, 1]
+NO_IMAGE = 0.5  # no grey image on [0, 1] scatters more
+APART = 0.2  # share of the draws by which posterior and prior differ in a dimension, from which samples suffer
+CHANCE = 0.05  # by which the metric `aggregate` tells them apart
+
+
+def collapsed(e: Evidence) -> Finding | None:
+    """The posterior has become the prior: everywhere, or in most dimensions."""
+    kl, active, of = e.last("kl"), e.values.get("active_units_kl"), e.values.get("latent_dim")
+    lr = finite(e.options.get("train", {}), "lr") or 0.0
+    remedy = f"a smaller train.lr than {lr:g}, " if lr >= LARGE_LR else ""
+    remedy += "a lower β, a longer warm-up (objective.beta: linear), objective.free_bits, or a weaker decoder"
+    counts = "" if active is None else f"{active} of {of} dimensions carry 0.05 nats or more"
+    parts = [f"KL {typeset(kl)} nats per validation image" if kl is not None else "", counts]
+    told = f"{'; '.join(part for part in parts if part)}."
+    small, rising, early = kl is not None and kl < COLLAPSED and e.is_weighted, rises(e.valid), e.is_early
+    if not early and (active == 0 or (small and not rising)):
+        sentence = "Posterior collapse: codes say nothing about their images, and the decoder does without them."
+        return Finding("collapse", "bad", sentence, told, remedy, "" if active is None else "active_units")
+    if small and rising:
+        sentence = "The KL is still small, and rising: too early to tell a slow beginning from a collapse."
+        return Finding("small kl", "note", sentence, told, e.longer)
+    if early or active is None or not of or active >= of / 2:
+        return None
+    sentence = f"Most of the latent space is unused: {of - active} of {of} dimensions have collapsed onto the prior."
+    evidence = f"{counts}; KL {typeset(kl)} nats per image in all."
+    return Finding("partial collapse", "note", sentence, evidence, f"fewer latent dimensions, or {remedy}")
+
+
+def over_regularised(e: Evidence) -> Finding | None:
+    """A KL weighted above 1 that is small beside what reconstructions lose for it."""
+    kl, reconstruction = e.last("kl"), e.last("reconstruction")
+    if e.beta is None or e.beta <= 1 or kl is None or reconstruction is None or kl < COLLAPSED:
+        return None
+    lost = reconstruction - min(numbers(e.valid, "reconstruction"))
+    if kl > 0.1 * abs(reconstruction) and lost < kl:
+        return None
+    beside = f"; reconstructions were {typeset(lost)} nats better before" if lost >= kl else ""
+    return Finding(
+        "over-regularised",
+        "warning" if lost >= kl else "note",
+        f"Over-regularised: with β = {e.beta:.3g} the KL term wins, codes are short and reconstructions pay for it.",
+        f"KL {typeset(kl)} nats beside a reconstruction term of {typeset(reconstruction)} nats per image{beside}.",
+        "a β nearer 1 where reconstructions or likelihood matter; keep it where disentangled codes are the aim",
+    )
+
+
+def scale_ran_away(e: Evidence) -> Finding | None:
+    """A learned σ below a step of grey, where a density grows without limit, or so wide that it explains nothing."""
+    if e.scale is None:
+        return None
+    told = f"The learned scale is {e.scale:.2g} on the [0, 1] scale of images"
+    if e.scale < STEP_OF_GREY or not math.isfinite(e.scale):
+        return Finding(
+            "scale",
+            "warning",
+            "The learned σ runs away towards 0: the density rewards pixels that it copies to beyond their precision.",
+            f"{told}, a step of 8-bit grey is {STEP_OF_GREY:.2g}.",
+            "a fixed model.likelihood.sigma, or the likelihood logistic, which counts grey levels",
+        )
+    if e.scale > NO_IMAGE:
+        return Finding(
+            "scale",
+            "bad",
+            "The learned σ ran away upwards: it explains every pixel as noise.",
+            f"{told}, and no image scatters more than {NO_IMAGE}.",
+            "a smaller first sigma, fit: optimal, a warm-up of β, or a smaller train.lr",
+        )
+    return None
+
+
+def unlike_prior(e: Evidence) -> Finding | None:
+    """The aggregated posterior differs from the prior, in a dimension or jointly, by the tests of `aggregate`."""
+    protocol = e.protocols.get("aggregate", {})
+    ks, p, limit = (finite(e.values, "aggregate_ks"), finite(e.values, "aggregate_p"), finite(protocol, "ks_limit"))
+    if ks is None or p is None or (p > CHANCE and ks <= (limit or math.inf)):
+        return None
+    of = counted(int(protocol["images"]), "image") if finite(protocol, "images") else "the images"
+    far = ks >= APART
+    return Finding(
+        "unlike prior",
+        "warning" if far and not e.is_early else "note",
+        f"The aggregated posterior is not the prior: samples {'' if far else 'may '}start where no image was encoded.",
+        f"Largest KS distance of a dimension {ks:.2f}, p = {p:.2g} of all together, over the codes of {of}.",
+        "vaelab sample RUN --sampler gmm, which draws from where codes lie, or a learned prior (model.prior=vamp)",
+        "aggregate",
+    )
+
+
+def worse_than_uniform(e: Evidence) -> Finding | None:
+    """An image is less likely than if each value of each pixel were as likely as any other."""
+    losses = [-x for k in ("iwae", "elbo") if (x := finite(e.values, k)) is not None] or numbers(e.valid, "loss")
+    if e.pixels is None or not losses or (bits := e.pixels.bits(min(losses))) <= e.pixels.uniform:
+        return None
+    told = f"{bits:.2f} bits per dimension, where uniform pixels have {e.pixels.uniform:g}"
+    if e.pixels.least is not None and (least := e.pixels.bits(e.pixels.least * e.pixels.count)) > e.pixels.uniform:
+        return Finding(
+            "uniform",
+            "note",
+            "As a density the model is worse than uniform pixels: the scale of its likelihood is fixed too wide.",
+            f"{told}, and this scale {least:.2f} at best.",
+            "a scale that is learned, where likelihoods matter; reconstructions and samples may be good all the same",
+        )
+    scale = "a learned scale of the likelihood, " if e.pixels.is_density else ""
+    return Finding(
+        "uniform",
+        "warning" if e.is_early else "bad",
+        "The model is worse than uniform pixels: it finds real images less likely than noise.",
+        f"{told}.",
+        f"{scale}a smaller train.lr{f', then {e.longer}' if e.is_early and e.longer else ''}",
+    )
