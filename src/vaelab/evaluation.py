@@ -9,6 +9,7 @@ from typing import Any
 
 from torch import Tensor
 
+from vaelab.data import load_set, source_of
 from vaelab.data.source import Dataset
 from vaelab.errors import UsageError
 from vaelab.files import write_whole
@@ -16,7 +17,7 @@ from vaelab.judge import Draws, Entry, Subject, measure, specs, values_of, versi
 from vaelab.metrics.likelihood import is_mass
 from vaelab.model import VAE
 from vaelab.recipe import Recipe
-from vaelab.registry import build, hint, names, normalise
+from vaelab.registry import hint, names, normalise
 from vaelab.stored import folder_of, open_run, read_report, weights_hash
 from vaelab.training.log import read_rows
 from vaelab.training.world import pick_device
@@ -150,12 +151,12 @@ def _real(real: str | dict[str, Any], data_dir: str | Path | None) -> Dataset:
     spec = normalise(real)
     kind = spec["kind"]
     if kind in names("data"):
-        return build("data", spec, "real").load(data_dir)
+        return load_set(spec, data_dir, "real")
     if not Path(kind).is_dir():
         raise UsageError(f"--real {kind!r} is neither a folder nor a set; {hint(kind, names('data'))}")
     with _as_typed({"data.size": "real.size", "data.path": "--real"}):
         folder = spec | {"kind": "folder", "path": str(Path(kind).resolve())}
-        pool = build("data", folder, "real").read(data_dir)
+        pool = source_of(folder, "real").pool(data_dir)
     return Dataset(Path(kind).resolve().name, pool.train, pool.train, pool.train, classes=pool.classes)
 
 
@@ -177,7 +178,7 @@ def _folder(path: str | Path, shape: tuple[int, int, int], fit: bool) -> Tensor:
     size = {"size": (width, height)} if fit else {}
     spec = {"kind": "folder", "path": str(Path(path).resolve()), "channels": channels, **size}
     with _as_typed({"data.size, for example": "--fit, for example to", "data.path": "--images"}):
-        images = build("data", spec).read(None).train.images
+        images = source_of(spec).pool().train.images
     if images.shape[1:] != shape:
         sizes = [f"{s[-1]}×{s[-2]}" for s in (images.shape, shape)]
         raise UsageError(f"the images in {path} are {sizes[0]}, the real ones {sizes[1]}; add --fit to resize them")

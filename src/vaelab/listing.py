@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from vaelab.data import load_set
 from vaelab.errors import UsageError
 from vaelab.export import write_images
 from vaelab.figures.generated_samples import generated_samples
@@ -18,7 +19,7 @@ from vaelab.figures.style import save
 from vaelab.progress import terminal
 from vaelab.recipe import Recipe
 from vaelab.recipe_text import shipped_names, with_overrides
-from vaelab.registry import build, hint, names, options, part, role_of, roles
+from vaelab.registry import hint, names, options, part, role_of, roles
 from vaelab.wording import number
 
 NATS = (
@@ -71,7 +72,7 @@ def show_data(
     name: str, overrides: Sequence[str], directory: Path | None, out: Path | None, images: Path | None, split: str
 ) -> None:
     """Load a set and tell what is in it."""
-    data = build("data", with_overrides({"kind": name}, overrides), "data").load(directory)
+    data = load_set(with_overrides({"kind": name}, overrides), directory)
     splits = {split: getattr(data, split) for split in ("train", "valid", "test")}
     rows = [
         [split, f"{len(s):,}", " × ".join(map(str, s.images.shape[1:])), _classes(s)] for split, s in splits.items()

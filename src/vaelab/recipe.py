@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 from annotated_types import MinLen
 from pydantic import Discriminator, Tag
 
+from vaelab.data import load_set
 from vaelab.data.source import Dataset
 from vaelab.errors import UsageError, listed
 from vaelab.labels import LabelledDecoder, LabelledEncoder
@@ -132,7 +133,7 @@ class Recipe:
 
     def load_data(self, directory: Path | str | None = None) -> Dataset:
         """The recipe's images."""
-        return build("data", self.options["data"]).load(directory)
+        return load_set(self.options["data"], directory)
 
     def new_model(self, data: Dataset) -> VAE:
         """A model to be trained on a set, from whose images prior and decoder may begin."""

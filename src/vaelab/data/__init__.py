@@ -3,7 +3,8 @@
 import os
 from typing import Any
 
-from vaelab.data.source import Dataset
+from vaelab.data.source import Dataset, Source
+from vaelab.errors import UsageError
 from vaelab.registry import build, discover
 
 discover(__name__)
@@ -17,4 +18,17 @@ def load(name: str, directory: str | os.PathLike | None = None, **options: Any) 
     missing file.
     """
     plain = {key: os.fspath(v) if isinstance(v, os.PathLike) else v for key, v in options.items()}
-    return build("data", {"kind": name, **plain}).load(directory)
+    return load_set({"kind": name, **plain}, directory)
+
+
+def load_set(spec: Any, directory: str | os.PathLike | None = None, where: str = "data") -> Dataset:
+    """The set that a recipe describes, as in its section `where`; see `load`."""
+    return source_of(spec, where).load(directory)
+
+
+def source_of(spec: Any, where: str = "data") -> Source:
+    """The set that a recipe describes, not loaded yet; UsageError where the part is of another kind."""
+    source = build("data", spec, where)
+    if not isinstance(source, Source):
+        raise UsageError(f"{where}: {type(source).__name__} is no Source; register a class derived from that")
+    return source

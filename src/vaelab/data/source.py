@@ -1,40 +1,19 @@
-"""What a set of images is: splits of uint8 tensors, and the options that every set takes."""
+"""What a set of images is: three splits, and the options that every set takes."""
 
-from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import ClassVar, Literal, NamedTuple
+from traceback import extract_tb
+from typing import ClassVar, Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from vaelab.data import images
-from vaelab.errors import UsageError
+from vaelab.data.pool import Pool, Split, checked
+from vaelab.errors import UsageError, VaelabError
 from vaelab.files import Folder
 from vaelab.registry import Count, Size
-
-
-@dataclass(frozen=True)
-class Split:
-    """Images, and what is known about each: uint8 [N, C, H, W], class int64 [N], factors float32 [N, F]."""
-
-    images: Tensor
-    labels: Tensor | None = None
-    factors: Tensor | None = None
-
-    def __len__(self) -> int:
-        """N, the number of images."""
-        return len(self.images)
-
-    def __getitem__(self, index: slice | Tensor) -> "Split":
-        """Some of the images: a slice shares memory, an index tensor copies."""
-        return Split(*(None if t is None else t[index] for t in (self.images, self.labels, self.factors)))  # pyright: ignore
-
-    def as_input(self, device: torch.device, labelled: bool) -> tuple[Tensor, Tensor | None]:
-        """What a model takes: float32 images in [0, 1], and their classes if it sees them, on its device."""
-        y = self.labels.to(device) if labelled and self.labels is not None else None
-        return self.images.to(device).float() / 255, y
 
 
 @dataclass(frozen=True)
@@ -91,20 +70,8 @@ class Dataset:
         return x.float() / 255
 
 
-class Pool(NamedTuple):
-    """What a set consists of before the options apply."""
-
-    train: Split
-    valid: Split | None = None  # the official split, where there is one
-    test: Split | None = None
-    classes: tuple[str, ...] | None = None
-    factor_names: tuple[str, ...] | None = None
-    binary: bool = False
-    finished: bool = False  # shuffled and shaped already, as suits a set that is mapped from a file
-
-
 @dataclass(frozen=True, kw_only=True)
-class Source(ABC):
+class Source:
     """A set of images that is not loaded yet; its fields are the options that a recipe may set.
 
     Shape: `crop` to a central square, then `resize` the shorter side, then `pad` with zeros on each side.
@@ -132,16 +99,34 @@ class Source(ABC):
 
     name: ClassVar[str]
 
-    @abstractmethod
+    def __init_subclass__(cls) -> None:
+        """A set that is given no name has that of its class."""
+        super().__init_subclass__()
+        cls.name = vars(cls).get("name", cls.__name__)
+
     def read(self, directory: Folder) -> Pool:
-        """Find and check the files, and return their images."""
+        """Find and check the files, and return their images; for each set to define."""
+        raise UsageError(f"{type(self).__name__} has no read(directory); write one that returns a Pool of Splits")
+
+    def pool(self, directory: Folder = None) -> Pool:
+        """What `read` returns, which may be written by anyone, and is checked here for every use of it."""
+        by = f"{type(self).__name__}.read"
+        try:
+            found = self.read(directory)
+        except (VaelabError, OSError, MemoryError):
+            raise
+        except Exception as error:
+            place = extract_tb(error.__traceback__)[:2][-1]  # the line in `read`, not where that led to
+            at = f"{place.filename}:{place.lineno}"
+            raise UsageError(f"{by} fails at {at}: {type(error).__name__}: {error}; mend it") from error
+        return checked(found, by)
 
     def load(self, directory: Folder = None) -> Dataset:
         """The set with all options applied; `directory` is searched before the other places (`files.places`).
 
         Raises UsageError for files that are missing or damaged and for sizes that the set does not have.
         """
-        pool = self.read(directory)
+        pool = self.pool(directory)
         train, valid, test = self._cut(pool)
         if not pool.finished:
             train, valid, test = (replace(s, images=self.shape(s.images)) for s in (train, valid, test))
