@@ -1,11 +1,25 @@
-"""A progress bar that is drawn on a terminal only."""
+"""What is said beside the results, on standard error: sentences, and a progress bar that only a terminal shows."""
 
+import contextlib
+import sys
 from functools import cache
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+
+def say(text: str) -> None:
+    """Print a line; where standard error is closed or full, or nobody reads it, nobody is told and nothing stops."""
+    with contextlib.suppress(OSError, ValueError):
+        if sys.stderr is not None:
+            print(text, file=sys.stderr, flush=True)
+
+
+def note(text: object) -> None:
+    """Print a remark."""
+    say(f"note: {text}")
 
 
 @cache

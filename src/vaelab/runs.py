@@ -9,6 +9,7 @@ from pathlib import Path
 
 from vaelab.errors import UsageError
 from vaelab.folder import Folder, finite, is_run
+from vaelab.progress import note
 from vaelab.wording import number, span
 
 DEPTH = 3  # folders below the one that is named
@@ -103,7 +104,7 @@ def _read(path: Path) -> Folder | None:
         run = Folder.read(path)
         _ = run.state, run.epochs
     except Exception as error:  # one odd folder must not hide the others
-        print(f"note: {path} is passed over, for it cannot be read: {error}", file=sys.stderr)
+        note(f"{path} is passed over, for it cannot be read: {error}")
         return None
     return run
 

@@ -1,7 +1,6 @@
 """The command line: words in, words out; every heavy import waits until its command runs."""
 
 import os
-import sys
 import warnings
 from pathlib import Path
 from typing import Any
@@ -9,12 +8,15 @@ from typing import Any
 from vaelab.cli import making  # isort: skip  # in the order of the help
 from vaelab.cli import judging, looking
 from vaelab.cli.command import app
+from vaelab.cli.output import settle
+from vaelab.progress import note
 
 __all__ = ["app", "judging", "looking", "main", "making"]
 
 
 def main() -> None:
     """The entry point."""
+    settle()
     if "OMP_WAIT_POLICY" not in os.environ:  # threads that spin for long ruin a shared machine, none a quiet one
         os.environ.setdefault("GOMP_SPINCOUNT", "20000")
     shown, ours = warnings.showwarning, str(Path(__file__).parent.parent)
@@ -22,7 +24,7 @@ def main() -> None:
     def show(message: Warning | str, category: type[Warning], filename: str, *place: Any) -> None:
         """Our own warnings as a sentence, without the line of code that gave them."""
         if filename.startswith(ours):
-            print(f"note: {message}", file=sys.stderr)
+            note(message)
         else:
             shown(message, category, filename, *place)
 

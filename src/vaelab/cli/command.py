@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from vaelab.errors import VaelabError
+from vaelab.progress import say
 
 app = typer.Typer(
     name="vaelab",
@@ -43,12 +44,11 @@ def command(function: Callable) -> Callable:
                 for path in plugin:
                     load_plugin(path)
             function(*args, **options)
+            sys.stdout.flush()  # here, where a full disk can be said
         except VaelabError as error:
             _leave(str(error), error.exit_code)
         except KeyboardInterrupt:
             _leave("stopped by Ctrl-C; what was written before is whole", 2)
-        except BrokenPipeError:  # the reader of a pipe has had enough
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         except OSError as error:
             if error.errno is None:
                 raise
@@ -76,5 +76,5 @@ def command(function: Callable) -> Callable:
 
 
 def _leave(message: str, code: int) -> None:
-    print(f"error: {message}", file=sys.stderr)
+    say(f"error: {message}")
     raise typer.Exit(code)

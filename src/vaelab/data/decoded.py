@@ -59,7 +59,7 @@ def _write(root: Path, names: list[str], decoded: Iterator[np.ndarray | str], ar
             writer.append(result)
             kept.append(i)
     if not kept:
-        raise UsageError(f"{_skipped(root, len(names), skipped)}\nnone is left; {fix}")
+        raise UsageError(f"{_skipped(root, len(names), skipped)}\n  none is left; {fix}")
     return {"kept": kept, "skipped": sorted(skipped)}
 
 

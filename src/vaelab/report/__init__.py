@@ -1,12 +1,12 @@
 """A report: one HTML file that needs nothing else, made of run folders alone."""
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from vaelab.errors import UsageError
 from vaelab.files import write_whole
 from vaelab.folder import Folder
+from vaelab.progress import note
 from vaelab.quality import distinct
 from vaelab.report.diagnosis import diagnose
 from vaelab.report.evidence import Finding
@@ -29,7 +29,7 @@ def report(runs: Sequence[str | Path], out: str | Path | None = None) -> Path:
     if not folders:
         raise UsageError("; ".join(refused) or "name a run folder; vaelab runs lists them")
     for text in refused:
-        print(f"note: {text}", file=sys.stderr)
+        note(text)
     folders = list({folder.path.resolve(): folder for folder in folders}.values())
     names = [folders[0].name] if len(folders) == 1 else distinct([folder.path.resolve() for folder in folders])
     path = Path(out) if out else folders[0].path / "report.html" if len(folders) == 1 else Path("report.html")
@@ -47,5 +47,5 @@ def refresh(run: Path) -> list[Finding]:
         report([run])
         return diagnose(Told.read(Folder.read(run), "").evidence)
     except Exception as error:  # whatever lies in the folder, the command itself has succeeded
-        print(f"note: the report of {run} was not written: {error}", file=sys.stderr)
+        note(f"the report of {run} was not written: {error}")
         return []

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from vaelab.errors import VaelabError
+from vaelab.progress import note, say
 from vaelab.registry import load_plugin, normalise, part
 from vaelab.tracking.chosen import make
 from vaelab.tracking.follow import CHATTER, Follower
@@ -35,7 +36,7 @@ def followed(folder: Path, specs: list[Any], done: int | None = None) -> Iterato
     try:
         child = _start(task)
     except OSError as error:
-        print(f"note: not tracked: {error}; {LATER}", file=sys.stderr)
+        note(f"not tracked: {error}; {LATER}")
         yield
         return
     talk = threading.Thread(target=_pass_on, args=(child.stderr,), daemon=True)
@@ -102,7 +103,7 @@ def _finish(child: subprocess.Popen[str], state: str) -> None:
     finally:
         child.kill()  # which a process that has ended does not feel
     if child.wait():
-        print(f"note: the process that tracks ended early ({child.returncode}); {LATER}", file=sys.stderr)
+        note(f"the process that tracks ended early ({child.returncode}); {LATER}")
 
 
 def _listen(over: threading.Event, state: list[str], patience: float, words: IO[str]) -> None:
@@ -126,7 +127,7 @@ def _say(text: str, words: IO[str]) -> None:
 
 def _pass_on(lines: IO[str] | None) -> None:
     for line in lines or ():
-        print(line, end="", file=sys.stderr, flush=True)
+        say(line.rstrip("\n"))
 
 
 def _plugins(specs: list[Any]) -> list[str]:

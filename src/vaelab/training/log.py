@@ -1,14 +1,17 @@
 """What a run says: rows in `log.jsonl`, a bar on the terminal, a table with a line per tenth of the run."""
 
+import contextlib
 import json
 import math
 import sys
 import textwrap
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from vaelab.files import disk_error, write_whole
+from vaelab.progress import say, terminal
 
 Row = dict[str, Any]
 
@@ -32,8 +35,7 @@ class Log:
         if self.silent:
             return
         forget(self.path, done)
-        if self.bar:
-            self.bar.begin(done, steps, epochs)
+        self._show(lambda bar: bar.begin(done, steps, epochs))
 
     def write(self, row: Row) -> None:
         """Append a row; numbers that are no numbers become null, as JSON has none."""
@@ -45,13 +47,17 @@ class Log:
                 file.write(json.dumps(clean) + "\n")
         except OSError as error:
             raise disk_error(self.path, error) from error
-        if self.bar:
-            self.bar.show(row)
+        self._show(lambda bar: bar.show(row))
 
     def close(self) -> None:
         """Leave the terminal tidy."""
+        self._show(_Bar.end)
+
+    def _show(self, act: "Callable[[_Bar], None]") -> None:
+        """On the terminal, which may go away: the training goes on without it."""
         if self.bar:
-            self.bar.end()
+            with contextlib.suppress(OSError, ValueError):
+                act(self.bar)
 
 
 def read_rows(path: Path) -> list[Row]:
@@ -83,12 +89,11 @@ class _Bar:
 
     def begin(self, done: int, steps: int, epochs: int) -> None:
         self.epochs = epochs
-        if sys.stderr.isatty():
-            from rich.console import Console
+        if sys.stderr is not None and sys.stderr.isatty():
             from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
             columns = (BarColumn(12), TextColumn("{task.percentage:>3.0f}%  {task.description}"), TimeRemainingColumn())
-            self.progress = Progress(*columns, console=Console(stderr=True), transient=True)
+            self.progress = Progress(*columns, console=terminal(), transient=True)
             self.progress.start()
             self.task = self.progress.add_task("starting", total=steps, completed=done)
 
@@ -123,7 +128,7 @@ class _Bar:
             if self.progress:
                 self.progress.console.print(line, highlight=False, soft_wrap=True)
             else:
-                print(line, file=sys.stderr, flush=True)
+                say(line)
 
     def end(self) -> None:
         if self.progress:
