@@ -80,8 +80,8 @@ def pair(child, recipe, tmp_path):
 def state(path) -> dict:
     learner = torch.load(path, weights_only=True)
     learner = learner.get("learner", learner)
-    moments = {f"{k}.{i}": t for k, many in learner["adam"].items() for i, t in enumerate(many)}
-    return learner["model"] | {f"average.{k}": v for k, v in learner["average"].items()} | moments
+    lists = learner["adam"] | {"average": learner["average"]}
+    return learner["model"] | {f"{k}.{i}": t for k, many in lists.items() for i, t in enumerate(many)}
 
 
 def assert_equal(one: dict, two: dict) -> None:
