@@ -17,6 +17,7 @@ from torch.distributions import Distribution, Independent, MultivariateNormal, N
 from vaelab import files
 from vaelab.distributions import diagonal_normal
 from vaelab.model import VAE
+from vaelab.training import plugins
 
 REAL = Path(os.environ.get("VAELAB_DATA") or Path(__file__).parents[1].parent / "shared" / "data")
 
@@ -48,6 +49,12 @@ def cache(tmp_path, monkeypatch) -> Path:
     monkeypatch.setattr(files, "cache", lambda: tmp_path / "cache")
     monkeypatch.setattr(pooch, "retrieve", offline)
     return tmp_path / "cache"
+
+
+@pytest.fixture(autouse=True)
+def no_plugins(monkeypatch):
+    """A plugin that a test runs is one of that test alone."""
+    monkeypatch.setattr(plugins, "_PRESENT", {})
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -18,6 +19,7 @@ import vaelab
 from torture.fork import Fork, command
 from vaelab import cli, listing, registry
 from vaelab.cli import app
+from vaelab.training import plugins
 
 TINY = """
 paper: {title: Tiny, url: https://example.org, differs: [everything]}
@@ -303,29 +305,54 @@ def test_data_shows_sets_and_what_is_in_one(tmp_path):
     assert "3 × 9 × 9" in typed("data", "shapes", "count=50", "size=9", "channels=3").stdout
 
 
-def test_a_plugin_trains_and_comes_back_only_with_its_file(folder, tmp_path, monkeypatch):
+def test_every_command_finds_the_plugin_of_a_run(folder, tmp_path, monkeypatch):
     shipped = dict(registry._TABLE["prior"])
-    monkeypatch.setitem(registry._TABLE, "prior", shipped.copy())
+
+    def new_process() -> None:
+        monkeypatch.setitem(registry._TABLE, "prior", shipped.copy())
+        monkeypatch.setattr(plugins, "_PRESENT", {})
+
+    new_process()
     (tmp_path / "wide.py").write_text(PLUGIN)
-    run = tmp_path / "run"
-    words = (
-        "train",
-        folder / "tiny.yaml",
-        "model.prior.kind=wide_normal",
-        "model.prior.log_scale=0.25",
-        "train.epochs=1",
-    )
-    plugin = ("--plugin", tmp_path / "wide.py")
-    typed(*words, "--run", run, "--device", "cpu", *plugin)
-    monkeypatch.setitem(registry._TABLE, "prior", shipped)  # as in a process that has not seen the file
-    sample = ("sample", run, "-n", 2, "--device", "cpu")
-    said = typed(*sample, "--images", tmp_path / "no", code=2).stderr
-    assert said.startswith("error: model.prior.kind: unknown prior 'wide_normal'; ")
-    assert "--plugin" in said and len(said.splitlines()) == 1
-    assert "--plugin" in typed("train", run, "--resume", code=2).stderr
-    typed(*sample, "--images", tmp_path / "out", *plugin)
+    run, given = tmp_path / "my run", ("--plugin", tmp_path / "wide.py")
+    words = ("train", folder / "tiny.yaml", "model.prior.kind=wide_normal", "train.epochs=1", "--run", run)
+    said = typed(*words, "--device", "cpu", *given).stdout
+    assert f"next:    vaelab evaluate '{run}'" in said
+    copy = tmp_path / "copy"
+    for words in (
+        ("train", run, "--resume", "train.epochs=2"),
+        ("evaluate", run, "--metrics", "likelihood"),
+        ("sample", run, "-n", 2, "--images", tmp_path / "out"),
+        ("reconstruct", run),
+        ("figures", run, "generated_samples"),
+        ("report", run),
+        ("quality", run, "-n", 2, "--out", tmp_path / "quality"),
+        ("compare", run, copy, "--out", tmp_path / "comparison"),
+    ):
+        new_process()
+        if words[0] == "compare":
+            shutil.copytree(run, copy)
+        typed(*words)
     assert len(pngs(tmp_path / "out")) == 2
-    assert "wide_normal" in typed("list", "prior").stdout
+
+    shutil.rmtree(tmp_path / "cache")  # as on another machine
+    new_process()
+    said = typed("sample", run, code=2).stderr
+    assert said.startswith("error: this run needs its plugin wide.py (sha256 ")
+    assert f"read {run}/plugins/wide.py and name it with --plugin" in said and len(said.splitlines()) == 1
+    assert "this run needs its plugin wide.py" in typed("train", run, "--resume", code=2).stderr
+    typed("sample", run, "--plugin", run / "plugins" / "wide.py")
+    new_process()
+    typed("sample", run)
+    assert "wide_normal" in typed("list", "prior", *given).stdout
+
+
+def test_plugins_of_one_name_are_not_told_apart_by_a_run(tmp_path):
+    for place in ("one", "two"):
+        (tmp_path / place).mkdir()
+        (tmp_path / place / "wide.py").write_text("")
+    given = ("--plugin", tmp_path / "one" / "wide.py", "--plugin", tmp_path / "two" / "wide.py")
+    assert "two plugins are called wide.py" in typed("list", "prior", *given, code=2).stderr
 
 
 def test_a_table_of_recipes_is_for_the_readme():

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from vaelab.errors import UsageError, VaelabError
 from vaelab.recipe import Recipe
 from vaelab.recipe_text import SHIPPED, shipped_names
-from vaelab.registry import load_plugin, names, normalise
+from vaelab.registry import names, normalise
 from vaelab.training.options import TrainOptions
+from vaelab.training.plugins import load_plugin
 
 BASE = """
 data: {kind: digits, resize: 8}

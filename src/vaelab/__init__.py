@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from vaelab.model import VAE
     from vaelab.recipe import Recipe
     from vaelab.run import draw, load, sample, train
+    from vaelab.training.plugins import load_plugin
 
 # Found when first used, so that importing vaelab costs nothing.
 _HOMES = {
@@ -25,10 +26,11 @@ _HOMES = {
     "evaluate": "evaluation",
     "evaluate_images": "evaluation",
     "compare": "comparison",
+    "load_plugin": "training.plugins",
     "Recipe": "recipe",
     "VAE": "model",
 }
-__all__ = ["VAE", "Recipe", "compare", "draw", "evaluate", "evaluate_images", "load", "sample", "train"]
+__all__ = ["VAE", "Recipe", "compare", "draw", "evaluate", "evaluate_images", "load", "load_plugin", "sample", "train"]
 
 
 def __getattr__(name: str) -> Any:

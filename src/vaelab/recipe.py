@@ -16,12 +16,13 @@ from vaelab.errors import UsageError, listed
 from vaelab.labels import LabelledDecoder, LabelledEncoder
 from vaelab.model import VAE, growth_of
 from vaelab.process import seeded
-from vaelab.recipe_text import read_recipe, with_overrides
+from vaelab.recipe_text import find, read_recipe, with_overrides
 from vaelab.registry import Count, Part, Size, build, check, check_part, defaults, hint, resolve
 from vaelab.start import start
 from vaelab.tracking.chosen import problems_of
 from vaelab.training.engine import steps_per_epoch
 from vaelab.training.options import Best, TrainOptions
+from vaelab.training.plugins import with_plugins
 from vaelab.training.randomness import seed_of
 
 # Overrides after which a recipe is still expected to reach what it says.
@@ -97,9 +98,11 @@ class Recipe:
 
     @classmethod
     def read(cls, name: str, overrides: Iterable[str] = ()) -> "Recipe":
-        """A shipped recipe or a file, with `dotted.key=value` overrides; UsageError lists all that is wrong."""
-        stem, options = read_recipe(name)
-        return cls(stem, options).overridden(overrides)
+        """A shipped recipe, a file or a run's, with `dotted.key=value` overrides; UsageError lists what is wrong."""
+        path = find(name)
+        stem, options, plugins = read_recipe(path)
+        with with_plugins(plugins, path.parent):
+            return cls(stem, options).overridden(overrides)
 
     def overridden(self, overrides: Iterable[str]) -> "Recipe":
         """This recipe with `dotted.key=value` overrides; another recipe by them loses what was expected of it."""

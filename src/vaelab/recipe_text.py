@@ -15,12 +15,12 @@ _PACKAGE = Path(__file__).parent
 SHIPPED = next((p for p in (_PACKAGE / "recipes", _PACKAGE.parents[1] / "recipes") if p.is_dir()), _PACKAGE / "recipes")
 
 
-def read_recipe(name: str) -> tuple[str, dict[str, Any]]:
-    """The name and the sections of a shipped recipe, a file or a run folder, unchecked."""
-    path = find(name)
+def read_recipe(path: Path) -> tuple[str, dict[str, Any], list[Any]]:
+    """The name and the sections of a recipe's file, unchecked, and what plugins a run's has noted."""
     options = _extended(read_yaml(path), path)
     made = options.pop("made", {})
-    return str(made.get("name", path.stem) if isinstance(made, Mapping) else path.stem), options
+    made = made if isinstance(made, Mapping) else {}
+    return str(made.get("name", path.stem)), options, made.get("plugins", [])
 
 
 def with_overrides(options: dict[str, Any], overrides: Iterable[str]) -> dict[str, Any]:

@@ -17,8 +17,6 @@ import re
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from importlib import util
-from pathlib import Path
 from typing import Annotated, Any, get_args
 
 from pydantic import ConfigDict, Field, ValidationError, create_model
@@ -64,20 +62,6 @@ def discover(package: str) -> None:
     """Import every module of a package, so that the parts in them are registered."""
     for module in pkgutil.iter_modules(sys.modules[package].__path__):
         importlib.import_module(f"{package}.{module.name}")
-
-
-def load_plugin(path: str) -> None:
-    """Run a Python file, so that the parts in it are registered."""
-    spec = util.spec_from_file_location(f"vaelab_plugin_{Path(path).stem}", path)
-    if not Path(path).is_file() or spec is None or spec.loader is None:
-        raise UsageError(f"no plugin {path!r}; --plugin takes a Python file that registers parts")
-    module = sys.modules[spec.name] = util.module_from_spec(spec)  # dataclasses look their module up
-    try:
-        spec.loader.exec_module(module)
-    except UsageError:
-        raise
-    except Exception as error:
-        raise UsageError(f"plugin {path} fails when imported: {type(error).__name__}: {error}; mend it") from error
 
 
 def roles() -> list[str]:

@@ -37,6 +37,7 @@ from vaelab.training import engine
 from vaelab.training.checkpoint import read_state
 from vaelab.training.claim import claimed
 from vaelab.training.log import forget, read_rows
+from vaelab.training.plugins import copy_plugins, plugin_records
 from vaelab.training.world import World
 
 LENGTHS = ("steps", "epochs", "patience", "log_steps", "log_epochs", "save_every", "draw_every")
@@ -96,12 +97,14 @@ def _train(
         watch.rehearse(model, best)
     if world.is_main:
         _write_recipe(folder / "recipe.yaml", wanted, data_dir, called)
+        copy_plugins(folder)
         began(folder)
     metadata = {
         "recipe": wanted.to_json(),
         "x_shape": json.dumps(data.x_shape),
         "classes": json.dumps(model.classes),
         "fingerprint": _fingerprint(wanted),
+        "plugins": json.dumps(plugin_records()),
     }
     choice = {"device": device, "metadata": metadata, "quiet": quiet, "watch": watch, "best": best}
     if world.is_main and resume and trackers:
@@ -249,6 +252,8 @@ def _write_recipe(path: Path, recipe: Recipe, data_dir: str | Path | None, calle
     began = made(path.parent)
     new = {"name": recipe.name, "command": command, "versions": versions()}
     how = began | {"resumed": command} if began else new
+    if plugins := plugin_records():
+        how["plugins"] = plugins
     if data_dir:
         how["data_dir"] = str(Path(data_dir).resolve())
     text = yaml.safe_dump(recipe.options | {"made": how}, sort_keys=False, allow_unicode=True)

@@ -1,5 +1,6 @@
 """The runs of a directory as a table, and the last words of a training; plain lines that fit 80 columns."""
 
+import shlex
 import shutil
 import sys
 import textwrap
@@ -55,7 +56,8 @@ def summary(path: Path) -> str:
         lines.append(("best:", f"epoch {run.best['epoch']:g} of {run.epoch}, {run.bound} {number(loss)} nats{took}"))
     if (path / "report.html").exists():
         lines.append(("report:", str(path / "report.html")))
-    lines += [("next:", f"vaelab evaluate {path}"), ("", f"vaelab figures {path}")]
+    typed = shlex.quote(str(path))
+    lines += [("next:", f"vaelab evaluate {typed}"), ("", f"vaelab figures {typed}")]
     return "\n".join(f"{word:<9}{text}" for word, text in lines)
 
 

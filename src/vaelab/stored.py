@@ -14,6 +14,7 @@ from vaelab.model import VAE
 from vaelab.recipe import Recipe
 from vaelab.recipe_text import read_yaml
 from vaelab.training.checkpoint import read_model
+from vaelab.training.plugins import with_plugins
 from vaelab.training.world import pick_device
 
 
@@ -35,7 +36,9 @@ def restore(run: str | Path, device: str = "cpu") -> tuple[VAE, Recipe, tuple[in
     if broken := [k for k, t in tensors.items() if t.is_floating_point() and not t.isfinite().all()]:
         raise UsageError(f"{path}: {broken[0]} holds values that are not finite; train again with a smaller train.lr")
     try:
-        recipe, x_shape = Recipe.from_json(metadata["recipe"]), tuple(json.loads(metadata["x_shape"]))
+        with with_plugins(json.loads(metadata.get("plugins", "[]")), folder_of(run)):
+            recipe = Recipe.from_json(metadata["recipe"])
+        x_shape = tuple(json.loads(metadata["x_shape"]))
         model = recipe.build_model(x_shape, json.loads(metadata.get("classes", "0")))
         model.load_state_dict(tensors)
     except (RuntimeError, ValueError, TypeError, KeyError) as error:

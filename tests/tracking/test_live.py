@@ -50,7 +50,7 @@ SMALL = ("train.epochs=3", "train.log_steps=5", "objective.beta.epochs=2", "trai
 def lines(tmp_path, monkeypatch):
     """The plugin of the tracker `lines`, loaded for one test."""
     from vaelab import registry
-    from vaelab.registry import load_plugin
+    from vaelab.training.plugins import load_plugin
 
     path = tmp_path / "lines_plugin.py"
     path.write_text(PLUGIN)
@@ -136,7 +136,7 @@ def test_a_training_that_is_killed_is_told_of(run, lines):
     code = f"""if True:
         import os, signal, time
         from pathlib import Path
-        from vaelab.registry import load_plugin
+        from vaelab.training.plugins import load_plugin
         from vaelab.tracking.live import followed
         load_plugin({str(lines)!r})
         with followed(Path({str(run)!r}), ["lines"]):

@@ -39,10 +39,9 @@ def command(function: Callable) -> Callable:
         try:
             if plugin:
                 import vaelab.recipe  # noqa: F401  # all parts, so that a name that is taken is refused
-                from vaelab.registry import load_plugin
+                from vaelab.training.plugins import load_plugins
 
-                for path in plugin:
-                    load_plugin(path)
+                load_plugins(plugin)
             function(*args, **options)
             sys.stdout.flush()  # here, where a full disk can be said
         except VaelabError as error:

@@ -13,9 +13,10 @@ from typing import IO, Any
 
 from vaelab.errors import VaelabError
 from vaelab.progress import note, say
-from vaelab.registry import load_plugin, normalise, part
+from vaelab.registry import normalise, part
 from vaelab.tracking.chosen import make
 from vaelab.tracking.follow import CHATTER, Follower
+from vaelab.training.plugins import MODULE, load_plugin
 
 PERIOD = 1.0  # seconds between two looks at the folder
 PATIENCE = 30.0  # seconds that trackers may take once the training is over
@@ -133,4 +134,4 @@ def _pass_on(lines: IO[str] | None) -> None:
 def _plugins(specs: list[Any]) -> list[str]:
     """The files of trackers that --plugin brought."""
     modules = {part("tracker", normalise(spec)["kind"]).__module__ for spec in specs}
-    return [str(sys.modules[name].__file__) for name in modules if name.startswith("vaelab_plugin_")]
+    return [str(sys.modules[name].__file__) for name in modules if name.startswith(MODULE)]
