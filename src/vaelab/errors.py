@@ -21,6 +21,16 @@ class Diverged(VaelabError):
         self.term, self.step = term, step
 
 
+class TooShort(UsageError):
+    """A run that would end before its warm-ups or stages do."""
+
+
+def shown(value: object) -> str:
+    """A value as a sentence repeats it: its beginning, where it is long."""
+    text = repr(value)
+    return text if len(text) <= 300 else f"{text[:200]}… ({len(text):,} characters)"
+
+
 def listed(problems: list[str], heading: str) -> str:
     """One problem as a sentence, several as a list below `heading`."""
     if len(problems) == 1:

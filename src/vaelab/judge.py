@@ -17,10 +17,11 @@ from vaelab.data.source import Dataset, Split
 from vaelab.errors import UsageError, VaelabError, listed
 from vaelab.files import Folder, also_in
 from vaelab.model import VAE
-from vaelab.recipe import Recipe, evaluate_options
+from vaelab.recipe import Recipe
 from vaelab.registry import build, check, check_part, defaults, hint, names, normalise, options, part
 from vaelab.samplers.drawing import images, refuse_blind
 from vaelab.training.options import Best
+from vaelab.training.sections import evaluate_options
 
 SPLITS = ("train", "valid", "test")
 Entry = dict[str, Any]  # of one metric in metrics.json

@@ -2,36 +2,33 @@
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
-from typing import Annotated, Any, Literal
-
-from annotated_types import MinLen
-from pydantic import Discriminator, Tag
+from typing import Any
 
 from vaelab.data import load_set
 from vaelab.data.source import Dataset
-from vaelab.errors import UsageError, listed
+from vaelab.errors import TooShort, UsageError, listed
 from vaelab.labels import LabelledDecoder, LabelledEncoder
 from vaelab.model import VAE, growth_of
 from vaelab.process import seeded
 from vaelab.recipe_text import find, read_recipe, with_overrides
-from vaelab.registry import Count, Part, Size, build, check, check_part, defaults, hint, resolve
+from vaelab.registry import build, defaults, resolve
 from vaelab.start import start
 from vaelab.tracking.chosen import problems_of
 from vaelab.training.engine import steps_per_epoch
 from vaelab.training.options import Best, TrainOptions
 from vaelab.training.plugins import with_plugins
 from vaelab.training.randomness import seed_of
+from vaelab.training.sections import altered, as_levels, model_options, problems_of_sections, train_of
+from vaelab.training.shortening import run_steps, shorten
 
 # Overrides after which a recipe is still expected to reach what it says.
 KEEPS_EXPECTATIONS = (
-    *("expect", "track"),
+    *("expect", "altered", "track"),
     *(f"train.{k}=" for k in ("seed", "compile", "precision", "log_steps", "save_every", "draw_every")),
 )
-SECTIONS = ("paper", "expect", "data", "model", "objective", "train", "evaluate", "best", "track")
-
 PACKAGES = (
     "backbones",
     "data",
@@ -49,52 +46,18 @@ for _package in PACKAGES:
     import_module(f"vaelab.{_package}")  # registers its parts
 
 
-def as_levels(given: Any) -> tuple[Any, ...]:
-    """One size as the only level."""
-    return tuple(given) if isinstance(given, list | tuple) else (given,)
-
-
-# One size, or those of the levels of a hierarchy, the top level first.
-Levels = Annotated[
-    Annotated[Size, Tag("")] | Annotated[tuple[Size, ...], MinLen(1), Tag("[]")],
-    Discriminator(lambda given: "[]" if isinstance(given, list) else ""),
-]
-
-
-def model_options(
-    *,
-    latent_dim: Levels,
-    backbone: Annotated[Any, Part("backbone")],
-    posterior: Annotated[Any, Part("posterior")] = "gaussian",
-    prior: Annotated[Any, Part("prior")] = "normal",
-    likelihood: Annotated[Any, Part("likelihood")] = "bernoulli",
-    condition: tuple[Literal["encoder", "decoder", "prior"], ...] = (),
-    output_bias: Literal["random", "data"] = "random",
-) -> None:
-    """The `model` section; its signature is all that is used.
-
-    `condition` lists what sees the class of an image; `output_bias` is where the decoder's last bias begins.
-    """
-
-
-def evaluate_options(
-    *,
-    metrics: list[Any],
-    every: Size = 1,
-    n: Size | None = None,
-    sampler: Annotated[Any, Part("sampler")] = "prior",
-    pixels: Literal["mean", "sample"] | None = None,
-    seed: Count = 0,
-) -> None:
-    """The `evaluate` section: what is measured of the validation images every so many epochs; its signature is used."""
-
-
 @dataclass(frozen=True)
 class Recipe:
-    """A checked recipe: `name`, and `options` by section."""
+    """A checked recipe: `name`, and `options` by section.
+
+    The section `altered` says what was changed by hand, and the length of the recipe's own run: what it `expect`s then
+    is of that run and binds this one no more.
+    """
 
     name: str
     options: dict[str, Any]
+    before: dict[str, Any] = field(default_factory=dict, compare=False)  # `train`, before it was overridden
+    chosen: tuple[str, ...] = field(default=(), compare=False)  # the keys overridden
 
     @classmethod
     def read(cls, name: str, overrides: Iterable[str] = ()) -> "Recipe":
@@ -105,12 +68,28 @@ class Recipe:
             return cls(stem, options).overridden(overrides)
 
     def overridden(self, overrides: Iterable[str]) -> "Recipe":
-        """This recipe with `dotted.key=value` overrides; another recipe by them loses what was expected of it."""
+        """This recipe with `dotted.key=value` overrides, which `altered` notes where they decide what is reached."""
         overrides = list(overrides)
         options = with_overrides(self.options, overrides)
-        if not all(text.startswith(KEEPS_EXPECTATIONS) for text in overrides):
-            options = {k: v for k, v in options.items() if k != "expect"}
-        return Recipe(self.name, options).checked()
+        by = [text for text in overrides if not text.startswith(KEEPS_EXPECTATIONS)]
+        if by and options != self.options:
+            options["altered"] = altered(self.options, by)
+        keys = tuple(text.partition("=")[0] for text in overrides)
+        return Recipe(self.name, options, self.before or train_of(self.options), (*self.chosen, *keys)).checked()
+
+    def shortened(self, images: int, processes: int = 1) -> tuple["Recipe", str]:
+        """This recipe for a run that overrides have cut, with warm-ups and stages cut likewise, and what to say of it.
+
+        What was itself overridden stays. Where nothing is shorter there is nothing to say.
+        """
+        per_epoch = self._steps_per_epoch(images, processes)
+        own, now = (run_steps(train, per_epoch) for train in (self.before, self.options["train"]))
+        if now >= own:
+            return self, ""
+        options, names = shorten(self.options, now / own, per_epoch, self.chosen)
+        lengths = " in place of ".join(f"{steps / per_epoch:g}" for steps in (now, own))
+        said = f"a run of {lengths} epochs: {', '.join(names)} shortened likewise" if names else ""
+        return Recipe(self.name, options).checked(), said
 
     @classmethod
     def from_json(cls, text: str) -> "Recipe":
@@ -124,7 +103,7 @@ class Recipe:
 
     def checked(self) -> "Recipe":
         """The recipe itself, or a UsageError with every problem in it."""
-        if problems := _problems(self.options):
+        if problems := problems_of_sections(self.options) + problems_of(self.options):
             raise UsageError(listed(problems, f"recipe {self.name!r} has these problems"))
         return self
 
@@ -145,7 +124,7 @@ class Recipe:
             raise UsageError(
                 f"model.condition needs the class of each image, and {data.name} has none; leave it out, or {other}"
             )
-        model = self.build_model(data.x_shape, data.class_count, self._steps_per_epoch(data))
+        model = self.build_model(data.x_shape, data.class_count, self._steps_per_epoch(len(data.train)))
         start(model, data.as_seen(), self._seed, (defaults(model_options) | self.options["model"])["output_bias"])
         return model
 
@@ -184,14 +163,14 @@ class Recipe:
 
     def build_training(self, data: Dataset, processes: int = 1, model: VAE | None = None) -> tuple[Any, TrainOptions]:
         """The objective and the train options, with every duration in steps; of a model that grows, with its stages."""
-        given, per_epoch = self.options["train"], self._steps_per_epoch(data, processes)
+        given, per_epoch = self.options["train"], self._steps_per_epoch(len(data.train), processes)
         try:
             train = TrainOptions(**resolve(TrainOptions, given, "train", steps_per_epoch=per_epoch))
         except ValueError as error:
             raise UsageError(f"train: {error}") from error
         growth = growth_of(model) if model else None
         if growth and growth.settled >= train.steps:  # no step would train the complete model
-            raise UsageError(
+            raise TooShort(
                 f"the model is complete after epoch {growth.settled / per_epoch:g} alone, and the run has "
                 f"{train.steps / per_epoch:g}; shorten the stages with model.backbone.epochs_per_stage, or train longer"
             )
@@ -202,18 +181,19 @@ class Recipe:
             )
         stages = {"stage_steps": growth.stage_steps, "stage_count": growth.stages} if growth else {}
         pixels = data.train.images[0].numel()
-        objective = build("objective", self.options["objective"], steps_per_epoch=per_epoch, pixels=pixels, **stages)
+        supplied = {"steps_per_epoch": per_epoch, "pixels": pixels, **stages}
+        objective = build("objective", self.options["objective"], **supplied)
         if (settled := getattr(objective, "settled", 0)) > train.steps:
-            raise UsageError(
+            raise TooShort(
                 f"objective: its schedules end at epoch {settled / per_epoch:g}, but the run has "
                 f"{train.steps / per_epoch:g} epochs; shorten them, for example with objective.beta.epochs="
                 f"{train.steps / per_epoch:g}, or train longer"
             )
         return objective, train
 
-    def _steps_per_epoch(self, data: Dataset, processes: int = 1) -> int:
+    def _steps_per_epoch(self, images: int, processes: int = 1) -> int:
         batch_size = self.options["train"].get("batch_size", TrainOptions.batch_size)
-        return steps_per_epoch(len(data.train), batch_size, processes)
+        return steps_per_epoch(images, batch_size, processes)
 
     @property
     def condition(self) -> list[str]:
@@ -227,51 +207,3 @@ class Recipe:
     def best(self) -> Best:
         """By what the best epoch is known."""
         return Best(**resolve(Best, self.options.get("best", {}), "best"))
-
-
-def _problems(options: Mapping[str, Any]) -> list[str]:
-    problems = [f"{key}: unknown section; {hint(str(key), list(SECTIONS))}" for key in options if key not in SECTIONS]
-    problems += [
-        f"{key}: expected a mapping, got {options[key]!r}" for key in ("paper", "expect") if not _maps(options, key)
-    ]
-    if _maps(options, "expect"):
-        bars = {str(name): bar for name, bar in options.get("expect", {}).items() if not _is_bar(bar)}
-        problems += [
-            f"expect.{k}: expected numbers as at_most, at_least or value, tolerance; got {v!r}" for k, v in bars.items()
-        ]
-    for section in ("data", "model", "objective", "train"):
-        if section not in options:
-            problems.append(f"the section {section} is missing; give it")
-        elif section in ("data", "objective"):
-            problems += check_part(section, options[section], section)
-        else:
-            problems += check(model_options if section == "model" else TrainOptions, options[section], section)
-    return problems + _watched_problems(options) + problems_of(options)
-
-
-def _watched_problems(options: Mapping[str, Any]) -> list[str]:
-    """Of what is measured while training."""
-    problems = check(Best, options["best"], "best") if "best" in options else []
-    if "evaluate" not in options:
-        return problems
-    given = options["evaluate"]
-    problems += check(evaluate_options, given, "evaluate")
-    metrics = given.get("metrics") if isinstance(given, Mapping) else None
-    kinds = []
-    for i, metric in enumerate(metrics if isinstance(metrics, list) else []):
-        problems += check_part("metric", metric, f"evaluate.metrics[{i}]")
-        kinds.append(metric.get("kind") if isinstance(metric, Mapping) else metric)
-    if twice := [kind for i, kind in enumerate(kinds) if kind in kinds[:i]]:
-        problems.append(f"evaluate.metrics: {twice[0]} stands twice, and its numbers have one name; leave one out")
-    return problems
-
-
-def _is_bar(bar: Any) -> bool:
-    numbers = (
-        [bar[k] for k in ("at_most", "at_least", "value", "tolerance") if k in bar] if isinstance(bar, Mapping) else []
-    )
-    return bool(numbers) and all(isinstance(n, int | float) for n in numbers)
-
-
-def _maps(options: Mapping[str, Any], key: str) -> bool:
-    return isinstance(options.get(key, {}), Mapping)

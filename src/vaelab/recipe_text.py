@@ -146,5 +146,7 @@ def _extended(options: dict[str, Any], path: Path) -> dict[str, Any]:
     beside = path.parent / f"{name}.yaml"
     base = read_yaml(beside if _there(beside) else find(name))
     if "extends" in base:
-        raise UsageError(f"extends: {name!r} extends {base['extends']!r} itself; extend that one, one level is allowed")
-    return merged({k: v for k, v in base.items() if k not in ("paper", "expect")}, options)
+        raise UsageError(
+            f"extends: {shown(name)} extends {base['extends']!r} itself; extend that one, one level is allowed"
+        )
+    return merged({k: v for k, v in base.items() if k not in ("paper", "expect", "altered")}, options)

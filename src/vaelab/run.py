@@ -18,7 +18,7 @@ from torch import Tensor
 
 from vaelab import gallery
 from vaelab.data.source import Dataset
-from vaelab.errors import UsageError, listed
+from vaelab.errors import TooShort, UsageError, listed
 from vaelab.figures.style import save
 from vaelab.files import also_in, write_whole
 from vaelab.folder import Folder
@@ -37,7 +37,8 @@ from vaelab.training import engine
 from vaelab.training.checkpoint import read_state
 from vaelab.training.claim import claimed
 from vaelab.training.log import forget, read_rows
-from vaelab.training.plugins import copy_plugins, plugin_records
+from vaelab.training.options import TrainOptions
+from vaelab.training.plugins import copy_plugins, plugin_records, with_plugins
 from vaelab.training.world import World
 
 LENGTHS = ("steps", "epochs", "patience", "log_steps", "log_epochs", "save_every", "draw_every")
@@ -65,7 +66,8 @@ def train(
         folder, wanted, done = world.first(lambda: _begin(claims, recipe, overrides, run, resume))
         data_dir = data_dir or (made(folder).get("data_dir") if resume else None)
         called = f"vaelab.train({', '.join(repr(word) for word in (recipe, *overrides))})"
-        wanted = wanted.overridden(override(wanted.options, track))
+        with with_plugins(world.share(plugin_records()), folder):  # those that the main process has found
+            wanted = wanted.overridden(override(wanted.options, track))
         _train(world, folder, wanted, done, called, data_dir, device=device, resume=resume, quiet=quiet, began=began)
     return folder
 
@@ -87,8 +89,7 @@ def _train(
     trackers = specs_of(wanted.options)
     make(trackers)  # says what is not installed
     data = world.one_by_one(lambda: wanted.load_data(data_dir))
-    model = wanted.new_model(data)
-    objective, options = wanted.build_training(data, world.size, model)
+    wanted, model, objective, options = _built(wanted, data, world)
     with also_in(data_dir):
         _rehearse(model, objective, data)
     epochs = math.ceil(options.steps / engine.steps_per_epoch(len(data.train), options.batch_size, world.size))
@@ -176,6 +177,22 @@ def draw(run: str | Path, *only: str, data_dir: str | Path | None = None, device
     return list(gallery.draw(allowed, folder / "figures", only))
 
 
+def _built(recipe: Recipe, data: Dataset, world: World) -> tuple[Recipe, VAE, Any, TrainOptions]:
+    """Model, objective and options; where overrides made the run shorter than its warm-ups, with shorter warm-ups."""
+    model = recipe.new_model(data)
+    try:
+        return recipe, model, *recipe.build_training(data, world.size, model)
+    except TooShort:
+        shorter, said = recipe.shortened(len(data.train), world.size)
+        if not said:
+            raise
+    model = shorter.new_model(data)
+    objective, options = shorter.build_training(data, world.size, model)
+    if world.is_main:
+        warnings.warn(said, stacklevel=1)
+    return shorter, model, objective, options
+
+
 def _begin(
     claims: ExitStack, recipe: str, overrides: tuple[str, ...], run: str | Path | None, resume: bool
 ) -> tuple[Path, Recipe, int]:
@@ -207,7 +224,7 @@ def _resumed(folder: Path, recipe: str, overrides: tuple[str, ...]) -> tuple[Rec
         raise UsageError(
             f"{folder} holds a run of {stored.name!r}, not of {asked!r}; name that recipe or another --run"
         )
-    wanted = Recipe(stored.name, stored.options).overridden(overrides)
+    wanted = Recipe(stored.name, stored.overridden(overrides).options)  # its warm-ups stay as they are
     if _fingerprint(wanted) != _fingerprint(stored):
         raise UsageError(
             f"{folder} was trained with another recipe; a resumed run may change only train's {', '.join(LENGTHS)}; "

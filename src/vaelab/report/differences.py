@@ -6,7 +6,7 @@ from typing import Any
 from vaelab.folder import DEFAULTS, Folder
 
 PARTS = ("data", "objective", *(f"model.{role}" for role in ("backbone", "posterior", "prior", "likelihood")))
-IGNORED = ("paper", "expect", "track", "made")  # which say nothing of what is trained
+IGNORED = ("paper", "expect", "altered", "track", "made")  # which say nothing of what is trained
 
 
 def differences(runs: Sequence[Folder]) -> list[tuple[str, list[str]]]:

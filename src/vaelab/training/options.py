@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from vaelab.errors import TooShort
 from vaelab.registry import Count, Fraction, NonNegative, Positive, Size
 
 
@@ -38,7 +39,9 @@ class TrainOptions:
         if not max(self.betas) < 1:
             raise ValueError(f"betas must be below 1, got {list(self.betas)}")
         if self.lr_warmup_steps > self.steps:
-            raise ValueError(f"lr_warmup_steps {self.lr_warmup_steps} is longer than the run of {self.steps} steps")
+            raise TooShort(
+                f"train: lr_warmup_steps {self.lr_warmup_steps} is longer than the run of {self.steps} steps"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
