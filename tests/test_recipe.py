@@ -2,6 +2,7 @@
 
 import math
 import textwrap
+import time
 from pathlib import Path
 
 import pytest
@@ -11,8 +12,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from vaelab.errors import UsageError, VaelabError
+from vaelab.folder import Folder
 from vaelab.recipe import Recipe
-from vaelab.recipe_text import SHIPPED, shipped_names
+from vaelab.recipe_text import SHIPPED, parse_yaml, shipped_names
 from vaelab.registry import names, normalise
 from vaelab.training.options import TrainOptions
 from vaelab.training.plugins import load_plugin
@@ -350,6 +352,36 @@ def test_every_shipped_recipe_is_right_and_honest(name):
 
 def test_recipes_are_shipped():
     assert {"digits", "mnist-mlp", "mnist-conv", "freyfaces-mlp"} <= set(shipped_names())
+
+
+def bomb(levels: int = 30) -> str:
+    """A kilobyte that would be 2^30 values: each line is a list of two of the line before."""
+    lines = ["a0: &a0 [x, x]", *(f"a{n}: &a{n} [*a{n - 1}, *a{n - 1}]" for n in range(1, levels))]
+    return "\n".join(lines)
+
+
+LONG = f"a: &a {'x' * 2000}\nb: [{'*a, ' * 999}]"
+
+
+@pytest.mark.parametrize("text", [bomb(), bomb().replace("x", "{b: c}"), LONG], ids=["lists", "mappings", "text"])
+def test_aliases_that_would_grow_without_bound_are_refused_at_once(write, text):
+    started = time.perf_counter()
+    for path in (write("bomb", text), write("child", "extends: bomb")):
+        assert "use fewer aliases" in problems(path)
+    folder = Path(write("bomb", text)).parent / "run"
+    folder.mkdir()
+    (folder / "recipe.yaml").write_text(text)
+    assert "use fewer aliases" in Folder.read(folder).problems[0]
+    assert time.perf_counter() - started < 2
+
+
+def test_aliases_may_be_used(write):
+    assert parse_yaml("a: &a {b: 1e-3}\nc: [*a, *a]\nd: {<<: *a}", "text")["d"] == {"b": 1e-3}
+
+
+def test_sentences_repeat_only_the_beginning_of_a_long_value(base):
+    said = problems(base, [f"train.lr={'x' * 100_000}", f"model.prior={'y' * 100_000}"])
+    assert len(said) < 2000 and "… (100,002 characters)" in said
 
 
 PLUGIN = '''

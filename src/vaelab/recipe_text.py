@@ -1,6 +1,7 @@
 """Recipes as text: found by name, read as strict YAML, extended, and overridden by dotted keys."""
 
 import json
+import math
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -8,9 +9,10 @@ from typing import Any
 
 import yaml
 
-from vaelab.errors import UsageError
+from vaelab.errors import UsageError, shown
 from vaelab.registry import hint
 
+LARGEST = 2**20  # characters of a recipe, with each alias written out
 _PACKAGE = Path(__file__).parent
 SHIPPED = next((p for p in (_PACKAGE / "recipes", _PACKAGE.parents[1] / "recipes") if p.is_dir()), _PACKAGE / "recipes")
 
@@ -41,7 +43,7 @@ def find(name: str) -> Path:
     if path.suffix not in (".yaml", ".yml") and path.name == name and _there(shipped):
         return shipped
     raise UsageError(
-        f"no recipe {name!r}: no such file, and no shipped recipe of that name; {hint(name, shipped_names())}"
+        f"no recipe {shown(name)}: no such file, and no shipped recipe of that name; {hint(name, shipped_names())}"
     )
 
 
@@ -51,7 +53,14 @@ def shipped_names() -> list[str]:
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML in which 1e-3 is a number, a date is text, and a key stands once."""
+    """YAML in which 1e-3 is a number, a date is text, a key stands once, and aliases do not grow without bound."""
+
+    def get_single_node(self) -> yaml.Node | None:
+        node = super().get_single_node()
+        if node is not None and _written_out(node, {}) > LARGEST:
+            problem = f"written out it would be more than {LARGEST:,} characters; use fewer aliases"
+            raise yaml.composer.ComposerError(problem=problem)
+        return node
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
         keys = [key.value for key, _ in node.value]
@@ -60,6 +69,16 @@ class _Loader(yaml.SafeLoader):
                 problem=f"key {twice[0]!r} stands twice", problem_mark=node.start_mark
             )
         return super().construct_mapping(node, deep)
+
+
+def _written_out(node: yaml.Node, known: dict[int, float]) -> float:
+    """About how many characters there are once each alias is replaced by what it stands for."""
+    if id(node) not in known:
+        known[id(node)] = math.inf  # of what holds itself
+        inside = node.value if isinstance(node.value, list) else []
+        parts = [part for entry in inside for part in (entry if isinstance(entry, tuple) else (entry,))]
+        known[id(node)] = 1 + sum(_written_out(part, known) for part in parts) + len(node.value) * (not inside)
+    return known[id(node)]
 
 
 _Loader.yaml_implicit_resolvers = {
@@ -98,8 +117,8 @@ def parse_override(text: str) -> dict[str, Any]:
     """`train.lr=1e-4` as nested data."""
     key, equals, value = text.partition("=")
     if not equals or not all(key.split(".")):
-        raise UsageError(f"override {text!r} is not of the form key.key=value, for example train.epochs=5")
-    nested = parse_yaml(value, f"override {text!r}")
+        raise UsageError(f"override {shown(text)} is not of the form key.key=value, for example train.epochs=5")
+    nested = parse_yaml(value, f"override {shown(text)}")
     for name in reversed(key.split(".")):
         nested = {name: nested}
     return nested
@@ -142,7 +161,7 @@ def _extended(options: dict[str, Any], path: Path) -> dict[str, Any]:
     if name is None:
         return options
     if not isinstance(name, str):
-        raise UsageError(f"extends: expected the name of a recipe, got {name!r}")
+        raise UsageError(f"extends: expected the name of a recipe, got {shown(name)}")
     beside = path.parent / f"{name}.yaml"
     base = read_yaml(beside if _there(beside) else find(name))
     if "extends" in base:

@@ -21,7 +21,7 @@ from typing import Annotated, Any, get_args
 
 from pydantic import ConfigDict, Field, ValidationError, create_model
 
-from vaelab.errors import UsageError, listed
+from vaelab.errors import UsageError, listed, shown
 
 # The words for numbers in signatures.
 Size = Annotated[int, Field(gt=0, lt=2**31)]  # a larger one overflows in torch, with a worse message
@@ -117,17 +117,17 @@ def check_part(role: str, value: Any, where: str) -> list[str]:
     if isinstance(value, str) or "constant" in names(role):
         value = normalise(value)
     if not isinstance(value, Mapping) or not isinstance(value.get("kind"), str):
-        return [f"{where}: expected {{kind: NAME, …}} with NAME one of {', '.join(names(role))}; got {value!r}"]
+        return [f"{where}: expected {{kind: NAME, …}} with NAME one of {', '.join(names(role))}; got {shown(value)}"]
     if value["kind"] not in names(role):
         near = hint(value["kind"], names(role))
-        return [f"{where}.kind: unknown {role} {value['kind']!r}; {near} (a part of your own needs --plugin FILE)"]
+        return [f"{where}.kind: unknown {role} {shown(value['kind'])}; {near} (a part of your own needs --plugin FILE)"]
     return check(part(role, value["kind"]), {k: v for k, v in value.items() if k != "kind"}, where)
 
 
 def check(thing: Callable, given: Any, where: str) -> list[str]:
     """Every problem of the options given for `thing` (see `check_part`)."""
     if not isinstance(given, Mapping):
-        return [f"{where}: expected options as `name: value`, got {given!r}"]
+        return [f"{where}: expected options as `name: value`, got {shown(given)}"]
     given, problems = {str(k): v for k, v in given.items()}, []
     known = options(thing)
     for key, steps in _in_epochs(given, known):
@@ -135,7 +135,7 @@ def check(thing: Callable, given: Any, where: str) -> list[str]:
         if steps in given:
             problems.append(f"{where}: give {steps} or {key}, not both")
         elif not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value <= 1e9:
-            problems.append(f"{where}.{key}: expected a number of epochs, 0 to a billion; got {value!r}")
+            problems.append(f"{where}.{key}: expected a number of epochs, 0 to a billion; got {shown(value)}")
         given.setdefault(steps, 1)
     for key, parameter in known.items():
         role = role_of(parameter)
@@ -206,7 +206,10 @@ def _in_epochs(given: Mapping, known: Mapping) -> list[tuple[str, str]]:
 def _model(thing: Callable) -> Any:
     """The strict pydantic model of a signature; parts inside are checked by `check_part`."""
     fields: dict[str, Any] = {
-        key: (Any if role_of(p) else p.annotation, ... if p.default is p.empty else p.default)
+        key: (
+            Any if role_of(p) or p.annotation is p.empty else p.annotation,
+            ... if p.default is p.empty else p.default,
+        )
         for key, p in options(thing).items()
     }
     return create_model(getattr(thing, "__name__", "options"), __config__=_STRICT, **fields)
@@ -225,4 +228,4 @@ def _sentence(error: Any, where: str, known: Mapping) -> str:
     if error["type"] == "missing":
         return f"{where}.{path} is missing; give it a value"
     message = re.sub(r"^\w+ should (be|have) | after validation.*", "", error["msg"])
-    return f"{where}.{path}: expected {message}; got {error['input']!r}"
+    return f"{where}.{path}: expected {message}; got {shown(error['input'])}"
