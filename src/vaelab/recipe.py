@@ -12,6 +12,7 @@ from vaelab.data.source import Dataset
 from vaelab.errors import TooShort, UsageError, listed
 from vaelab.labels import LabelledDecoder, LabelledEncoder
 from vaelab.model import VAE, growth_of
+from vaelab.objectives.defaults import completed
 from vaelab.process import seeded
 from vaelab.recipe_text import find, read_recipe, with_overrides
 from vaelab.registry import build, defaults, resolve
@@ -182,10 +183,10 @@ class Recipe:
         stages = {"stage_steps": growth.stage_steps, "stage_count": growth.stages} if growth else {}
         pixels = data.train.images[0].numel()
         supplied = {"steps_per_epoch": per_epoch, "pixels": pixels, **stages}
-        objective = build("objective", self.options["objective"], **supplied)
-        if (settled := getattr(objective, "settled", 0)) > train.steps:
+        objective = completed(build("objective", self.options["objective"], **supplied))
+        if objective.settled > train.steps:
             raise TooShort(
-                f"objective: its schedules end at epoch {settled / per_epoch:g}, but the run has "
+                f"objective: its schedules end at epoch {objective.settled / per_epoch:g}, but the run has "
                 f"{train.steps / per_epoch:g} epochs; shorten them, for example with objective.beta.epochs="
                 f"{train.steps / per_epoch:g}, or train longer"
             )

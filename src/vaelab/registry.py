@@ -31,6 +31,7 @@ NonNegative = Annotated[float, Field(ge=0)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 
 _TABLE: dict[str, dict[str, Callable]] = {}
+_PLAIN = inspect.Parameter.POSITIONAL_OR_KEYWORD
 _STRICT = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False, arbitrary_types_allowed=True)
 
 
@@ -159,11 +160,22 @@ def build(role: str, value: Any, where: str = "", **supplied: Any) -> Any:
         raise UsageError(listed(problems, "the recipe has these problems"))
     thing = part(role, value["kind"])
     chosen = resolve(thing, {k: v for k, v in value.items() if k != "kind"}, where, **supplied)
+    _refuse_unsupplied(thing, supplied, f"{where}: {role} {shown(value['kind'])}")
     wanted = [k for k in inspect.signature(thing).parameters if k in supplied and k not in options(thing)]
     try:
         return thing(**{k: supplied[k] for k in wanted}, **chosen)
     except ValueError as error:  # two options that contradict each other
         raise UsageError(f"{where}: {error}") from error
+
+
+def _refuse_unsupplied(thing: Callable, supplied: Mapping[str, Any], what: str) -> None:
+    """UsageError where a part asks for what nobody gives it."""
+    required = [k for k, p in inspect.signature(thing).parameters.items() if (p.kind, p.default) == (_PLAIN, p.empty)]
+    if unknown := [name for name in required if name not in supplied]:
+        raise UsageError(
+            f"{what} takes {unknown[0]!r} before the star, where the program gives {', '.join(sorted(supplied))}; "
+            "name one of these, or put what a recipe sets after the star"
+        )
 
 
 def resolve(thing: Callable, given: Mapping[str, Any], where: str, **supplied: Any) -> dict[str, Any]:

@@ -39,6 +39,7 @@ from vaelab.training.claim import claimed
 from vaelab.training.log import forget, read_rows
 from vaelab.training.options import TrainOptions
 from vaelab.training.plugins import copy_plugins, plugin_records, with_plugins
+from vaelab.training.rehearsal import rehearse
 from vaelab.training.world import World
 
 LENGTHS = ("steps", "epochs", "patience", "log_steps", "log_epochs", "save_every", "draw_every")
@@ -91,7 +92,7 @@ def _train(
     data = world.one_by_one(lambda: wanted.load_data(data_dir))
     wanted, model, objective, options = _built(wanted, data, world)
     with also_in(data_dir):
-        _rehearse(model, objective, data)
+        rehearse(model, objective, data)
     epochs = math.ceil(options.steps / engine.steps_per_epoch(len(data.train), options.batch_size, world.size))
     watch, best = Watch.of(wanted, data, world.device, epochs, data_dir), wanted.best()
     if world.is_main and not resume:
@@ -249,17 +250,6 @@ def _fingerprint(recipe: Recipe) -> str:
     kept = {k: v for k, v in recipe.options.items() if k in ("data", "model", "objective", "evaluate", "best")}
     kept["train"] = {k: v for k, v in recipe.options["train"].items() if k not in LENGTHS}
     return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()
-
-
-@torch.no_grad()
-def _rehearse(model: VAE, objective: Any, data: Dataset) -> None:
-    """Let parts that do not go together say so before anything is written."""
-    try:
-        first = data.train[:2]
-        y = first.labels if model.classes else None
-        objective(model.eval()(data.as_float(first.images), y, samples=objective.samples), 0)
-    except ValueError as error:
-        raise UsageError(f"these parts do not go together: {error}") from error
 
 
 def _write_recipe(path: Path, recipe: Recipe, data_dir: str | Path | None, called: str) -> None:

@@ -42,7 +42,10 @@ def command(function: Callable) -> Callable:
                 from vaelab.training.plugins import load_plugins
 
                 load_plugins(plugin)
-            function(*args, **options)
+            from vaelab.training.plugins import explained
+
+            with explained():
+                function(*args, **options)
             sys.stdout.flush()  # here, where a full disk can be said
         except VaelabError as error:
             _leave(str(error), error.exit_code)

@@ -23,6 +23,8 @@ class IWAE:
     samples: Size = 50
     doubly_reparameterised: bool = False
 
+    settled = 0  # nothing in it changes
+
     @property
     def path(self) -> bool:
         """Whether log q must be constant in the encoder's parameters."""

@@ -156,7 +156,7 @@ def train(
             score = None if growing else best.score(watched | valid_row)
             better = score is not None and score > progress.best
             progress.best = score if score is not None and better else progress.best
-            warming = progress.step < getattr(objective, "settled", 0)  # β still rising: no verdict yet
+            warming = progress.step < objective.settled  # β still rising: no verdict yet
             progress.stale = 0 if better or warming else progress.stale + (score is not None)
             log.write(train_row)
             if watched:

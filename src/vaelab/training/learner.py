@@ -2,7 +2,7 @@
 
 import copy
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -11,6 +11,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from vaelab.model import VAE
 from vaelab.schedules import Constant, Cosine, Linear, Schedule
+from vaelab.terms import Terms
 from vaelab.training.adam import Adam
 from vaelab.training.average import Average
 from vaelab.training.options import TrainOptions
@@ -93,6 +94,7 @@ class Learner:
         with torch.autocast(x.device.type, torch.bfloat16, enabled=self.options.precision == "bfloat16"):
             terms = self.model(x, y, samples=self.objective.samples, path=self.objective.path)
         loss, scalars = self.objective(terms, number)
+        scalars = told(loss, terms, scalars)
         loss.backward()
         gradients = [p.grad for p in self.parameters]
         present = [g for g in gradients if g is not None]
@@ -147,6 +149,12 @@ class Learner:
         self.average.load_state_dict(state["model"])  # what is not learned
         self.ema.load(state["average"])
         self.adam.load(state["adam"])
+
+
+def told(loss: Tensor, terms: Terms, scalars: Mapping[str, Tensor | float]) -> dict[str, Tensor | float]:
+    """What an objective has logged, and what each logs where that was not in it."""
+    always = {"loss": lambda: loss, "reconstruction": lambda: -terms.log_px.mean(), "kl": lambda: terms.rate.mean()}
+    return {name: mean() for name, mean in always.items() if name not in scalars} | dict(scalars)
 
 
 def clip_(gradients: list[Tensor], largest: float | None) -> Tensor:

@@ -138,7 +138,7 @@ class _Bar:
 def _table_line(valid: Row, train: Row, epochs: int) -> str:
     """A line of the table that `HEAD` heads; no training numbers where a run was resumed at an epoch's end."""
     numbers = [_five(train.get(key)) for key in ("loss", "reconstruction", "kl")]
-    beta = f"{train['beta']:.2g}" if train else ""
+    beta = f"{train['beta']:.2g}" if "beta" in train else ""
     pace = f"{train['images_per_second']:,.0f}" if train else ""
     held_out = f"{_five(valid['loss'])}{'*' if valid.get('best') else ' '}"
     at = f"{valid['epoch']:g}/{epochs}"
@@ -148,7 +148,8 @@ def _table_line(valid: Row, train: Row, epochs: int) -> str:
 def _short(row: Row) -> str:
     """`loss 103.52  rec 77.24  kl 26.85  β 0.98  21,034/s`, short enough for a bar in 80 columns."""
     numbers = "  ".join(f"{name} {_five(row[key])}" for name, key in SHORT.items())
-    return f"{numbers}  β {row['beta']:.2g}  {row['images_per_second']:,.0f}/s"
+    beta = f"  β {row['beta']:.2g}" if "beta" in row else ""
+    return f"{numbers}{beta}  {row['images_per_second']:,.0f}/s"
 
 
 def _five(value: float | None) -> str:

@@ -9,6 +9,7 @@ import contextlib
 import hashlib
 import re
 import sys
+import traceback
 import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -101,6 +102,22 @@ def with_plugins(noted: Any, folder: Path) -> Iterator[None]:
         if not missing:
             raise
         raise UsageError(f"{_needed(missing[0], folder)}; without it, {error}") from error
+
+
+@contextmanager
+def explained() -> Iterator[None]:
+    """An error in a plugin's code as one sentence that names file and line; files and memory that lack stay theirs."""
+    try:
+        yield
+    except (VaelabError, OSError, MemoryError):
+        raise
+    except Exception as error:
+        ours = {str(plugin.path) for plugin in _PRESENT.values()}
+        frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename in ours]
+        if not frames:
+            raise
+        place = f"{frames[-1].filename}, line {frames[-1].lineno}"
+        raise UsageError(f"the plugin {place}: {type(error).__name__}: {error}; mend it there") from error
 
 
 def _records(noted: Any) -> list[Record]:
