@@ -16,6 +16,7 @@ from vaelab.data.images import to_bytes
 from vaelab.data.source import Dataset, Split
 from vaelab.errors import UsageError, VaelabError, listed
 from vaelab.files import Folder, also_in
+from vaelab.metrics.names import metric_of, unknown
 from vaelab.model import VAE
 from vaelab.recipe import Recipe
 from vaelab.registry import build, check, check_part, defaults, hint, names, normalise, options, part
@@ -115,12 +116,14 @@ def specs(
 ) -> tuple[dict[str, Entry], Draws]:
     """The chosen metrics with their options, and the draws; UsageError lists all that is wrong.
 
+    A metric may be named by a number that it yields, "elbo" for likelihood.
     `given` holds options by metric, {"frechet": {"pca_dim": 256}}, options of all metrics that take them,
     {"extractor": "pixels", "seed": 1}, and those of the draws.
     """
     drawn = {k: given[k] for k in ("n", "sampler", "pixels", "seed") if given.get(k) is not None}
     given = {k: v for k, v in given.items() if k not in ("n", "sampler", "pixels")}
-    chosen = list(QUICK if metrics is None else metrics)
+    asked = QUICK if metrics is None else [metrics] if isinstance(metrics, str) else metrics
+    chosen = list(dict.fromkeys(map(metric_of, asked)))
     known = {name: options(part("metric", name)) for name in chosen if name in names("metric")}
     shared = {k: v for k, v in given.items() if k not in names("metric")}
     problems = _misplaced(given, shared, known, chosen)
@@ -132,7 +135,7 @@ def specs(
     for name in chosen:
         common = {k: v for k, v in shared.items() if k in known.get(name, {})}
         found[name] = {"kind": name, **common, **given.get(name, {})}
-        problems += check_part("metric", found[name], name)
+        problems += check_part("metric", found[name], name) if name in known else [unknown(name)]
     if problems:
         raise UsageError(listed(problems, "this evaluation has these problems"))
     return found, Draws(**drawn)

@@ -34,6 +34,7 @@ def evaluate(
     """Measure a trained model, or images by any generator: metrics.json, and a table."""
     from vaelab import evaluation
     from vaelab.listing import announce, say, show_metrics, show_notes
+    from vaelab.metrics.names import metric_of
     from vaelab.process import keep_freed_memory
     from vaelab.recipe_text import with_overrides
     from vaelab.report import refresh
@@ -49,7 +50,7 @@ def evaluate(
     options: dict[str, Any] = {key: value for key, value in flags.items() if value is not None}
     options |= {} if samples is None else {"likelihood": {"samples": samples}}
     options = with_overrides(options, [word for word in words or [] if "=" in word])
-    chosen = [name.strip() for name in metrics.split(",")] if metrics else None
+    chosen = [metric_of(name.strip()) for name in metrics.split(",")] if metrics else None
     if misplaced := [key for key in options if key in ("run", "metrics", "split", "device", "data_dir", "out", "fit")]:
         flag = misplaced[0].replace("_", "-")
         raise UsageError(f"{misplaced[0]} is no option of a metric; write --{flag}, see vaelab evaluate --help")

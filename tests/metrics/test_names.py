@@ -1,0 +1,53 @@
+"""Names of metrics: those that tables print are taken, those of other programs get a hint."""
+
+import pytest
+import torch
+
+from vaelab.errors import UsageError
+from vaelab.judge import Subject, measure, specs
+from vaelab.metrics.names import USUAL, YIELDS, metric_of
+from vaelab.recipe import Recipe
+from vaelab.registry import build, names
+
+
+@pytest.fixture(scope="module")
+def measured():
+    """The numbers of every metric that a small model on shapes, whose factors are known, has."""
+    data = build("data", {"kind": "shapes", "count": 300, "size": 16}).load(None)
+    model = {"latent_dim": 2, "backbone": {"kind": "mlp", "width": 4}}
+    recipe = Recipe("tiny", {"data": "shapes", "model": model, "objective": "elbo", "train": {"epochs": 1}})
+    torch.manual_seed(0)
+    subject = Subject(
+        data=data, split="test", device=torch.device("cpu"), model=recipe.build_model(data.x_shape).eval()
+    )
+    few = {"likelihood": {"samples": 2}, "ais": {"temperatures": 2, "chains": 1, "images": 2}}
+    options = few | {"disentanglement": {"trees": 2, "votes": 20}}
+    chosen, _ = specs([name for name in names("metric") if name != "lpips"], options | {"extractor": "pixels"})
+    entries, unavailable = measure(chosen, subject)
+    assert not unavailable
+    return {name: entry["values"] for name, entry in entries.items()}
+
+
+def test_every_number_that_a_table_prints_names_its_metric(measured):
+    assert {number: metric_of(number) for values in measured.values() for number in values} == {
+        number: name for name, values in measured.items() for number in values
+    }
+    assert metric_of("kl_2") == "likelihood"
+    assert all(set(numbers) <= set(measured[name]) for name, numbers in YIELDS.items()), "and no others"
+
+
+def test_a_number_stands_for_its_metric_once():
+    chosen, _ = specs(["elbo", "likelihood", "psnr", "iwae"], {})
+    assert list(chosen) == ["likelihood", "reconstruction"] and list(specs("elbo", {})[0]) == ["likelihood"]
+
+
+@pytest.mark.parametrize("name", USUAL)
+def test_usual_names_get_a_hint_that_names_a_metric(name):
+    with pytest.raises(UsageError, match=f"unknown metric '{name.upper()}'") as error:
+        specs([name.upper()], {})
+    assert any(metric in str(error.value) for metric in names("metric"))
+
+
+def test_a_number_that_is_misspelt_is_hinted_at():
+    with pytest.raises(UsageError, match="did you mean 'bits_per_dim'"):
+        specs(["bit_per_dim"], {})
