@@ -16,9 +16,16 @@ def test_root_is_found_to_precision_however_steep_or_flat(dtype):
     assert ((x + p * h - y).abs() <= 10 * unit).all()
 
 
-def test_root_has_the_gradient_of_the_implicit_function():
+def test_root_has_the_derivatives_of_the_implicit_function():
     y, p, k = (torch.randn(6).double().requires_grad_() for _ in range(3))
     q = (0.9 * p.detach().sign() * torch.rand(6)).double().requires_grad_()
+    assert torch.autograd.gradcheck(root, (y, p, q, k))
+    assert torch.autograd.gradgradcheck(root, (y, p, q, k))
+
+
+def test_gradients_of_what_was_broadcast_are_sums():
+    y, p = torch.randn(5, 3).double().requires_grad_(), torch.rand(3).double().requires_grad_()
+    q, k = torch.ones(()).double().requires_grad_(), torch.randn(5, 1).double().requires_grad_()
     assert torch.autograd.gradcheck(root, (y, p, q, k))
 
 
