@@ -86,6 +86,14 @@ def test_gradients_agree_with_differences():
     }
     leaves = [t.double().requires_grad_() for t in points.values()]
     assert torch.autograd.gradcheck(ours, leaves)
+    assert torch.autograd.gradgradcheck(ours, leaves)
+
+
+def test_curvature_of_a_mixture_is_that_of_its_density():
+    """In the middle of two components −1 + distance² / 4, where that of either alone is −1."""
+    p = DiagonalMixture(torch.tensor([[-2.0], [2.0]]).double(), torch.ones(2, 1).double())
+    (curvature,) = torch.autograd.functional.hessian(p.log_prob, torch.zeros(1).double())
+    torch.testing.assert_close(curvature, torch.tensor([3.0]).double())
 
 
 def test_pieces_without_gradient_give_what_the_whole_gives(points, monkeypatch):

@@ -6,7 +6,6 @@ from typing import ClassVar
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 from torch.distributions import Categorical, Distribution, constraints
 
 PAIRS = 2**17  # densities that are held at once: what a CPU's cache holds
@@ -80,7 +79,10 @@ class DiagonalMixture(Distribution):
 
 
 class _LogSumExpProduct(torch.autograd.Function):
-    """log Σ_k exp(a_b · c_k) [B] of a [B, F] and c [F, K], where forward and backward hold `PAIRS` terms at once."""
+    """log Σ_k exp(a_b · c_k) [B] of a [B, F] and c [F, K], where forward and backward hold `PAIRS` terms at once.
+
+    It has derivatives of every order; those above the first hold all terms.
+    """
 
     @staticmethod
     def forward(ctx, a: Tensor, c: Tensor) -> Tensor:  # pyright: ignore
@@ -89,9 +91,11 @@ class _LogSumExpProduct(torch.autograd.Function):
         return total
 
     @staticmethod
-    @once_differentiable
     def backward(ctx, gradient: Tensor) -> tuple[Tensor, Tensor]:  # pyright: ignore
         a, c, total = ctx.saved_tensors
+        if torch.is_grad_enabled():  # for derivatives of these, all terms at once
+            shares = (a @ c - total[:, None]).exp() * gradient[:, None]
+            return shares @ c.T, a.T @ shares
         of_a, of_c = torch.empty_like(a), torch.zeros_like(c)
         for piece, log_sum, g, out in zip(*(_pieces(t, c) for t in (a, total, gradient, of_a)), strict=True):
             shares = _exponents(piece, c).sub_(log_sum[:, None]).exp_()

@@ -101,7 +101,8 @@ def cross_attention(
     """`layers` bidirectional couplings; each half is `tokens` tokens of a transformer of this `width` and `depth`.
 
     The flow of CrossVampVAE (Halcyon1010), made invertible: its queries were the half that it transforms. The context
-    is added to the queries.
+    is added to the queries. For second derivatives, which torch refuses of its fused attention, take them within
+    `torch.nn.attention.sdpa_kernel(SDPBackend.MATH)`.
     """
     if latent_dim % 2:
         raise ValueError(f"latent_dim {latent_dim} has no equal halves; try {latent_dim + 1}")
