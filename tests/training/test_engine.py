@@ -1,5 +1,6 @@
 """What ends a run, what is kept of it, and what is never lost."""
 
+import gc
 import math
 
 import pytest
@@ -192,3 +193,31 @@ def test_a_warm_up_longer_than_the_run_is_refused_with_the_fix(train):
         train("a", "objective.beta={kind: linear, epochs: 9}")
     with pytest.raises(UsageError, match="lr_warmup_steps 54 is longer than the run of 24 steps"):
         train("a", "train.lr_warmup_epochs=9")
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ("train.draw_every=1", "evaluate.metrics=[{kind: frechet, extractor: pixels}]", "train.epochs=1"),
+        ("model.prior={kind: vamp, components: 9, init: kmeans}", f"model.posterior={FLOW}"),
+        ("data.pad=4", "model.backbone={kind: progressive, start_res: 8, epochs_per_stage: 1}"),
+    ],
+    ids=["watched", "vamp-flow", "growing"],
+)
+def test_no_model_outlives_its_training(train, interrupt_at, overrides):
+    """Nor its average, also of a run that was stopped; without the collector of cycles, which may take long to come."""
+
+    def models() -> int:
+        return sum(issubclass(type(thing), VAE) for thing in gc.get_objects())
+
+    gc.collect()
+    gc.disable()
+    before = models()
+    try:
+        train("a", "objective.beta=1", *overrides)
+        interrupt_at({2})
+        with pytest.raises(UsageError, match="stopped at step 3"):
+            train("b", "objective.beta=1", *overrides)
+        assert models() == before
+    finally:
+        gc.enable()

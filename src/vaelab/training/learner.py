@@ -51,7 +51,8 @@ class Learner:
         # return what to log of it, and know in which step their stage `began` and `ends`, and when all is `settled`.
         self.scheduled: list[Any] = [m for net in (model, self.average) for m in net.modules() if hasattr(m, "at")]
         self.began = 0  # the step in which the present stage began
-        self._step = _compiled(self._update, world.device) if options.compile else self._update
+        # The function and not the bound method: a learner that held itself would outlive its run, with all weights.
+        self._step = _compiled(Learner._update, world.device) if options.compile else Learner._update
         # Schedules are computed in float64 where the device has it.
         self._real = torch.float32 if world.device.type == "mps" else torch.float64
 
@@ -66,7 +67,7 @@ class Learner:
         rates = self.adam.rates(lr).to(device, non_blocking=True)
         batch = batch.to(device, non_blocking=True)
         labels = labels if labels is None else labels.to(device, non_blocking=True)
-        scalars, moved = self._step(batch, labels, torch.tensor(number, dtype=self._real, device=device), rates)
+        scalars, moved = self._step(self, batch, labels, torch.tensor(number, dtype=self._real, device=device), rates)
         self.adam.count(moved)
         self.ema.add(number + 1, number + 1 - self.began)
         return {**scalars, "lr": lr, **told}
