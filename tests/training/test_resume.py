@@ -13,8 +13,10 @@ import vaelab
 from torture.fork import Fork, command
 from vaelab import run as runs
 from vaelab.errors import UsageError
+from vaelab.files import write_whole
 from vaelab.training import engine
 from vaelab.training.learner import Learner
+from vaelab.training.log import Log
 
 ADAMW, ADAM = "train.optimizer=adamw", "train.optimizer=adam"
 LONG = ("data.train_size=384", "objective.beta.steps=30", "train.log_steps=1", "train.epochs=2")  # 24 steps per epoch
@@ -67,7 +69,7 @@ def test_a_falling_learning_rate_of_the_same_length_goes_on_where_it_was(
     monkeypatch.setattr(runs, "_draw_progress", crash)
     with pytest.raises(Stop):
         train("half", *options)
-    assert state(whole.parent / "half")["progress"]["step"] == 12
+    assert state(whole.parent / "half")["progress"]["step"] == 6
     monkeypatch.setattr(runs, "_draw_progress", lambda *_: None)
     half = train("half", resume=True)
     assert largest_gap(whole, half) == 0.0
@@ -242,3 +244,63 @@ def test_the_newest_run_of_the_recipe_is_found_and_no_other(recipe, tmp_path, mo
     vaelab.train(str(other), "train.epochs=1", device="cpu", quiet=True)
     assert vaelab.train(recipe, "train.epochs=2", device="cpu", quiet=True, resume=True) == mine
     assert state(mine)["progress"]["step"] == 12
+
+
+class Killed(BaseException):
+    """What nothing survives: from here on no file changes any more."""
+
+
+@pytest.fixture
+def killed_before(monkeypatch):
+    """`killed_before(n)`: the process is gone before its n-th change of a file that training writes; returns those."""
+
+    def arrange(number: int) -> list[str]:
+        changed = []
+
+        def guarded(act, name_of):
+            def change(*arguments):
+                name = name_of(*arguments)
+                if name in ("recipe.yaml", "state.json"):  # that of a killed run would name this very process
+                    return act(*arguments)
+                if len(changed) == number:
+                    raise Killed
+                changed.append(name)
+                return act(*arguments)
+
+            return change
+
+        monkeypatch.setattr(Path, "replace", guarded(replace, lambda _, target: Path(target).name))
+        monkeypatch.setattr(Log, "write", guarded(write, lambda *_: "row"))
+        return changed
+
+    replace, write = Path.replace, Log.write
+    return arrange
+
+
+def test_whatever_was_to_be_written_when_it_was_killed_nothing_is_missing(
+    train, killed_before, largest_gap, rows, monkeypatch
+):
+    """A kill before any change of a file: resumed, the folder has the same pictures, numbers and rows."""
+
+    def draw(epoch, data, folder):
+        torch.manual_seed(0)
+        drawn = epoch.model.generate(2).numpy().tobytes()
+        write_whole(folder / "figures" / f"{epoch.number}.png", lambda path: path.write_bytes(drawn) and None)
+
+    def pictures(run: Path) -> dict[str, bytes]:
+        return {path.name: path.read_bytes() for path in run.rglob("*.png")}
+
+    monkeypatch.setattr(runs, "_draw_progress", draw)
+    growing = "model.backbone={kind: progressive, start_res: 8, base_channels: 4, min_channels: 4, epochs_per_stage: 1}"
+    options = ("data.pad=4", growing, "objective.beta=1", "train.epochs=3", "train.batch_size=48", "train.draw_every=1")
+    changes = killed_before(10**6)
+    whole = train("whole", *options, "train.save_every=2")
+    assert len(pictures(whole)) == 5  # of three epochs and two stages
+    for number in range(len(changes) - 1):
+        killed_before(number)
+        with pytest.raises(Killed):
+            train(f"{number}", *options, "train.save_every=2")
+        killed_before(10**6)
+        run = train(f"{number}", resume=True)
+        assert pictures(run) == pictures(whole)
+        assert largest_gap(whole, run) == 0.0 and rows(run) == rows(whole)

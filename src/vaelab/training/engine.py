@@ -166,9 +166,10 @@ def train(
             ended = progress.over(options)
             if (better or (ended and progress.best == -math.inf)) and world.is_main:  # a run never ends without a model
                 save_model(folder / "model.safetensors", learner.average, metadata or {})
+            # Its pictures are drawn before the checkpoint is written: a run killed between them draws them again.
+            yield Epoch(number, learner.average, train_row, valid_row)
             if ended or number % options.save_every == 0:
                 save()
-            yield Epoch(number, learner.average, train_row, valid_row)
 
 
 def steps_per_epoch(images: int, batch_size: int, processes: int = 1) -> int:
