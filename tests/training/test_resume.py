@@ -82,15 +82,14 @@ def test_the_gap_is_seen_where_there_is_one(train, largest_gap):
 
 @pytest.mark.parametrize("stops", [[8], [0, 9, 10], [5, 17], [23]])
 def test_an_interrupt_at_any_step_loses_nothing(train, largest_gap, rows, interrupt_at, stops):
-    """In the last step of an epoch it is honoured after the next step; in the last step of all, not at all."""
+    """In the last step of an epoch it is honoured when that is validated; in the last step of all, not at all."""
     whole = train("whole")
     pending = interrupt_at(stops)
     half, resume = whole.parent / "half", False
     for stop in [s for s in stops if s < 23]:
-        with pytest.raises(UsageError, match=rf"stopped at step \d+, in epoch \d; carry on with --run {half} --resume"):
+        with pytest.raises(UsageError, match=rf"stopped at step {stop + 1}, (in|after) epoch \d; .* --run {half}"):
             train("half", resume=resume)
-        done = state(half)["progress"]["step"]
-        assert done == (stop + 1 if (stop + 1) % 6 else stop + 2)
+        assert state(half)["progress"]["step"] == stop + 1
         resume = True
     train("half", resume=resume)
     assert not pending

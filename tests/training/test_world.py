@@ -48,7 +48,7 @@ def refused(*arguments, **options):
 
 
 def interrupted(self, batch, number, labels=None):
-    if number == 8 and rank == 1:  # a Ctrl-C that reaches one process only
+    if number in (8, 16) and rank == 1:  # a Ctrl-C that reaches one process only
         os.kill(os.getpid(), signal.SIGINT)
     return step(self, batch, number, labels)
 
@@ -59,6 +59,7 @@ train("whole")
 refused("whole")
 Learner.step = interrupted
 refused("half")
+refused("half", "train.log_steps=6", resume=True)
 Learner.step = step
 train("half", resume=True)
 '''
@@ -102,14 +103,18 @@ def test_two_processes_are_one(pair, train, rows, within_the_noise, batches_of):
         assert torch.equal(torch.stack(parts, 1).flatten(0, 1), whole)  # dealt out in turn, none twice
     within_the_noise(pair / "whole", ())
 
-    # Stopped in one of them, both stop at the same step, and go on as if nothing had been.
+    # Stopped in one of them, both stop at the same step, and go on as if nothing had been; also where the ends of
+    # epochs are all that is logged.
     for rank in (0, 1):
-        odd, again, stopped = (pair / f"refused-{rank}.txt").read_text().splitlines()
+        odd, again, *stopped = (pair / f"refused-{rank}.txt").read_text().splitlines()
         assert odd == "batch_size 15 does not divide by 2 processes; try 14 or 16"
         assert again.startswith(f"{pair / 'whole'} holds a run already")
-        assert stopped == f"stopped at step 10, in epoch 2; carry on with --run {pair / 'half'} --resume"
+        assert stopped == [
+            f"stopped at step {where}; carry on with --run {pair / 'half'} --resume"
+            for where in ("10, in epoch 2", "18, after epoch 3")
+        ]
         assert_equal(first, state(pair / f"half-{rank}.pt"))
-    assert rows(pair / "half") == rows(pair / "whole")
+    assert rows(pair / "half", kind="epoch", split="valid") == rows(pair / "whole", kind="epoch", split="valid")
     assert not (pair / "odd").exists()
 
 

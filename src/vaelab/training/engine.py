@@ -136,9 +136,7 @@ def train(
                 progress.add(row, count)
             if progress.step < until:
                 save()
-                raise UsageError(
-                    f"stopped at step {progress.step}, in epoch {number}; carry on with --run {folder} --resume"
-                )
+                raise _stopped(f"{progress.step}, in epoch {number}", folder)
 
             learner.settle(progress.step)
             seed_device(world.device, seed_of("calibrate", options.seed, 0, progress.step))
@@ -168,8 +166,11 @@ def train(
                 save_model(folder / "model.safetensors", learner.average, metadata or {})
             # Its pictures are drawn before the checkpoint is written: a run killed between them draws them again.
             yield Epoch(number, learner.average, train_row, valid_row)
-            if ended or number % options.save_every == 0:
+            stopped = not ended and world.any(interrupt.asked)
+            if ended or stopped or number % options.save_every == 0:
                 save()
+            if stopped:
+                raise _stopped(f"{progress.step}, after epoch {number}", folder)
 
 
 def steps_per_epoch(images: int, batch_size: int, processes: int = 1) -> int:
@@ -198,6 +199,10 @@ def mean_of(window: list[dict[str, Tensor | float]], step: int, folder: Path, wo
         if broken := [k for k, column in table.items() if not math.isfinite(column[i])]:
             raise _diverged(step - len(window) + i, broken, folder)
     return world.mean({k: math.fsum(column) / len(column) for k, column in table.items()})
+
+
+def _stopped(where: str, folder: Path) -> UsageError:
+    return UsageError(f"stopped at step {where}; carry on with --run {folder} --resume")
 
 
 def _diverged(step: int, broken: list[str], folder: Path) -> Diverged:
