@@ -8,6 +8,7 @@ import sys
 import pytest
 
 import vaelab
+from vaelab.progress import terminal
 
 
 class Broken(io.StringIO):
@@ -47,3 +48,4 @@ def test_a_training_goes_on_without_progress(recipe, rows, tmp_path, monkeypatch
     run = vaelab.train(recipe, run=tmp_path / "a", device="cpu")
     assert len(rows(run, kind="epoch")) == 8 and capsys.readouterr().out == ""
     assert sys.stderr is stream
+    terminal.cache_clear()  # which knew the colours of this one
