@@ -4,7 +4,11 @@ import errno
 import functools
 import hashlib
 import http.server
+import os
+import subprocess
+import sys
 import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -163,3 +167,66 @@ def test_a_folder_in_the_place_of_a_file_is_called_so(tmp_path):
         with pytest.raises(UsageError) as error:
             files.write_whole(path, lambda file: file.write_text("x"))
         assert str(error.value).startswith(f"could not write {path}: {reason}")
+
+
+WRITE = """
+import os, signal, sys
+from pathlib import Path
+from vaelab.files import write_whole
+
+def half(path):
+    path.write_text("half")
+    print(path.name, flush=True)
+    sys.stdin.readline()
+
+write_whole(Path(sys.argv[1]), half)
+"""
+
+
+def test_what_a_killed_writer_has_begun_goes_with_the_next_writing(tmp_path):
+    command = [sys.executable, "-c", WRITE, str(tmp_path / "last.pt")]
+    writer = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    try:
+        half = tmp_path / writer.stdout.readline().rstrip()
+        files.write_whole(tmp_path / "a", lambda file: file.write_text("a"))
+        assert half.read_text() == "half", "its writer is alive"
+    finally:
+        writer.kill()
+        writer.communicate()
+    files.write_whole(tmp_path / "b", lambda file: file.write_text("b"))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("pid", "host", "age", "stays"),
+    [
+        ("mine", "here", 0, True),  # another thread's
+        ("mine", "here", 100_000, False),  # of a process before, in a container that gives each the same number
+        ("nobody's", "here", 0, False),
+        ("nobody's", "elsewhere", 0, True),
+        ("nobody's", "elsewhere", 4000, False),
+        ("huge", "here", 0, False),
+    ],
+)
+def test_what_a_living_writer_has_begun_stays(tmp_path, pid, host, age, stays):
+    number = {"mine": os.getpid(), "nobody's": 2**22 + 1, "huge": 10**30}[pid]
+    half = tmp_path / f".last.pt.{number}-1@{files._HOST if host == 'here' else host}.tmp"
+    for path in (half, tmp_path / ".notes.tmp", tmp_path / f"last.pt.{number}.tmp"):
+        path.touch()
+        os.utime(path, (time.time() - age,) * 2)
+    files.remove_remains(tmp_path)
+    assert half.exists() == stays and len(list(tmp_path.iterdir())) == 2 + stays
+
+
+def test_two_threads_may_write_the_same_file(tmp_path):
+    meet = threading.Barrier(2, timeout=30)
+
+    def write(text: str) -> None:
+        files.write_whole(tmp_path / "a", lambda file: (file.write_text(text), meet.wait()))
+
+    threads = [threading.Thread(target=write, args=(letter * 1000,)) for letter in "ab"]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert (tmp_path / "a").read_text() in ("a" * 1000, "b" * 1000) and len(list(tmp_path.iterdir())) == 1

@@ -5,6 +5,10 @@ import errno
 import hashlib
 import json
 import os
+import re
+import socket
+import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -13,7 +17,6 @@ from pathlib import Path
 from typing import IO, Any, cast
 
 import numpy as np
-from safetensors import SafetensorError
 
 from vaelab.errors import UsageError, VaelabError
 from vaelab.progress import Bar
@@ -27,6 +30,10 @@ OF_A_TRAINING = (
     "model.safetensors",
     "state.json",
 )  # which --resume goes on with
+HOUR = 3600
+_BEGAN = time.time()
+_HOST = socket.gethostname()[-20:]
+_TEMPORARY = re.compile(r"\..+\.(\d+)-\d+@(.*)\.tmp")
 NAMED_BY_OUT = (".html", ".md", ".csv", ".metrics.json")  # endings of what --out may put elsewhere
 
 
@@ -120,16 +127,44 @@ def lock(file: IO[Any]) -> None:
 
 def write_whole(path: Path, write: Callable[[Path], object]) -> None:
     """Call `write` on a temporary neighbour and move it over `path`, which therefore is never half written."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_native_id()}@{_HOST}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        remove_remains(path.parent)
         write(temporary)
         temporary.replace(path)
-    except (OSError, RuntimeError, SafetensorError) as error:
+    except (OSError, RuntimeError) as error:
         raise disk_error(path, error) from error
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink()
+
+
+def remove_remains(folder: Path) -> None:
+    """Remove what `write_whole` had begun to write into a folder when its process was killed."""
+    for path in folder.glob(".*.tmp"):
+        with contextlib.suppress(OSError):
+            if (found := _TEMPORARY.fullmatch(path.name)) and not _is_written(path, int(found[1]), found[2]):
+                path.unlink()
+
+
+def is_process(pid: int) -> bool:
+    """Whether this machine has a process of that number."""
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):  # the latter of a number that no process has
+        return False
+    except OSError:  # somebody else's
+        pass
+    return True
+
+
+def _is_written(temporary: Path, pid: int, host: str) -> bool:
+    """Whether its process is there; where that cannot be looked up, whether the file was changed within the hour."""
+    changed = temporary.stat().st_mtime
+    if host != _HOST or os.name != "posix":
+        return time.time() - changed < HOUR
+    return changed >= _BEGAN if pid == os.getpid() else is_process(pid)  # containers give each life the same number
 
 
 def disk_error(path: Path, error: Exception) -> VaelabError:

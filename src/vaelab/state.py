@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from vaelab.errors import Diverged
-from vaelab.files import read_object, short_hash, write_whole
+from vaelab.files import is_process, read_object, short_hash, write_whole
 
 FILE = "state.json"
 SILENT = 3600  # seconds without a new row after which a process that cannot be seen counts as gone
@@ -93,13 +93,7 @@ def is_alive(found: Mapping[str, Any], silence: float) -> bool:
     """Whether the process of that identity is there: on this machine by its number and birth, else by its last sign."""
     if not _is_here(found):
         return silence < SILENT
-    try:
-        os.kill(found["pid"], 0)
-    except (ProcessLookupError, OverflowError):  # the latter of a number that no process has
-        return False
-    except OSError:  # somebody else's
-        pass
-    return _born(found["pid"]) == found.get("born", "")
+    return is_process(found["pid"]) and _born(found["pid"]) == found.get("born", "")
 
 
 def is_outdated(report: Mapping[str, Any], folder: Path) -> bool:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import IO
 
 from vaelab.errors import UsageError
-from vaelab.files import disk_error, lock, read_object
+from vaelab.files import disk_error, lock, read_object, remove_remains
 from vaelab.state import identity, is_alive
 
 LOCK = "training.lock"
@@ -41,6 +41,7 @@ def _enter(path: Path, new: bool, made: list[Path], stack: ExitStack) -> Path:
         try:
             folder = _new(path, made) if new else _make(path, made)
             stack.enter_context(_held(folder / LOCK))
+            remove_remains(folder)
             return folder
         except OSError as error:
             if not isinstance(error, FileNotFoundError) or not left:
