@@ -2,6 +2,7 @@
 
 import errno
 import json
+import os
 import resource
 import time
 from contextlib import contextmanager
@@ -80,6 +81,18 @@ def test_a_file_that_the_kernel_cuts_short_leaves_the_one_before(tmp_path, save)
         write()
     assert raised.value.exit_code == 1
     assert path.read_bytes() == before and list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("mask", [0o022, 0o007, 0o077])
+def test_a_run_may_be_read_by_those_whom_the_umask_allows(train, mask):
+    before = os.umask(mask)
+    try:
+        run = train("a", "train.epochs=1")
+    finally:
+        os.umask(before)
+    assert {path.name: path.stat().st_mode & 0o777 for path in run.iterdir()} == dict.fromkeys(
+        ("recipe.yaml", "log.jsonl", "state.json", "last.pt", "model.safetensors"), 0o666 & ~mask
+    )
 
 
 def test_a_run_that_is_resumed_loses_what_was_half_written(train):

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, interpolate
 
@@ -66,7 +66,7 @@ def _trained(data: Dataset) -> nn.Sequential:
         if not _load(path, network):
             _train(network, data)
             with contextlib.suppress(VaelabError):  # a full disk costs the time of another training, not the numbers
-                files.write_whole(path, lambda target: save_file(network.state_dict(), target))
+                files.write_whole(path, lambda target: target.write_bytes(save(network.state_dict())))
     return network
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from vaelab.errors import UsageError
@@ -17,7 +17,7 @@ FORMAT = 3  # of what a checkpoint holds
 def save_model(path: Path, model: nn.Module, metadata: dict[str, str]) -> None:
     """Weights and buffers as safetensors."""
     tensors = {k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()}
-    write_whole(path, lambda file: save_file(tensors, file, metadata))
+    write_whole(path, lambda file: file.write_bytes(save(tensors, metadata)))
 
 
 def read_model(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
