@@ -154,7 +154,7 @@ def test_one_diagnosis_is_told_by_train_evaluate_and_report():
     for words in commands:
         said = typed(*words, "--device", "cpu").stdout
         found = refresh(Path("c"))
-        assert said.splitlines()[-len(found) :] == [finding.text for finding in found] and "Too short" in said
+        assert "\n".join(finding.text for finding in found) in said and "Too short" in said
         assert all(escape(finding.sentence) in Path("c/report.html").read_text() for finding in found)
 
 
@@ -319,6 +319,17 @@ def test_all_metrics_that_are_quick():
     report, said = evaluated("a", "--samples", 5)
     assert list(report["unavailable"]) == ["lpips", "disentanglement"]
     assert report["metrics"]["frechet"]["protocol"]["extractor"]["name"] == "classifier"
+    head, columns, *rest = said.splitlines()
+    numbers = rest[: rest.index("")]
+    assert columns.split()[:2] == ["name", "value"] and len(numbers) == 10, "the ten that matter"
+    assert {line.split()[0] for line in numbers} <= {k for e in report["metrics"].values() for k in e["values"]}
+    assert max(map(len, [head, *numbers])) <= 80 and len(rest) < 24
+    assert "not measured: lpips, disentanglement" in said and "probe_linear" not in said
+    assert rest[-1] == f"report: {Path('a') / 'report.html'}"
+
+
+def test_all_numbers_are_shown_on_demand():
+    _, said = evaluated("a", "--samples", 5, "--all")
     assert said.count("not measured: ") == 2 and "probe_linear" in said and "memorised" in said
 
 

@@ -63,9 +63,9 @@ def show_parts(role: str | None, markdown: bool) -> None:
         raise UsageError(f"no role {role!r}; {hint(role, known)}")
     for name in [role] if role else known:
         if name == "recipes":
-            _print("recipes", ["name", "data", "epochs", "what"], _recipe_rows(), markdown=markdown)
+            show_table("recipes", ["name", "data", "epochs", "what"], _recipe_rows(), markdown=markdown)
         else:
-            _print(name, ["kind", "options", "what"], *_part_rows(name), markdown=markdown)
+            show_table(name, ["kind", "options", "what"], *_part_rows(name), markdown=markdown)
 
 
 def show_data(
@@ -77,7 +77,7 @@ def show_data(
     rows = [
         [split, f"{len(s):,}", " × ".join(map(str, s.images.shape[1:])), _classes(s)] for split, s in splits.items()
     ]
-    _print(name, ["split", "images", "shape", "classes"], rows, markdown=False)
+    show_table(name, ["split", "images", "shape", "classes"], rows, markdown=False)
     if images:
         if split not in splits:
             raise UsageError(f"unknown split {split!r}; {hint(split, list(splits))}")
@@ -87,7 +87,7 @@ def show_data(
 
 
 def show_metrics(report: dict[str, Any], only: Sequence[str] | None = None) -> None:
-    """The table of an evaluation, or of some metrics in it; what could not be measured, what was expected."""
+    """The table of an evaluation, or of some metrics in it, and what could not be measured."""
     entries, unavailable = (
         {k: v for k, v in report[part].items() if only is None or k in only} for part in ("metrics", "unavailable")
     )
@@ -96,8 +96,8 @@ def show_metrics(report: dict[str, Any], only: Sequence[str] | None = None) -> N
     for name, result in entries.items():
         for key, value in result["values"].items():
             if not key.endswith("_error"):
-                rows.append([name, key, number(value), _interval(result["intervals"].get(key)), unit_of(key)])
-    _print(
+                rows.append([name, key, number(value), interval(result["intervals"].get(key)), unit_of(key)])
+    show_table(
         f"{report.get('run') or report['images_folder']}: {report['images']:,} {report['split']} images",
         ["metric", "name", "value", "95 % interval", "unit"],
         rows,
@@ -108,6 +108,10 @@ def show_metrics(report: dict[str, Any], only: Sequence[str] | None = None) -> N
         say(f"features: {name} {entry['protocol']['extractor']['hash']}")
     for name, reason in unavailable.items():
         say(f"not measured: {name}: {reason}")
+
+
+def show_verdicts(report: dict[str, Any]) -> None:
+    """What the recipe expected, and whether it was reached."""
     for verdict in report["expected"]:
         bar = ", ".join(f"{k} {v}" for k, v in verdict.items() if k not in ("name", "reached", "met"))
         say(f"{'reached' if verdict['met'] else 'MISSED'}: {verdict['name']} {verdict['reached']:.2f} ({bar})")
@@ -142,7 +146,7 @@ def show_quality(rows: Sequence[Mapping[str, Any]], out: Path) -> None:
         for name in names
         for row in rows
     ]
-    _print("quality", ["set", "images", "statistic", *kinds], lines, f"tables in {out}", markdown=False)
+    show_table("quality", ["set", "images", "statistic", *kinds], lines, f"tables in {out}", markdown=False)
 
 
 def say(text: str) -> None:
@@ -156,13 +160,15 @@ def _extracted(entry: Mapping[str, Any]) -> bool:
     return isinstance(entry["protocol"].get("extractor"), Mapping) and "hash" in entry["protocol"]["extractor"]
 
 
-def _interval(ends: Sequence[float] | None) -> str:
+def interval(ends: Sequence[float] | None) -> str:
+    """`72.10 … 74.60`, "" for none."""
     return "" if ends is None else f"{number(ends[0])} … {number(ends[1])}"
 
 
-def _print(
+def show_table(
     title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], note: str = "", *, markdown: bool
 ) -> None:
+    """Columns on the terminal, or as Markdown; the note below."""
     if markdown:
         cells = [[cell.replace("|", "\\|") for cell in row] for row in rows]
         lines = [columns, ["---"] * len(columns), *cells]

@@ -27,13 +27,15 @@ def evaluate(
     pca_dim: Annotated[int | None, typer.Option(help="Project features to so many components.")] = None,
     seed: Annotated[int | None, typer.Option(help="Of all that is drawn.")] = None,
     out: Annotated[Path | None, typer.Option(help="The file of --images [default: FOLDER.metrics.json].")] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Show every number, not only the ten main ones.")] = False,
     data_dir: DataDir = None,
     device: Device = "auto",
     plugin: Plugin = None,
 ) -> None:
     """Measure a trained model, or images by any generator: metrics.json, and a table."""
     from vaelab import evaluation
-    from vaelab.listing import announce, say, show_metrics, show_notes
+    from vaelab.cli.headlines import show_headlines
+    from vaelab.listing import announce, say, show_metrics, show_notes, show_verdicts
     from vaelab.metrics.names import metric_of
     from vaelab.process import keep_freed_memory
     from vaelab.recipe_text import with_overrides
@@ -65,11 +67,17 @@ def evaluate(
                 raise UsageError("options of the real set are given like real.resize=32")
             spec = {"kind": real, **given}
             report = evaluation.evaluate_images(images, spec, fit=fit, out=out, **common, announce=measuring, **options)
-    show_metrics(report, chosen)
     found = [finding for run in runs for finding in refresh(folder_of(run))]
-    show_notes(report, chosen, {finding.metric for finding in found})
+    if chosen or everything:
+        show_metrics(report, chosen)
+        show_notes(report, chosen, {finding.metric for finding in found})
+    else:
+        show_headlines(report)
+    show_verdicts(report)
     for finding in found:
         say(finding.text)
+    for run in runs:
+        print(f"report: {folder_of(run) / 'report.html'}")
 
 
 @command

@@ -2,7 +2,7 @@
 
 import math
 
-from vaelab.folder import finite
+from vaelab.folder import finite, kind_of
 from vaelab.report.evidence import Evidence, Finding
 from vaelab.report.trends import numbers, rises
 from vaelab.wording import counted, typeset
@@ -88,12 +88,14 @@ def unlike_prior(e: Evidence) -> Finding | None:
         return None
     of = counted(int(protocol["images"]), "image") if finite(protocol, "images") else "the images"
     far = ks >= APART
+    is_fixed = kind_of(e.options.get("model", {}).get("prior", "normal")) == "normal"
+    learned = ", or a learned prior (model.prior=vamp)" if is_fixed else ""
     return Finding(
         "unlike prior",
         "warning" if far and not e.is_early else "note",
         f"The aggregated posterior is not the prior: samples {'' if far else 'may '}start where no image was encoded.",
         f"Largest KS distance of a dimension {ks:.2f}, p = {p:.2g} of all together, over the codes of {of}.",
-        "vaelab sample RUN --sampler gmm, which draws from where codes lie, or a learned prior (model.prior=vamp)",
+        f"vaelab sample RUN --sampler gmm, which draws from where codes lie{learned}",
         "aggregate",
     )
 

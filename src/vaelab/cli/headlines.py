@@ -1,0 +1,49 @@
+"""The numbers of an evaluation that matter most, each with a word of meaning; the rest stands in the file."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from vaelab.listing import interval, say, show_table, unit_of
+from vaelab.wording import counted, number
+
+COUNT = 10
+# In the order in which they are shown, the first COUNT of those that were measured.
+MEANINGS = {
+    "elbo": "bound on log p(x) ↑",
+    "ais": "log p(x) ↑",
+    "bits_per_dim": "to store a pixel ↓",
+    "kl": "what a code tells of its image",
+    "active_units": "latent dimensions in use",
+    "aggregate_ks": "distance of codes to prior ↓",
+    "psnr": "of reconstructions ↑",
+    "frechet": "distance of samples to images ↓",
+    "precision": "samples that could be images ↑",
+    "recall": "images that samples resemble ↑",
+    "memorised": "samples that are copies ↓",
+    "probe_knn": "classes read off the codes ↑",
+    "lpips": "of reconstructions to the eye ↓",
+    "coverage": "images with a sample near ↑",
+    "ssim": "of reconstructions ↑",
+}
+
+
+def show_headlines(report: Mapping[str, Any]) -> None:
+    """A table of ten lines, what could not be measured, and where the rest is."""
+    unavailable = report["unavailable"]
+    entries = [entry for name, entry in report["metrics"].items() if name not in unavailable]
+    values = {key: (value, entry) for entry in entries for key, value in entry["values"].items()}
+    names = [name for name in MEANINGS if name in values][:COUNT]
+    rows = [_row(name, *values[name]) for name in names]
+    head = f"{report.get('run') or report['images_folder']}: {report['images']:,} {report['split']} images"
+    show_table(head, ["name", "value", "95 % interval", "meaning (↑ more is good)"], rows, markdown=False)
+    if unavailable:
+        say(f"not measured: {', '.join(unavailable)}; to learn why, name one: --metrics {next(iter(unavailable))}")
+    more = sum(not key.endswith("_error") for key in values) - len(names)
+    say(f"{counted(more, 'more number')}, how each was measured, and notes: --all, or the file of metrics")
+
+
+def _row(name: str, value: Any, entry: Mapping[str, Any]) -> list[str]:
+    told = f"{number(value)} {unit_of(name)}".rstrip()
+    if name == "active_units" and "latent_dim" in entry["values"]:
+        told = f"{value} of {entry['values']['latent_dim']}"
+    return [name, told, interval(entry["intervals"].get(name)), MEANINGS[name]]
