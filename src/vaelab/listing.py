@@ -9,7 +9,7 @@ from typing import Any, get_args
 
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Column, Table
 
 from vaelab.data import load_set
 from vaelab.errors import UsageError
@@ -180,7 +180,7 @@ def show_table(
         )
         return
     table = Table(
-        *columns,
+        *(Column(name, overflow="fold") for name in columns),
         title=escape(title),
         title_justify="left",
         title_style="bold",

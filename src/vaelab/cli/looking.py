@@ -55,15 +55,22 @@ def track(
 @command
 def list_(
     role: Annotated[
-        str | None, typer.Argument(metavar="ROLE", help="recipes, prior, likelihood, … [default: all].")
+        str | None, typer.Argument(metavar="ROLE", help="recipes, prior, likelihood, …, model, train [default: all].")
     ] = None,
+    kind: Annotated[str | None, typer.Argument(metavar="KIND", help="One part of that role, in full.")] = None,
     markdown: Annotated[bool, typer.Option("--markdown", help="The tables of the README.")] = False,
     plugin: Plugin = None,
 ) -> None:
-    """Show recipes and parts, with their options."""
+    """Show recipes and parts with their options, one part in full, or the options of a recipe's section."""
+    from vaelab.cli.parts import SECTIONS, described_part, described_section
     from vaelab.listing import show_parts
 
-    show_parts(role, markdown)
+    if role in SECTIONS and kind is None:
+        print(described_section(role))
+    elif role and kind:
+        print(described_part(role, kind))
+    else:
+        show_parts(role, markdown)
 
 
 @command

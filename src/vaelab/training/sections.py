@@ -35,9 +35,15 @@ def model_options(
     condition: tuple[Literal["encoder", "decoder", "prior"], ...] = (),
     output_bias: Literal["random", "data"] = "random",
 ) -> None:
-    """The `model` section; its signature is all that is used.
+    """The `model` section: the parts of a VAE, and what joins them.
 
-    `condition` lists what sees the class of an image; `output_bias` is where the decoder's last bias begins.
+    - `latent_dim`: how many latents; of a hierarchy [top, …, bottom];
+    - `backbone`: the networks of encoder and decoder;
+    - `posterior`: q(z | x);
+    - `prior`: p(z);
+    - `likelihood`: p(x | z);
+    - `condition`: what sees the class of an image;
+    - `output_bias`: where the decoder's last bias begins, at the mean of the images with data.
     """
 
 
@@ -50,7 +56,18 @@ def evaluate_options(
     pixels: Literal["mean", "sample"] | None = None,
     seed: Count = 0,
 ) -> None:
-    """The `evaluate` section: what is measured of the validation images every so many epochs; its signature is used."""
+    """The `evaluate` section: what is measured of the validation images while training.
+
+    - `metrics`: names, or names with options: {kind: frechet, pca_dim: 64};
+    - `every`: epochs between two measurements; the last epoch is measured as well;
+    - `n`: samples to judge; as many as there are validation images unless given;
+    - `sampler`: of the latents of these samples;
+    - `pixels`: of p(x | z), its mean or a draw; draws where images are binarised, else means;
+    - `seed`: of the samples.
+    """
+
+
+OPTIONS = {"model": model_options, "train": TrainOptions, "evaluate": evaluate_options, "best": Best}
 
 
 def altered(options: Mapping[str, Any], by: list[str]) -> dict[str, Any]:
