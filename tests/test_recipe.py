@@ -209,7 +209,38 @@ def test_all_problems_come_at_once_each_with_its_path(base):
     assert len(lines) == 7
 
 
-@pytest.mark.parametrize("section", ["data", "model", "objective", "train"])
+def test_overrides_may_be_mappings(base):
+    mixed = Recipe.read(
+        base, [{"train.lr": 1e-30, "model.backbone": {"width": 5}}, "train.epochs=6", {"data": "digits"}]
+    )
+    assert mixed.options["train"] == {"epochs": 6, "batch_size": 16, "lr": 1e-30}
+    assert mixed.options["model"]["backbone"] == {"kind": "mlp", "width": 5}
+    assert problems(base, [3]) == "override 3 is neither 'train.epochs=5' nor {'train.epochs': 5}"
+    assert problems(base, [{3: 4, "train.lr": None}]).startswith("recipe 'base' has these problems")
+
+
+def test_the_objective_is_the_elbo_unless_given(write):
+    options = {k: v for k, v in yaml.safe_load(BASE).items() if k != "objective"}
+    path = write("less", yaml.safe_dump(options))
+    assert Recipe.read(path).options["objective"] == "elbo"
+    assert Recipe.read(path, ["objective.beta=2"]).options["objective"] == {"kind": "elbo", "beta": 2}
+
+
+@pytest.mark.parametrize(
+    ("override", "name"),
+    [
+        ("model.prior=gaussian", "normal"),
+        ("model.backbone=resnet", "vampalign_resnet"),
+        ("model.backbone=CNN", "conv"),
+        ("model.likelihood=MSE", "normal"),
+        ("objective=beta-vae", "elbo"),
+    ],
+)
+def test_names_that_others_use_lead_to_those_here(base, override, name):
+    assert f"did you mean {name!r}?" in problems(base, [override])
+
+
+@pytest.mark.parametrize("section", ["data", "model", "train"])
 def test_no_section_may_be_missing(write, section):
     options = {k: v for k, v in yaml.safe_load(BASE).items() if k != section}
     assert problems(write("less", yaml.safe_dump(options))) == f"the section {section} is missing; give it"
@@ -269,9 +300,7 @@ def test_unreadable_text_is_named_with_its_file(write, text):
 
 @pytest.mark.parametrize("text", ["", "null", "3", "just words", "[1, 2]", "- a\n- b", "# only a comment"])
 def test_a_file_without_sections_is_no_recipe(write, text):
-    assert problems(write("none", text)).endswith(
-        "holds no recipe; it needs the sections data, model, objective and train"
-    )
+    assert problems(write("none", text)).endswith("holds no recipe; it needs the sections data, model and train")
 
 
 def test_a_file_that_is_not_text_is_no_recipe(tmp_path):

@@ -20,6 +20,7 @@ SHIPPED = next((p for p in (_PACKAGE / "recipes", _PACKAGE.parents[1] / "recipes
 def read_recipe(path: Path) -> tuple[str, dict[str, Any], list[Any]]:
     """The name and the sections of a recipe's file, unchecked, and what plugins a run's has noted."""
     options = _extended(read_yaml(path), path)
+    options.setdefault("objective", "elbo")
     made = options.pop("made", {})
     made = made if isinstance(made, Mapping) else {}
     return str(made.get("name", path.stem)), options, made.get("plugins", [])
@@ -109,7 +110,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"cannot read {path} ({error}); name a recipe in YAML") from error
     if not isinstance(options, dict):
-        raise UsageError(f"{path} holds no recipe; it needs the sections data, model, objective and train")
+        raise UsageError(f"{path} holds no recipe; it needs the sections data, model and train")
     return options
 
 

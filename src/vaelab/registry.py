@@ -30,6 +30,42 @@ Positive = Annotated[float, Field(gt=0)]
 NonNegative = Annotated[float, Field(ge=0)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 
+# What parts are called elsewhere, where no likeness of letters leads to the name here.
+USUAL = {
+    "gaussian": "normal",
+    "standard_normal": "normal",
+    "gmm": "mixture",
+    "mog": "mixture",
+    "flow": "coupling",
+    "resnet": "vampalign_resnet",
+    "cnn": "conv",
+    "fc": "mlp",
+    "linear": "mlp",
+    "bce": "bernoulli",
+    "mse": "normal",
+    "l2": "normal",
+    "l1": "laplace",
+    "pixelcnn": "pixel",
+    "realnvp": "coupling",
+    "nsf": "spline",
+    "glow": "coupling",
+    "vae": "elbo",
+    "beta_vae": "elbo",
+    "warmup": "linear",
+    "sigma": "normal",
+    "fid": "frechet",
+    "kid": "kernel",
+    "nll": "likelihood",
+    "iwae": "likelihood",
+    "elbo": "likelihood",
+    "bpd": "likelihood",
+    "mig": "disentanglement",
+    "au": "active_units",
+    "mmd": "kernel",
+    "knn": "probe",
+    "psnr": "reconstruction",
+    "cifar": "cifar10",
+}
 _TABLE: dict[str, dict[str, Callable]] = {}
 _PLAIN = inspect.Parameter.POSITIONAL_OR_KEYWORD
 _STRICT = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False, arbitrary_types_allowed=True)
@@ -204,7 +240,8 @@ def resolve(thing: Callable, given: Mapping[str, Any], where: str, **supplied: A
 
 def hint(key: str, known: list[str]) -> str:
     """`did you mean 'width'?`, or all that is known."""
-    near = difflib.get_close_matches(key, known, n=1)
+    usual = USUAL.get(key.lower().replace("-", "_"))
+    near = [usual] if usual in known else difflib.get_close_matches(key, known, n=1)
     return f"did you mean {near[0]!r}?" if near else f"known: {', '.join(sorted(known)) or 'none'}"
 
 
