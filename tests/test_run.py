@@ -141,3 +141,33 @@ def test_numbers_that_json_has_not_become_null():
         "c": 0.5,
         "d": True,
     }
+
+
+def test_a_run_begins_with_the_weights_of_another(run, tmp_path):
+    tiny, options = str(run.parent / "tiny.yaml"), {"device": "cpu", "quiet": True}
+    same = {"train.init": str(run), "train.epochs": 1, "train.lr": 1e-30, "train.ema": 0}
+    new = vaelab.train(tiny, same, run=tmp_path / "new", **options)
+    one, two = (vaelab.load(folder).state_dict() for folder in (run, new))
+    assert all(torch.allclose(one[name], two[name], atol=1e-6) for name in one)
+    assert Recipe.read(str(new)).options["train"]["init"] == str(run)
+    with pytest.raises(
+        UsageError, match=r"train\.init: .* holds another model: .* is \[.*\] in it, and \[.*\] in this one"
+    ):
+        vaelab.train(tiny, same, "model.latent_dim=4", run=tmp_path / "other", **options)
+    with pytest.raises(UsageError, match=r"no model\.safetensors in"):
+        vaelab.train(tiny, {"train.init": "nowhere"}, run=tmp_path / "other", **options)
+    assert not (tmp_path / "other" / "recipe.yaml").exists()
+
+
+def test_a_loaded_model_learns_on_once_it_is_thawed(run):
+    model = vaelab.load(run).train().requires_grad_()
+    model(torch.rand(2, 1, 8, 8)).log_px.mean().backward()
+    assert all(p.grad is not None for p in model.decoder.parameters())
+
+
+@pytest.mark.parametrize("metrics", ["likelihood", ["likelihood"], " likelihood , active_units"])
+def test_metrics_are_named_in_a_list_or_in_one_text(run, metrics):
+    report = vaelab.evaluate(run, metrics=metrics, device="cpu", likelihood={"samples": 2})
+    assert {"likelihood"} <= report["metrics"].keys() <= {"likelihood", "active_units"}
+    with pytest.raises(UsageError, match="unknown metric 'nll'; did you mean 'likelihood'"):
+        vaelab.evaluate(run, metrics="nll")

@@ -26,7 +26,7 @@ from vaelab.training.world import pick_device
 def evaluate(
     run: str | Path,
     *,
-    metrics: Iterable[str] | None = None,
+    metrics: str | Iterable[str] | None = None,
     split: str = "test",
     data_dir: str | Path | None = None,
     device: str = "auto",
@@ -40,7 +40,7 @@ def evaluate(
     cannot be computed of this run are reported as such, the others are computed. Numbers of the same weights that are
     already in the file stay there unless computed anew; splits other than test have files of their own.
     """
-    chosen, draws = specs(metrics, options, split)
+    chosen, draws = specs(_names(metrics), options, split)
     model, recipe, data = open_run(run, data_dir, device)
     subject = Subject(data=data, split=split, device=pick_device(device), data_dir=data_dir, model=model, draws=draws)  # pyright: ignore
     entries, unavailable = measure(chosen, subject, announce)
@@ -71,7 +71,7 @@ def evaluate_images(
     fake: str | Path,
     real: str | dict[str, Any],
     *,
-    metrics: Iterable[str] | None = None,
+    metrics: str | Iterable[str] | None = None,
     split: str = "test",
     fit: bool = False,
     out: str | Path | None = None,
@@ -85,7 +85,7 @@ def evaluate_images(
     The set may come with options, {"kind": "mnist", "resize": 32}.
     `fit` crops and resizes images of other sizes to the real ones'. The numbers go to `<fake>.metrics.json`.
     """
-    chosen, draws = specs(metrics, options, split)
+    chosen, draws = specs(_names(metrics), options, split)
     if (draws.sampler, draws.pixels) != (Draws.sampler, Draws.pixels):
         raise UsageError("a sampler and its pixels are about a RUN, these images are drawn already; leave them out")
     data = _real(real, data_dir)
@@ -138,6 +138,11 @@ def verdicts(recipe: Recipe, folder: Path, entries: Mapping[str, Entry]) -> list
 def _met(reached: float, bar: Mapping[str, Any]) -> bool:
     near = "value" not in bar or abs(reached - bar["value"]) <= bar.get("tolerance", 0.0)
     return bar.get("at_least", -math.inf) <= reached <= bar.get("at_most", math.inf) and near
+
+
+def _names(metrics: str | Iterable[str] | None) -> Iterable[str] | None:
+    """The names of metrics, which may be given in one text with commas between."""
+    return [name.strip() for name in metrics.split(",")] if isinstance(metrics, str) else metrics
 
 
 def _written(report: dict[str, Any], path: Path) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from vaelab.labels import LabelledDecoder, LabelledEncoder
 from vaelab.model import VAE, growth_of
 from vaelab.objectives.defaults import completed
 from vaelab.process import seeded
-from vaelab.recipe_text import find, read_recipe, with_overrides
+from vaelab.recipe_text import as_texts, find, read_recipe, with_overrides
 from vaelab.registry import build, defaults, resolve
 from vaelab.start import start
 from vaelab.tracking.chosen import problems_of
@@ -61,16 +61,19 @@ class Recipe:
     chosen: tuple[str, ...] = field(default=(), compare=False)  # the keys overridden
 
     @classmethod
-    def read(cls, name: str, overrides: Iterable[str] = ()) -> "Recipe":
-        """A shipped recipe, a file or a run's, with `dotted.key=value` overrides; UsageError lists what is wrong."""
+    def read(cls, name: str, overrides: Iterable[str | Mapping[str, Any]] = ()) -> "Recipe":
+        """A shipped recipe, a file or a run's, with overrides like "train.lr=1e-4" or {"train.lr": 1e-4}.
+
+        UsageError lists all that is wrong.
+        """
         path = find(name)
         stem, options, plugins = read_recipe(path)
         with with_plugins(plugins, path.parent):
             return cls(stem, options).overridden(overrides)
 
-    def overridden(self, overrides: Iterable[str]) -> "Recipe":
-        """This recipe with `dotted.key=value` overrides, which `altered` notes where they decide what is reached."""
-        overrides = list(overrides)
+    def overridden(self, overrides: Iterable[str | Mapping[str, Any]]) -> "Recipe":
+        """This recipe with overrides (see `read`), which `altered` notes where they decide what is reached."""
+        overrides = as_texts(overrides)
         options = with_overrides(self.options, overrides)
         by = [text for text in overrides if not text.startswith(KEEPS_EXPECTATIONS)]
         if by and options != self.options:

@@ -33,6 +33,17 @@ def with_overrides(options: dict[str, Any], overrides: Iterable[str]) -> dict[st
     return options
 
 
+def as_texts(overrides: Iterable[str | Mapping[str, Any]]) -> tuple[str, ...]:
+    """Overrides as `key=value`, of which some may be mappings: {"train.lr": 1e-4}."""
+    texts = []
+    for override in overrides:
+        if not isinstance(override, str | Mapping):
+            raise UsageError(f"override {shown(override)} is neither 'train.epochs=5' nor {{'train.epochs': 5}}")
+        pairs = override.items() if isinstance(override, Mapping) else ()
+        texts += [override] if isinstance(override, str) else [f"{k}={json.dumps(v, default=str)}" for k, v in pairs]
+    return tuple(texts)
+
+
 def find(name: str) -> Path:
     """The file of a recipe: a path, a run folder, or a shipped name."""
     path = Path(name)

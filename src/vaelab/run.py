@@ -7,7 +7,7 @@ import shlex
 import sys
 import time
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack, nullcontext
 from pathlib import Path
 from typing import Any, Literal
@@ -25,12 +25,12 @@ from vaelab.folder import Folder
 from vaelab.judge import Watch, versions
 from vaelab.model import VAE
 from vaelab.recipe import Recipe
-from vaelab.recipe_text import find
+from vaelab.recipe_text import as_texts, find
 from vaelab.registry import build, check_part, normalise
 from vaelab.samplers.drawing import images, refuse_blind
 from vaelab.stages import keep_stage, kept_stages
 from vaelab.state import recorded
-from vaelab.stored import folder_of, labels_of, made, open_run, read_report, restore
+from vaelab.stored import folder_of, labels_of, made, open_run, read_report, restore, take_weights
 from vaelab.tracking.chosen import Spec, make, override, specs_of
 from vaelab.tracking.live import followed
 from vaelab.training import engine
@@ -47,7 +47,7 @@ LENGTHS = ("steps", "epochs", "patience", "log_steps", "log_epochs", "save_every
 
 def train(
     recipe: str,
-    *overrides: str,
+    *overrides: str | Mapping[str, Any],
     run: str | Path | None = None,
     data_dir: str | Path | None = None,
     device: str = "auto",
@@ -56,17 +56,18 @@ def train(
     began: Callable[[Path], object] = lambda folder: None,
     track: Iterable[Spec] = (),
 ) -> Path:
-    """Train a recipe, with `key=value` overrides, into a run folder, which is returned.
+    """Train a recipe into a run folder, which is returned; overrides are "train.lr=1e-4" or {"train.lr": 1e-4}.
 
     With `resume`, carry on with the folder `run`, or the newest one of the recipe, from its last checkpoint. `began`
     is told the folder once it is a run's. `track` names who follows it beside the recipe's own: "tensorboard", or
     {"kind": "swanlab", "mode": "local"}.
     """
+    texts = as_texts(overrides)
     world = World.join(device)
     with ExitStack() as claims:  # of the main process, which alone writes
-        folder, wanted, done = world.first(lambda: _begin(claims, recipe, overrides, run, resume))
+        folder, wanted, done = world.first(lambda: _begin(claims, recipe, texts, run, resume))
         data_dir = data_dir or (made(folder).get("data_dir") if resume else None)
-        called = f"vaelab.train({', '.join(repr(word) for word in (recipe, *overrides))})"
+        called = f"vaelab.train({', '.join(repr(word) for word in (recipe, *texts))})"
         with with_plugins(world.share(plugin_records()), folder):  # those that the main process has found
             wanted = wanted.overridden(override(wanted.options, track))
         _train(world, folder, wanted, done, called, data_dir, device=device, resume=resume, quiet=quiet, began=began)
@@ -91,6 +92,8 @@ def _train(
     make(trackers)  # says what is not installed
     data = world.one_by_one(lambda: wanted.load_data(data_dir))
     wanted, model, objective, options = _built(wanted, data, world)
+    if options.init and not (folder / "last.pt").exists():
+        take_weights(model, options.init)
     with also_in(data_dir):
         rehearse(model, objective, data)
     epochs = math.ceil(options.steps / engine.steps_per_epoch(len(data.train), options.batch_size, world.size))
@@ -126,7 +129,10 @@ def _train(
 
 
 def load(run: str | Path, device: str = "cpu") -> VAE:
-    """The trained model of a run, in eval mode; needs the folder's `model.safetensors` alone."""
+    """The trained model of a run; needs the folder's `model.safetensors` alone, and the plugins it was trained with.
+
+    It is in eval mode and frozen: `load(run).train().requires_grad_()` learns on.
+    """
     return restore(run, device)[0]
 
 

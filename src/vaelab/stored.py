@@ -48,6 +48,19 @@ def restore(run: str | Path, device: str = "cpu") -> tuple[VAE, Recipe, tuple[in
     return model.to(pick_device(device)).eval().requires_grad_(False), recipe, x_shape
 
 
+def take_weights(model: VAE, run: str | Path) -> None:
+    """Let a model have the weights of a trained run; UsageError where that is another model."""
+    mine, theirs = model.state_dict(), restore(run)[0].state_dict()
+    shapes = [{name: list(tensor.shape) for name, tensor in state.items()} for state in (mine, theirs)]
+    if odd := [name for name in {**mine, **theirs} if shapes[0].get(name) != shapes[1].get(name)]:
+        here, there = (found.get(odd[0], "not there") for found in shapes)
+        raise UsageError(
+            f"train.init: {run} holds another model: {odd[0]} is {there} in it, and {here} in this one; "
+            "name a run with the same model section"
+        )
+    model.load_state_dict(theirs)
+
+
 def read_report(path: Path) -> dict[str, Any]:
     """A metrics.json; whatever else is there counts as none."""
     found = read_object(path)

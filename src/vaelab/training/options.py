@@ -27,6 +27,7 @@ class TrainOptions:
     - `ema`: decay per step of the averaged weights, which are what is kept; 0: the last weights;
     - `precision`: of the networks; probabilities stay float32;
     - `compile`: the whole step as one graph, which is worth its minute on runs longer than a few;
+    - `init`: a run of the same model, whose weights are the first ones;
     - `seed`: of the first weights, the order of the images and all noise;
     - `patience`: epochs without a better validation bound before the run stops; 0: never;
     - `log_steps`: between two rows of the log;
@@ -49,6 +50,7 @@ class TrainOptions:
     ema: Fraction = 0.999
     precision: Literal["float32", "bfloat16"] = "float32"
     compile: bool = False
+    init: str | None = None
     seed: Count = 0
     patience: Count = 0
     log_steps: Size = 50
