@@ -1,5 +1,6 @@
-"""Ctrl-C and a polite kill, held back until the step is done."""
+"""Ctrl-C, a polite kill and a terminal that is closed, held back until the step is done."""
 
+import os
 import signal
 import threading
 from types import FrameType
@@ -7,7 +8,10 @@ from typing import Self
 
 
 class Interrupt:
-    """While entered, the first SIGINT or SIGTERM only raises a flag; the second acts at once."""
+    """While entered, the first SIGINT, SIGTERM or SIGHUP only raises a flag; the second acts at once.
+
+    A SIGHUP that is ignored, as under nohup, stays so.
+    """
 
     def __init__(self) -> None:
         self.asked = False
@@ -15,7 +19,10 @@ class Interrupt:
 
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():
-            self._before = {s: signal.signal(s, self._note) for s in (signal.SIGINT, signal.SIGTERM)}
+            heeded = [signal.SIGINT, signal.SIGTERM]
+            if os.name == "posix" and signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
+                heeded.append(signal.SIGHUP)
+            self._before = {s: signal.signal(s, self._note) for s in heeded}
         return self
 
     def _note(self, number: int, frame: FrameType | None) -> None:
