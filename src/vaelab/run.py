@@ -36,7 +36,7 @@ from vaelab.tracking.live import followed
 from vaelab.training import engine
 from vaelab.training.checkpoint import read_state
 from vaelab.training.claim import claimed
-from vaelab.training.log import forget, read_rows
+from vaelab.training.log import forget, lost, read_rows
 from vaelab.training.options import TrainOptions
 from vaelab.training.plugins import copy_plugins, plugin_records, with_plugins
 from vaelab.training.rehearsal import rehearse
@@ -126,6 +126,8 @@ def _train(
             keep_stage(epoch.model, epoch.train["step"], folder)
             if options.draw_every and epoch.number % options.draw_every == 0:
                 _draw_progress(epoch, data, folder)
+        if world.is_main and not (folder / "recipe.yaml").exists():
+            raise lost(folder)
 
 
 def load(run: str | Path, device: str = "cpu") -> VAE:

@@ -4,6 +4,8 @@ import errno
 import json
 import os
 import resource
+import shutil
+import signal
 import time
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +17,8 @@ from vaelab import files
 from vaelab.errors import UsageError, VaelabError
 from vaelab.files import write_whole
 from vaelab.training.checkpoint import read_model, read_state, save_model, save_state
+from vaelab.training.interrupt import Interrupt
+from vaelab.training.learner import Learner
 from vaelab.training.log import Log, read_rows
 
 CPU = torch.device("cpu")
@@ -177,6 +181,30 @@ def test_a_missing_model_says_why(tmp_path):
         read_model(tmp_path / "nowhere" / "model.safetensors")
 
 
+@pytest.mark.parametrize(
+    "away", [shutil.rmtree, lambda run: run.rename(run.with_name("moved"))], ids=["removed", "moved"]
+)
+@pytest.mark.parametrize("at", [2, 9])
+def test_a_folder_that_goes_away_ends_its_training(train, tmp_path, monkeypatch, away, at):
+    step = Learner.step
+
+    def stepping(self, batch, number, labels=None):
+        if number == at:
+            away(tmp_path / "a")
+        return step(self, batch, number, labels)
+
+    monkeypatch.setattr(Learner, "step", stepping)
+    with pytest.raises(VaelabError, match=r"a was removed or moved while it was trained; move it back") as error:
+        train("a", "train.epochs=2", "train.draw_every=1")
+    assert error.value.exit_code == 1 and not (tmp_path / "a").exists()
+
+
+def test_a_folder_that_goes_away_at_the_end_is_said_too(train, tmp_path, monkeypatch):
+    monkeypatch.setattr("vaelab.run._draw_progress", lambda epoch, data, folder: shutil.rmtree(folder))
+    with pytest.raises(VaelabError, match=r"a was removed or moved while it was trained"):
+        train("a", "train.epochs=1", "train.draw_every=1")
+
+
 def test_the_log_forgets_what_came_after_the_checkpoint(tmp_path):
     path = tmp_path / "log.jsonl"
     kept = [{"step": 1, "kind": "step"}, {"step": 2, "kind": "epoch"}]
@@ -235,16 +263,24 @@ def test_the_table_has_a_line_per_tenth_of_a_run_and_at_least_one_a_minute(tmp_p
     assert told(0.1, epochs=4) == [1, 2, 3, 4]
 
 
-def test_the_first_signal_is_noted_and_the_second_acts():
-    import signal
-
-    from vaelab.training.interrupt import Interrupt
-
-    before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_the_first_signal_is_noted_and_the_second_acts(number):
+    heeded = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = [signal.getsignal(number) for number in heeded]
     with Interrupt() as interrupt:
-        assert not interrupt.asked
-        signal.raise_signal(signal.SIGINT)
+        assert not interrupt.asked and signal.SIG_DFL not in map(signal.getsignal, heeded)
+        signal.raise_signal(number)
         assert interrupt.asked
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(signal.SIGINT)
-    assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before
+    assert [signal.getsignal(number) for number in heeded] == before
+
+
+def test_a_terminal_that_is_closed_under_nohup_is_nothing():
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with Interrupt() as interrupt:
+            signal.raise_signal(signal.SIGHUP)
+            assert not interrupt.asked
+    finally:
+        signal.signal(signal.SIGHUP, before)

@@ -35,7 +35,7 @@ def train(
         options = {"run": run, "data_dir": data_dir, "device": device, "resume": resume}
         train(recipe, *overrides or [], **options, began=begun.append, track=track or [])
     finally:  # also of a run that was stopped or failed
-        for folder in begun:
+        for folder in filter(Path.exists, begun):  # unless it was removed
             found += refresh(folder)
     for folder in begun:
         print(summary(folder))

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import math
+import os
 import sys
 import textwrap
 import time
@@ -10,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from vaelab.errors import VaelabError
 from vaelab.files import disk_error, write_whole
 from vaelab.progress import say, terminal
 
@@ -43,8 +45,10 @@ class Log:
             return
         clean = {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in row.items()}
         try:
-            with self.path.open("a") as file:
+            with open(self.path, "a", opener=_existing) as file:
                 file.write(json.dumps(clean) + "\n")
+        except FileNotFoundError as error:
+            raise lost(self.path.parent) from error
         except OSError as error:
             raise disk_error(self.path, error) from error
         self._show(lambda bar: bar.show(row))
@@ -58,6 +62,13 @@ class Log:
         if self.bar:
             with contextlib.suppress(OSError, ValueError):
                 act(self.bar)
+
+
+def lost(folder: Path) -> VaelabError:
+    """The error of a training whose folder is not there any more."""
+    return VaelabError(
+        f"{folder} was removed or moved while it was trained; move it back and carry on with --resume, or train again"
+    )
 
 
 def read_rows(path: Path) -> list[Row]:
@@ -75,6 +86,11 @@ def forget(path: Path, done: int) -> None:
     """Drop the rows after a step, from which a resumed run learns again."""
     kept = [row for row in read_rows(path) if row["step"] <= done]
     write_whole(path, lambda file: file.write_text("".join(f"{json.dumps(row)}\n" for row in kept)) and None)
+
+
+def _existing(path: str, flags: int) -> int:
+    """An opener that makes no file."""
+    return os.open(path, flags & ~os.O_CREAT)
 
 
 class _Bar:
