@@ -152,7 +152,7 @@ def _written(report: dict[str, Any], path: Path) -> dict[str, Any]:
 
 
 def _real(real: str | dict[str, Any], data_dir: str | Path | None) -> Dataset:
-    """A set by name, or a folder of images, all of which then count as each of its splits."""
+    """A set by name, or a folder of images, all of which count as each split that it has no folder for."""
     spec = normalise(real)
     kind = spec["kind"]
     if kind in names("data"):
@@ -162,7 +162,8 @@ def _real(real: str | dict[str, Any], data_dir: str | Path | None) -> Dataset:
     with _as_typed({"data.size": "real.size", "data.path": "--real"}):
         folder = spec | {"kind": "folder", "path": str(Path(kind).resolve())}
         pool = source_of(folder, "real").pool(data_dir)
-    return Dataset(Path(kind).resolve().name, pool.train, pool.train, pool.train, classes=pool.classes)
+    splits = pool.train, pool.valid or pool.train, pool.test or pool.train
+    return Dataset(Path(kind).resolve().name, *splits, classes=pool.classes)
 
 
 @contextmanager
@@ -181,7 +182,7 @@ def _folder(path: str | Path, shape: tuple[int, int, int], fit: bool) -> Tensor:
     """All images of a folder in a shape."""
     channels, height, width = shape
     size = {"size": (width, height)} if fit else {}
-    spec = {"kind": "folder", "path": str(Path(path).resolve()), "channels": channels, **size}
+    spec = {"kind": "folder", "path": str(Path(path).resolve()), "channels": channels, "folders": "classes", **size}
     with _as_typed({"data.size, for example": "--fit, for example to", "data.path": "--images"}):
         images = source_of(spec).pool().train.images
     if images.shape[1:] != shape:

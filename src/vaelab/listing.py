@@ -73,6 +73,7 @@ def show_data(
 ) -> None:
     """Load a set and tell what is in it."""
     data = load_set(with_overrides({"kind": name}, overrides), directory)
+    say(data.summary)
     splits = {split: getattr(data, split) for split in ("train", "valid", "test")}
     rows = [
         [split, f"{len(s):,}", " × ".join(map(str, s.images.shape[1:])), _classes(s)] for split, s in splits.items()

@@ -24,6 +24,7 @@ from vaelab.files import also_in, write_whole
 from vaelab.folder import Folder
 from vaelab.judge import Watch, versions
 from vaelab.model import VAE
+from vaelab.progress import say
 from vaelab.recipe import Recipe
 from vaelab.recipe_text import as_texts, find
 from vaelab.registry import build, check_part, normalise
@@ -91,6 +92,8 @@ def _train(
     trackers = specs_of(wanted.options)
     make(trackers)  # says what is not installed
     data = world.one_by_one(lambda: wanted.load_data(data_dir))
+    if world.is_main and not quiet:
+        say(f"{data.name}: {data.summary}")
     wanted, model, objective, options = _built(wanted, data, world)
     if options.init and not (folder / "last.pt").exists():
         take_weights(model, options.init)

@@ -74,6 +74,32 @@ def test_subfolders_are_classes(tmp_path):
     assert data.train.labels.dtype == torch.int64
 
 
+def test_folders_of_splits_keep_test_images_out_of_training(tmp_path):
+    for number in range(30):
+        split, kind = ("train", "val", "test")[number % 3], ("cats", "dogs")[number // 15]
+        paint(tmp_path / "sets" / split / kind / f"{number}.png", number)
+    data = load("folder", path=tmp_path / "sets")
+    assert [sorted(split) for split in numbers(data)] == [list(range(first, 30, 3)) for first in range(3)]
+    assert numbers(data)[0] != sorted(numbers(data)[0])
+    for split, found in zip((data.train, data.valid, data.test), numbers(data), strict=True):
+        assert split.labels.tolist() == [number // 15 for number in found]
+    assert data.classes == ("cats", "dogs")
+    assert data.summary == ("30 colour images of 8 × 6 in 2 classes, split by folder: 10 train, 10 valid, 10 test")
+    both = load("folder", path=tmp_path / "sets", folders="classes")
+    assert both.classes == ("test", "train", "val")
+    assert both.summary.endswith("in 3 classes, split by seed: 24 train, 3 valid, 3 test")
+
+
+def test_what_is_missing_of_the_splits_is_taken_from_training_images(tmp_path):
+    for number in range(30):
+        paint(tmp_path / "sets" / ("train" if number < 20 else "test") / f"{number}.png", number)
+    (tmp_path / "sets" / "train" / "3.png").write_bytes(b"broken")
+    with pytest.warns(UserWarning, match="left out 1 of the 30 images"):
+        train, valid, test = numbers(load("folder", path=tmp_path / "sets"))
+    assert sorted(train + valid) == [n for n in range(20) if n != 3]
+    assert (len(valid), sorted(test)) == (1, list(range(20, 30)))
+
+
 @pytest.mark.parametrize("names", [["all/1.png", "all/2.png", "all/3.png"], ["1.png", "a/2.png", "b/3.png"]])
 def test_one_subfolder_or_images_outside_them_mean_no_classes(tmp_path, names):
     for number, name in enumerate(names):

@@ -6,7 +6,7 @@ import sys
 import pytest
 from PIL import Image
 
-from vaelab import memory, registry
+from vaelab import process, registry
 from vaelab.data import load
 from vaelab.errors import UsageError
 
@@ -70,7 +70,7 @@ def test_importing_is_cheap():
 def test_images_that_memory_cannot_hold_are_refused_before_it_is_filled(name, options, tmp_path, monkeypatch):
     Image.new("L", (4, 4)).save(tmp_path / "a.png")
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(memory, "available_memory", lambda: 2.0**34)
+    monkeypatch.setattr(process, "available_memory", lambda: 2.0**34)
     said = r"^[\d,]+ images? of \d+×\d+ pixels would take [\d,.]+ GiB of memory, [\d,.]+ are free; lower data\.\w+"
     with pytest.raises(UsageError, match=said):
         load(name, **options)

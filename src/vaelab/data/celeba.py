@@ -13,7 +13,8 @@ from vaelab.data import images
 from vaelab.data.archive import open_images
 from vaelab.data.decode import as_array, decode_all, is_image, upright
 from vaelab.data.decoded import decode_once
-from vaelab.data.source import Pool, Source, Split
+from vaelab.data.pool import Pool, Split, cut
+from vaelab.data.source import Source
 from vaelab.errors import UsageError
 from vaelab.files import Folder, damaged, parsing, places
 from vaelab.registry import Size, hint, register
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 WIDTH, HEIGHT = 178, 218  # of an aligned face
 CROP = 148
 SPLITS = ("train", "valid", "test")
+PARTITION = "list_eval_partition.txt"
 
 
 @register("data", "celeba")
@@ -65,9 +67,9 @@ class CelebA(Source):
             decoded = decode_all(names, faces.open, self._decode)
             pixels, kept = decode_once("celeba", where, names, state, decoded, "put whole ones there")
         everything = Split(pixels, *(None if t is None else t[kept] for t in (labels, factors)))
-        ends = np.searchsorted(split_of[order][kept], range(len(SPLITS)), side="right")
-        splits = (everything[start:end] for start, end in zip((0, *ends), ends, strict=False))
-        return Pool(*splits, classes=classes, factor_names=known, finished=True)
+        splits = cut(everything, split_of[order][kept])
+        by = None if (root / PARTITION).is_file() else "name"
+        return Pool(*splits, classes=classes, factor_names=known, finished=True, split_by=by)
 
     def _labels(
         self, root: Path, factors: Tensor | None, known: tuple[str, ...] | None
@@ -119,7 +121,7 @@ def _find(directory: Folder) -> tuple[Path, Path]:
 
 def _partition(root: Path, names: list[str]) -> np.ndarray:
     """0, 1 or 2 for each image: train, valid or test."""
-    path, count = root / "list_eval_partition.txt", len(names)
+    path, count = root / PARTITION, len(names)
     if not path.is_file():
         ends = count * 8 // 10, count * 9 // 10
         warnings.warn(

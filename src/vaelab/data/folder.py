@@ -12,7 +12,9 @@ from vaelab.data.archive import stamp
 from vaelab.data.decode import DRAFT, SUFFIXES, as_array, central, decode_all, image_names, upright
 from vaelab.data.decoded import decode_once
 from vaelab.data.images import check_fits
-from vaelab.data.source import Pool, Source, Split
+from vaelab.data.layout import laid_out
+from vaelab.data.pool import Pool, Split, cut
+from vaelab.data.source import Source
 from vaelab.errors import UsageError
 from vaelab.registry import Size, register
 
@@ -23,7 +25,12 @@ if TYPE_CHECKING:
 @register("data", "folder")
 @dataclass(frozen=True, kw_only=True)
 class ImageFolder(Source):
-    """All images below `path`, shuffled by `seed`, split 80 / 10 / 10; subfolders, if several, are classes.
+    """All images below `path`, split by its folders `train`, `valid`, `test` or by `seed`; other folders are classes.
+
+    Folders `train/`, `valid/` (or `val`, `validation`) and `test/` are splits, and several folders in each are classes;
+    what is missing of `valid/` and `test/` is taken from the training images, shuffled by `seed`. Several folders of
+    other names are classes, of images shuffled and split 80 / 10 / 10. `folders` says which is meant where that is not
+    clear.
 
     `path` is absolute, or relative to the working directory or a data directory. With `size`, the central
     square of each image is resized to size × size, or the largest centre of that shape to (width, height), and
@@ -35,6 +42,7 @@ class ImageFolder(Source):
     path: str
     size: Size | tuple[Size, Size] | None = None
     channels: Literal[1, 3] = 3
+    folders: Literal["auto", "splits", "classes"] = "auto"
 
     name: ClassVar = "folder"
 
@@ -44,14 +52,19 @@ class ImageFolder(Source):
         names = image_names(root)
         if not names:
             raise UsageError(f"{root} holds no images ({', '.join(SUFFIXES)}); correct data.path")
-        names = [names[i] for i in self.permutation(len(names))]  # shuffled first, so that splits are slices
+        shuffled = [names[i] for i in self.permutation(len(names))]  # first of all, so that splits are slices
+        names, numbers, labels, classes = laid_out(shuffled, root, self.folders)
         options = [self.size, self.channels, self.crop, self.resize, self.pad, DRAFT]
         state = [[stamp(root / name) for name in names], options]
         check_fits((1, 3, *np.broadcast_to(self.size or 1, 2).tolist()), "lower data.size")
         decoded = decode_all(names, root.joinpath, self._decode, np.max(self.size or 0))
         images, kept = decode_once("folder", root, names, state, decoded, "correct data.path")
-        labels, classes = _labels(names)
-        return Pool(Split(images, labels if labels is None else labels[kept]), classes=classes, finished=True)
+        everything = Split(images, labels if labels is None else labels[kept])
+        if numbers is None:
+            return Pool(everything, classes=classes, finished=True)
+        train, valid, test = cut(everything, numbers[kept])
+        held_out = [part if number in numbers else None for number, part in ((1, valid), (2, test))]
+        return Pool(train, *held_out, classes=classes, finished=True, split_by="folder")
 
     def _root(self, directory: files.Folder) -> Path:
         path = Path(self.path).expanduser()
@@ -66,12 +79,3 @@ class ImageFolder(Source):
         whole = upright(image, self.channels)
         framed = central(whole, self.size) if self.size else whole
         return self.shape(torch.from_numpy(as_array(framed))[None])[0].numpy()
-
-
-def _labels(names: list[str]) -> tuple[torch.Tensor | None, tuple[str, ...] | None]:
-    """Classes by first-level subfolder, if there are several and no image lies outside them."""
-    tops = [name.split("/")[0] for name in names if "/" in name]
-    classes = {top: index for index, top in enumerate(sorted(set(tops)))}
-    if len(classes) < 2 or len(tops) < len(names):
-        return None, None
-    return torch.tensor([classes[top] for top in tops]), tuple(classes)

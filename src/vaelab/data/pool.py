@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -44,11 +45,18 @@ class Pool(NamedTuple):
     factor_names: tuple[str, ...] | None = None
     binary: bool = False
     finished: bool = False  # shuffled and shaped already, as suits a set that is mapped from a file
+    split_by: str | None = None  # how the splits came about; if not given, its publisher, or the seed
 
     @property
     def splits(self) -> dict[str, Split]:
         """Those that there are, by name."""
         return {k: s for k, s in zip(("train", "valid", "test"), self[:3], strict=True) if s is not None}
+
+
+def cut(everything: Split, numbers: np.ndarray) -> list[Split]:
+    """Train, valid and test of images in this order, whose split is numbered 0, 1, 2."""
+    ends = np.searchsorted(numbers, range(3), side="right")
+    return [everything[start:end] for start, end in zip((0, *ends), ends, strict=False)]
 
 
 def checked(found: Any, by: str) -> Pool:

@@ -29,6 +29,18 @@ class Dataset:
     binary: bool = False  # the model sees 0 and 1 only
     dynamic: bool = False  # training images are drawn anew, as Bernoulli variables, in every batch
     flip: bool = False
+    split_by: str = "seed"  # how the splits came about
+
+    @property
+    def summary(self) -> str:
+        """The set in a line: how many images, of what kind and size, of how many classes, and how they are split."""
+        channels, height, width = self.x_shape
+        kind = "binary" if self.binary else {1: "grey", 3: "colour"}.get(channels, f"{channels}-channel")
+        sizes = {"train": len(self.train), "valid": len(self.valid), "test": len(self.test)}
+        classes = f" in {self.class_count:,} class{'es' * (self.class_count > 1)}" if self.class_count else ""
+        splits = ", ".join(f"{size:,} {split}" for split, size in sizes.items())
+        total = f"{sum(sizes.values()):,} {kind} images of {height} × {width}"
+        return f"{total}{classes}, split by {self.split_by}: {splits}"
 
     @property
     def x_shape(self) -> tuple[int, int, int]:
@@ -141,6 +153,7 @@ class Source:
             binary=self.binarise != "none" or (pool.binary and self.resize is None),
             dynamic=self.binarise == "dynamic",
             flip=self.flip,
+            split_by=pool.split_by or ("its publisher" if pool.test else "seed"),
         )
 
     def shape(self, x: Tensor) -> Tensor:
