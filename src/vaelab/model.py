@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
-from vaelab.distributions import centre, detached, draw, draws_of, given
-from vaelab.hierarchy import kl_of
+from vaelab.distributions import centre, detached, draws_of, given
+from vaelab.hierarchy import latents_of
 from vaelab.labels import apply, refuse_unknown
 from vaelab.terms import Terms
 
@@ -32,11 +32,10 @@ class VAE(nn.Module):
         expectation zero (Roeder et al. 2017).
         """
         q, p = self.q_z(x, y), self.p_z(y)
-        z, log_qz = draw(q, samples)
+        z, log_qz, log_pz, kl, levels = latents_of(q, p, samples)
         if path:
             log_qz = detached(q).log_prob(z)
-        kl, levels = kl_of(q, p, z)
-        return Terms(self.p_x(z, y).log_prob(x), p.log_prob(z), log_qz, kl, z, levels)
+        return Terms(self.p_x(z, y).log_prob(x), log_pz, log_qz, kl, z, levels)
 
     def p_z(self, y: Tensor | None = None) -> Distribution:
         """The prior over z; of images of class y [B], where the prior sees classes."""

@@ -101,8 +101,8 @@ def test_stages_that_are_to_come_are_standard_normal_and_cost_nothing(model, x, 
     kl, levels = kl_of(q, p, z)
     assert not levels[stage + 1 :].any() and (levels[: stage + 1] > 0).all()
     assert not kl[:, sum(LEVELS[: stage + 1]) :].any()
-    for (q_l, z_l), size in list(zip(q.levels(z), LEVELS, strict=True))[stage + 1 :]:
-        torch.testing.assert_close(q_l.log_prob(z_l), diagonal_normal(*torch.zeros(2, size)).log_prob(z_l))
+    for level, size in list(zip(q.levels(z), LEVELS, strict=True))[stage + 1 :]:
+        torch.testing.assert_close(level.log_prob, diagonal_normal(*torch.zeros(2, size)).log_prob(level.z))
     other = torch.cat([z[..., : sum(LEVELS[: stage + 1])], torch.randn(4, 5, sum(LEVELS[stage + 1 :]))], -1)
     assert torch.equal(model.p_x(other).mean, model.p_x(z).mean)  # and the picture does not see them
     torch.testing.assert_close(log_q, q.log_prob(z.clone()))
@@ -134,7 +134,7 @@ def test_the_posterior_of_earlier_stages_does_not_notice_a_new_one(model, x, bor
 
     def scores(step: int) -> list[Tensor]:
         growth.at(step)
-        return [q.log_prob(part) for q, part in model.q_z(x).levels(z)]
+        return [level.log_prob for level in model.q_z(x).levels(z)]
 
     before, after = scores(border - 1), scores(border)
     torch.testing.assert_close(after[: border // 10], before[: border // 10])

@@ -118,6 +118,19 @@ def test_detached_is_the_same_density_as_a_constant(module, x):
     assert q.log_prob(z.detach()).requires_grad
 
 
+def test_a_z_that_was_changed_in_place_is_scored_as_it_is(module, x):
+    """And may be moved by its gradient, step after step."""
+    q = module(x)
+    z = draw(module(x), 4)[0].detach().requires_grad_()
+    optimiser = torch.optim.SGD([z], lr=1e-2)
+    for _ in range(3):
+        optimiser.zero_grad()
+        log_p = q.log_prob(z)
+        torch.testing.assert_close(log_p, module(x).log_prob(z.detach().clone()))
+        (-log_p.sum()).backward(inputs=[z], retain_graph=True)
+        optimiser.step()
+
+
 def test_every_parameter_learns(module, x):
     z, log_qz = draw(module(x), 4)
     (z.square().sum() + log_qz.sum()).backward()

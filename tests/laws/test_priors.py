@@ -91,6 +91,19 @@ def test_reaches_far_without_infinity(module, encode):
     assert z.grad.isfinite().all()
 
 
+def test_a_z_that_was_changed_in_place_is_scored_as_it_is(module, encode):
+    """And may be moved by its gradient, step after step."""
+    p = module(encode)
+    z = torch.randn(4, LATENT_DIM).double().requires_grad_()
+    optimiser = torch.optim.SGD([z], lr=1e-2)
+    for _ in range(3):
+        optimiser.zero_grad()
+        log_p = p.log_prob(z)
+        torch.testing.assert_close(log_p, module(encode).log_prob(z.detach().clone()))
+        (-log_p.sum()).backward(inputs=[z], retain_graph=True)
+        optimiser.step()
+
+
 def test_every_parameter_learns(module, encode):
     module(encode).log_prob(torch.randn(20, LATENT_DIM, dtype=torch.float64, requires_grad=True)).sum().backward()
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in module.parameters())

@@ -9,8 +9,8 @@ from torch import Tensor
 from torch.distributions import Distribution
 
 from vaelab.data.source import Split
-from vaelab.distributions import draw, given, log_mean_exp
-from vaelab.hierarchy import kl_of
+from vaelab.distributions import given, log_mean_exp
+from vaelab.hierarchy import latents_of
 from vaelab.metrics.batches import batches, spread
 from vaelab.metrics.measurement import Measurement, NotApplicable, averages
 from vaelab.model import VAE, device_of, growth_of
@@ -134,8 +134,7 @@ def _bounds(
 ) -> tuple[dict[str, Tensor], Tensor]:
     """Columns [B] by name, and L_s [len(ladder), B], in float64 on the CPU; x is encoded once, z decoded in pieces."""
     q, p = model.q_z(x, y), given(p, y)
-    z, log_qz = draw(q, samples)
-    log_pz, (kl, of_levels) = p.log_prob(z), kl_of(q, p, z)
+    z, log_qz, log_pz, kl, of_levels = latents_of(q, p, samples)
     pieces = z.chunk(math.ceil(samples * len(x) / rows))  # of like size, so few are compiled
     log_px = torch.cat([score(piece, x, y).cpu() for piece in pieces]).double()
     terms = Terms(log_px, log_pz.cpu().double(), log_qz.cpu().double(), kl, z, of_levels)
