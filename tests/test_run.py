@@ -175,5 +175,5 @@ def test_a_loaded_model_learns_on_once_it_is_thawed(run):
 def test_metrics_are_named_in_a_list_or_in_one_text(run, metrics):
     report = vaelab.evaluate(run, metrics=metrics, device="cpu", likelihood={"samples": 2})
     assert {"likelihood"} <= report["metrics"].keys() <= {"likelihood", "active_units"}
-    with pytest.raises(UsageError, match="unknown metric 'nll'; did you mean 'likelihood'"):
+    with pytest.raises(UsageError, match="unknown metric 'nll'"):
         vaelab.evaluate(run, metrics="nll")

@@ -30,42 +30,13 @@ Positive = Annotated[float, Field(gt=0)]
 NonNegative = Annotated[float, Field(ge=0)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 
-# What parts are called elsewhere, where no likeness of letters leads to the name here.
-USUAL = {
-    "gaussian": "normal",
-    "standard_normal": "normal",
-    "gmm": "mixture",
-    "mog": "mixture",
-    "flow": "coupling",
-    "resnet": "vampalign_resnet",
-    "cnn": "conv",
-    "fc": "mlp",
-    "linear": "mlp",
-    "bce": "bernoulli",
-    "mse": "normal",
-    "l2": "normal",
-    "l1": "laplace",
-    "pixelcnn": "pixel",
-    "realnvp": "coupling",
-    "nsf": "spline",
-    "glow": "coupling",
-    "vae": "elbo",
-    "beta_vae": "elbo",
-    "warmup": "linear",
-    "sigma": "normal",
-    "fid": "frechet",
-    "kid": "kernel",
-    "nll": "likelihood",
-    "iwae": "likelihood",
-    "elbo": "likelihood",
-    "bpd": "likelihood",
-    "mig": "disentanglement",
-    "au": "active_units",
-    "mmd": "kernel",
-    "knn": "probe",
-    "psnr": "reconstruction",
-    "cifar": "cifar10",
-}
+# What parts are called elsewhere, where no likeness of letters leads to the name here (of metrics, metrics/names.py).
+_ELSEWHERE = """
+    gaussian=normal vampprior=vamp gmm=mixture mog=mixture resnet=vampalign_resnet cnn=conv fc=mlp
+    bce=bernoulli mse=normal l2=normal l1=laplace pixelcnn=pixel realnvp=coupling glow=coupling nsf=spline vae=elbo
+    beta_vae=elbo warmup=linear cifar=cifar10
+"""
+USUAL = dict(pair.split("=") for pair in _ELSEWHERE.split())
 _TABLE: dict[str, dict[str, Callable]] = {}
 _PLAIN = inspect.Parameter.POSITIONAL_OR_KEYWORD
 _STRICT = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False, arbitrary_types_allowed=True)
