@@ -51,15 +51,17 @@ def run(trained) -> Path:
     return Path("run")
 
 
-def refused(*words: object, code: int = 2, lines: int = 1) -> str:
-    """What a command says on its way out."""
+def refused(*words: object, code: int = 2, lines: int = 1, begun: bool = False) -> str:
+    """What a command says on its way out; a training that has begun has told of its data before."""
     result = CliRunner().invoke(app, [str(word) for word in words])
     said = f"{result.output}\n{result.exception!r}"
     assert isinstance(result.exception, SystemExit), said
     assert result.exit_code == code, said
-    assert result.stderr.startswith("error: ") and len(result.stderr.splitlines()) == lines, said
+    told, stderr = result.stderr.split("\n", 1) if begun else ("", result.stderr)
+    assert (" images of " in told) == begun, said
+    assert stderr.startswith("error: ") and len(stderr.splitlines()) == lines, said
     assert "Traceback" not in result.output and not result.stdout, said
-    return result.stderr.removeprefix("error: ").strip()
+    return stderr.removeprefix("error: ").strip()
 
 
 @pytest.mark.parametrize(
@@ -142,7 +144,7 @@ def test_a_checkpoint_of_another_recipe_is_not_resumed(run):
     vaelab.train("tiny.yaml", "model.latent_dim=4", run="other", device="cpu", quiet=True)
     shutil.copy("other/last.pt", run)
     before = (run / "model.safetensors").read_bytes()
-    said = refused("train", "tiny.yaml", "train.epochs=3", "--run", run, "--resume", "--device", "cpu")
+    said = refused("train", "tiny.yaml", "train.epochs=3", "--run", run, "--resume", "--device", "cpu", begun=True)
     assert said.endswith("last.pt belongs to another recipe; move it away or choose another --run")
     assert (run / "model.safetensors").read_bytes() == before
 
@@ -323,7 +325,7 @@ def test_a_full_disk_is_not_the_users_fault(run, monkeypatch):
 
 
 def test_a_diverging_run_is_not_the_users_fault():
-    said = refused("train", "tiny.yaml", "train.lr=1e30", "--run", "out", "--device", "cpu", code=1)
+    said = refused("train", "tiny.yaml", "train.lr=1e30", "--run", "out", "--device", "cpu", code=1, begun=True)
     assert "is no longer a finite number at step 1; try a smaller train.lr" in said
 
 

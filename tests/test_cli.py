@@ -120,7 +120,9 @@ def test_train_and_carry_on_in_a_shell(tmp_path):
     assert report == f"report:  runs/{trained.name}/report.html" and (tmp_path / report.split()[1]).is_file()
     assert then[:2] == [f"next:    vaelab evaluate runs/{trained.name}", f"         vaelab figures runs/{trained.name}"]
     assert then[2].startswith("Note: Too short to judge it")
-    assert "Traceback" not in done.stderr and len(done.stderr.splitlines()) == 3  # of the table of epochs
+    assert (
+        "Traceback" not in done.stderr and len(done.stderr.splitlines()) == 4
+    )  # of the data, and of the table of epochs
     words = ("train", "tiny.yaml", "train.epochs=2", "--resume")
     assert Fork(command(words, tmp_path), (0, tmp_path / "said")).wait(60) == 0
     assert (tmp_path / "said").read_text().startswith(f"trained: runs/{trained.name}\n")

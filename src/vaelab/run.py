@@ -92,8 +92,6 @@ def _train(
     trackers = specs_of(wanted.options)
     make(trackers)  # says what is not installed
     data = world.one_by_one(lambda: wanted.load_data(data_dir))
-    if world.is_main and not quiet:
-        say(f"{data.name}: {data.summary}")
     wanted, model, objective, options = _built(wanted, data, world)
     if options.init and not (folder / "last.pt").exists():
         take_weights(model, options.init)
@@ -107,6 +105,8 @@ def _train(
         _write_recipe(folder / "recipe.yaml", wanted, data_dir, called)
         copy_plugins(folder)
         began(folder)
+        if not quiet:
+            say(f"{data.name}: {data.summary}")
     metadata = {
         "recipe": wanted.to_json(),
         "x_shape": json.dumps(data.x_shape),
