@@ -88,10 +88,14 @@ def test_every_exemplar_is_drawn_as_often_and_no_class_is_empty(agrees, classes,
     agrees(counts, shares[prior.labels])
 
 
-def test_a_step_is_an_estimate_of_the_whole_sum(agrees):
-    prior, posterior = ExemplarPrior(SHAPE, components=12, per_step=4), Seen()
+@pytest.mark.parametrize(("classes", "components", "per_step"), [(0, 12, 4), (3, 12, 6), (3, 11, 4), (10, 30, 15)])
+def test_a_step_is_an_unbiased_estimate_of_the_whole_sum(agrees, classes, components, per_step):
+    """Whether or not classes divide what is drawn and what is kept, and however unlike they are."""
+    prior, posterior = ExemplarPrior(SHAPE, classes, components=components, per_step=per_step), Seen()
+    dark = torch.arange(components) % max(classes, 1) == 0
+    prior.exemplars[dark] = prior.exemplars[dark] // 4
     z = torch.rand(5, 4)
-    estimates = torch.stack([prior.train()(posterior).log_prob(z).exp() for _ in range(3000)])
+    estimates = torch.stack([prior.train()(posterior).log_prob(z).exp() for _ in range(2000)])
     agrees(estimates, prior.eval()(posterior).log_prob(z).exp().detach().double(), precision=1e-6)
 
 

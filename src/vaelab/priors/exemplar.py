@@ -17,9 +17,9 @@ from vaelab.registry import Positive, register
 class ExemplarPrior(nn.Module):
     """p(z) = 1/N Σ_n N(mean(x_n), σ² I), with N = `components` training images and one learned σ (Norouzi et al. 2020).
 
-    The exemplars are kept in the model file. A training step sees `per_step` of them, drawn anew, as an estimate of the
-    sum. Where the images of a step are themselves exemplars they meet themselves, which happens to a share of
-    `per_step` / training images; the paper leaves them out.
+    The exemplars are kept in the model file. A training step sees `per_step` of them, drawn anew and from every class,
+    as an unbiased estimate of the sum. Where the images of a step are themselves exemplars they meet themselves, which
+    happens to a share of `per_step` / training images; the paper leaves them out.
     """
 
     def __init__(
@@ -61,10 +61,17 @@ class ExemplarPrior(nn.Module):
         with running_statistics(posterior):
             mean, _ = gaussian_of(posterior(self.exemplars[chosen].to(self.log_std) / 255, labels))
         std = self.log_std.exp().expand_as(mean)
-        return DiagonalMixture(mean, std, labels=labels if self.conditional else None)
+        log_weights = self._log_weights().to(mean) if self.training else None
+        return DiagonalMixture(mean, std, log_weights, labels if self.conditional else None)
+
+    def _log_weights(self) -> Tensor:
+        """Unnormalised, of a step's exemplars: each is one of a few that stand for all of its class."""
+        label = torch.arange(self.per_step, device=self.exemplars.device) % self.classes
+        drawn, kept = ((n - 1 - label) // self.classes + 1 for n in (self.per_step, len(self.exemplars)))
+        return (kept / drawn).log()
 
     def _drawn(self) -> Tensor:
-        """Row numbers of a step's exemplars: of each class as many as can be, at random, so that none is empty."""
+        """Row numbers of a step's exemplars, at random, the classes by turns, so that none is empty."""
         rounds, device = -(-len(self.exemplars) // self.classes), self.exemplars.device
         keys = torch.rand(rounds, self.classes, device=device)
         keys.view(-1)[len(self.exemplars) :] = 2.0  # of the last round, where it is not whole: behind all others
