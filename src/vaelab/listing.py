@@ -20,7 +20,7 @@ from vaelab.progress import terminal
 from vaelab.recipe import Recipe
 from vaelab.recipe_text import shipped_names, with_overrides
 from vaelab.registry import hint, names, options, part, role_of, roles
-from vaelab.wording import number
+from vaelab.wording import number, printable
 
 NATS = (
     "elbo",
@@ -154,6 +154,7 @@ def say(text: str) -> None:
     """A sentence, on a terminal folded at its words."""
     console = Console()
     fold = {"subsequent_indent": "  ", "break_long_words": False, "break_on_hyphens": False}
+    text = printable(text)
     print(textwrap.fill(text, console.width, **fold) if console.is_terminal else text)
 
 
@@ -182,7 +183,7 @@ def show_table(
         return
     table = Table(
         *(Column(name, overflow="fold") for name in columns),
-        title=escape(title),
+        title=escape(printable(title)),
         title_justify="left",
         title_style="bold",
         box=None,
@@ -190,8 +191,8 @@ def show_table(
         header_style="dim",
     )
     for row in rows:
-        table.add_row(*map(escape, row))
-    Console().print(table, *([escape(note)] if note else []), "")
+        table.add_row(*(escape(printable(cell)) for cell in row))
+    Console().print(table, *([escape(printable(note))] if note else []), "")
 
 
 def _part_rows(role: str) -> tuple[list[list[str]], str]:

@@ -6,15 +6,20 @@ from functools import cache
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
+from vaelab.wording import printable
+
 if TYPE_CHECKING:
     from rich.console import Console
 
 
 def say(text: str) -> None:
-    """Print a line; where standard error is closed or full, or nobody reads it, nobody is told and nothing stops."""
+    """Print a sentence, and below it the items of its list, if it has one; other ends of lines are a name's.
+
+    Where standard error is closed or full, or nobody reads it, nobody is told and nothing stops.
+    """
     with contextlib.suppress(OSError, ValueError):
         if sys.stderr is not None:
-            print(text, file=sys.stderr, flush=True)
+            print("\n  ".join(map(printable, text.split("\n  "))), file=sys.stderr, flush=True)
 
 
 def note(text: object) -> None:
@@ -34,10 +39,11 @@ class Bar:
     """A context with `update(n)`; `total`, `reset` and `close` are what pooch's downloader needs besides."""
 
     def __init__(self, description: str, total: float | None = None) -> None:
+        from rich.markup import escape
         from rich.progress import Progress
 
         self._progress = Progress(console=terminal(), disable=not terminal().is_terminal, transient=True)
-        self._task = self._progress.add_task(description, total=total)
+        self._task = self._progress.add_task(escape(printable(description)), total=total)
 
     def __enter__(self) -> Self:
         self._progress.start()

@@ -1,6 +1,5 @@
 """The runs of a directory as a table, and the last words of a training; plain lines that fit 80 columns."""
 
-import shlex
 import shutil
 import sys
 import textwrap
@@ -11,7 +10,7 @@ from pathlib import Path
 from vaelab.errors import UsageError
 from vaelab.folder import Folder, finite, is_run
 from vaelab.progress import note
-from vaelab.wording import number, span
+from vaelab.wording import number, printable, span, typed
 
 DEPTH = 3  # folders below the one that is named
 
@@ -44,7 +43,8 @@ def runs_table(directory: Path) -> str:
     told += [f"{_name(run, directory)}: its recipe cannot be read, so its number may be no ELBO" for run in unknown]
     bounds = sorted({run.bound.removeprefix("−") for run in runs if run.best and run not in unknown} - {"ELBO"})
     notes = [f"best ELBO: of validation images, in nats; here also {', '.join(bounds)}"] if bounds else []
-    return "\n".join([*_table(lines, width), *(textwrap.fill(t, width, **_HANGING) for t in [*told, *notes])])
+    below = [textwrap.fill(printable(" ".join(text.split())), width, **_HANGING) for text in [*told, *notes]]
+    return "\n".join([*_table(lines, width), *below])
 
 
 def summary(path: Path) -> str:
@@ -56,9 +56,8 @@ def summary(path: Path) -> str:
         lines.append(("best:", f"epoch {run.best['epoch']:g} of {run.epoch}, {run.bound} {number(loss)} nats{took}"))
     if (path / "report.html").exists():
         lines.append(("report:", str(path / "report.html")))
-    typed = shlex.quote(str(path))
-    lines += [("next:", f"vaelab evaluate {typed}"), ("", f"vaelab figures {typed}")]
-    return "\n".join(f"{word:<9}{text}" for word, text in lines)
+    lines += [("next:", f"vaelab evaluate {typed(path)}"), ("", f"vaelab figures {typed(path)}")]
+    return "\n".join(f"{word:<9}{printable(text)}" for word, text in lines)
 
 
 _HANGING = {"subsequent_indent": "  ", "break_long_words": False, "break_on_hyphens": False}
@@ -69,13 +68,13 @@ def _cells(run: Folder, directory: Path) -> list[str]:
     epochs = f"{run.epoch}/{run.epochs}" if run.epochs else f"{run.epoch}" if run.valid else "–"
     name, recipe = _name(run, directory), run.recipe
     if recipe and not run.name.startswith(recipe):
-        name += f" ({recipe})"
+        name += f" ({printable(recipe)})"
     age = span(max(0.0, time.time() - run.state.seen))
-    return [name, run.data or "–", epochs, "–" if loss is None else number(-loss), run.state.word, age]
+    return [name, printable(run.data) or "–", epochs, "–" if loss is None else number(-loss), run.state.word, age]
 
 
 def _name(run: Folder, directory: Path) -> str:
-    return run.name if run.path == directory else str(run.path.relative_to(directory))
+    return printable(run.name if run.path == directory else str(run.path.relative_to(directory)))
 
 
 def _table(lines: Sequence[Sequence[str]], width: int) -> list[str]:

@@ -1,8 +1,12 @@
-"""Numbers and durations as people write them."""
+"""Numbers, durations and names as people write them."""
 
+import shlex
+import unicodedata
+from pathlib import Path
 from typing import Any
 
 HUGE = 1e9  # from which all digits would only fill a column
+UNSEEN = ("Cc", "Cf", "Cs", "Zl", "Zp")  # categories of characters that a terminal obeys, or cannot write
 SPANS = ((86_400, "d"), (3_600, "h"), (60, "min"))
 
 
@@ -30,3 +34,15 @@ def span(seconds: float) -> str:
 def counted(n: int, thing: str) -> str:
     """`1 epoch`, `2 epochs`."""
     return f"{n:,} {thing}" if n == 1 else f"{n:,} {thing}s"
+
+
+def printable(text: str) -> str:
+    r"""Text that no terminal obeys: a file's name may hold a line's end or \x1b[2J, which are spelled out."""
+    if text.isprintable():
+        return text
+    return "".join(c.encode("unicode_escape").decode() if unicodedata.category(c) in UNSEEN else c for c in text)
+
+
+def typed(path: Path) -> str:
+    """A path as it is typed in a shell."""
+    return shlex.quote(str(path))

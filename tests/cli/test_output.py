@@ -1,5 +1,6 @@
 """A command comes to its end, and its exit code is right, whatever becomes of what it prints."""
 
+import io
 import os
 import shlex
 import subprocess
@@ -8,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from vaelab.cli.output import settle
+from vaelab.cli.output import settle, show
 from vaelab.folder import Folder
 
 TINY = """
@@ -74,6 +75,15 @@ def test_what_an_encoding_lacks_is_spelled_out(tmp_path):
         check=True,
     )
     assert b"gr\xf6\xdfe-\\u2212\\u03b2" in done.stdout and done.stderr == b""
+
+
+@pytest.mark.parametrize(("terminal", "said"), [(True, "a\\x1b[2J\n"), (False, "a\x1b[2J\n")])
+def test_a_terminal_obeys_no_name(monkeypatch, terminal, said):
+    out = io.StringIO()
+    monkeypatch.setattr(out, "isatty", lambda: terminal)
+    monkeypatch.setattr(sys, "stdout", out)
+    show(Path("a\x1b[2J"))
+    assert out.getvalue() == said
 
 
 def test_a_stream_that_was_replaced_stays(capsys):

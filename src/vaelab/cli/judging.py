@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from vaelab.cli.command import DataDir, Device, Plugin, command
+from vaelab.cli.output import show
 from vaelab.errors import UsageError
 
 
@@ -77,7 +78,7 @@ def evaluate(
     for finding in found:
         say(finding.text)
     for run in runs:
-        print(f"report: {folder_of(run) / 'report.html'}")
+        show(f"report: {folder_of(run) / 'report.html'}")
 
 
 @command

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from vaelab.cli.command import DataDir, Plugin, Run, command
+from vaelab.cli.output import show
 
 
 @command
@@ -19,7 +20,7 @@ def report(
     """Write all that is known of runs into one HTML file: numbers, curves, pictures, a diagnosis, the recipe."""
     from vaelab.report import report
 
-    print(report(runs, out))
+    show(report(runs, out))
 
 
 @command

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 import typer
 
 from vaelab.cli.command import DataDir, Device, Plugin, Run, command
+from vaelab.cli.output import show
 from vaelab.errors import UsageError
 
 
@@ -69,9 +70,9 @@ def sample(
     spec = with_overrides({"kind": sampler}, options or [])
     drawn = sample(run, n, sampler=spec, pixels=pixels, seed=seed, label=label, data_dir=data_dir, device=device)
     if images:
-        print(f"{write_images(drawn, images)} images in {images}")
+        show(f"{write_images(drawn, images)} images in {images}")
     else:
-        print(write_grid(drawn, out or folder_of(run) / "samples.png"))
+        show(write_grid(drawn, out or folder_of(run) / "samples.png"))
 
 
 @command
@@ -112,9 +113,9 @@ def reconstruct(
         for name in ("real", "recon"):  # both, before anything is written
             make_empty(images / name)
         write_images(originals.images.float() / 255, images / "real")
-        print(f"{write_images(back, images / 'recon')} images in {images}/real and {images}/recon")
+        show(f"{write_images(back, images / 'recon')} images in {images}/real and {images}/recon")
     else:
-        print(write_pairs(originals.images, back, out or folder_of(run) / "reconstructions.png"))
+        show(write_pairs(originals.images, back, out or folder_of(run) / "reconstructions.png"))
 
 
 @command
@@ -131,5 +132,5 @@ def figures(
     from vaelab.stored import folder_of
 
     for path in draw(run, *only or [], data_dir=data_dir, device=device):
-        print(path)
+        show(path)
     refresh(folder_of(run))

@@ -5,6 +5,8 @@ import os
 import sys
 from typing import Any, TextIO
 
+from vaelab.wording import printable
+
 
 def settle() -> None:
     """Let a command run to its end whoever reads what it prints.
@@ -20,6 +22,11 @@ def settle() -> None:
             os.open(os.devnull, os.O_RDWR)
     sys.stdout = _stream(1, sys.stdout, BrokenPipeError)
     sys.stderr = _stream(2, sys.stderr, OSError)
+
+
+def show(text: object) -> None:
+    """Print a line; on a terminal without characters that it would obey."""
+    print(printable(str(text)) if sys.stdout.isatty() else text)
 
 
 class _Output(io.FileIO):

@@ -11,6 +11,7 @@ from vaelab.quality import distinct
 from vaelab.recipe import Recipe
 from vaelab.registry import hint
 from vaelab.stored import folder_of, restore, weights_hash
+from vaelab.wording import typed
 
 # What leaves the test images as they are.
 HARMLESS = ("train_size", "flip")
@@ -87,16 +88,16 @@ def columns_of(runs: Sequence[Judged], group: bool, order: Sequence[str] | None)
 
 def _read(folder: Path, name: str) -> Judged:
     _, recipe, _ = restore(folder)
-    path = folder / "metrics.json"
+    path, again = folder / "metrics.json", f"run again: vaelab evaluate {typed(folder)}"
     if not path.is_file():
-        raise UsageError(f"{folder} has no metrics.json; run: vaelab evaluate {folder}")
+        raise UsageError(f"{folder} has no metrics.json; run: vaelab evaluate {typed(folder)}")
     try:
         report = json.loads(path.read_text())
         entries = [(entry["values"], entry["intervals"], entry["protocol"]) for entry in report["metrics"].values()]
     except (ValueError, LookupError, TypeError, AttributeError) as error:
-        raise UsageError(f"{path} is damaged or of another program; run again: vaelab evaluate {folder}") from error
+        raise UsageError(f"{path} is damaged or of another program; {again}") from error
     if not entries:
-        raise UsageError(f"{path} holds no metrics; run again: vaelab evaluate {folder}")
+        raise UsageError(f"{path} holds no metrics; {again}")
     if report.get("model") != weights_hash(folder):
-        raise UsageError(f"{folder} was trained on since it was evaluated; run again: vaelab evaluate {folder}")
+        raise UsageError(f"{folder} was trained on since it was evaluated; {again}")
     return Judged(name, folder, recipe, report)

@@ -22,7 +22,7 @@ from vaelab.report.numbers import SPLITS, measured, side_by_side
 from vaelab.report.pictures import exhibits
 from vaelab.report.reading import Told
 from vaelab.report.sentence import sentence
-from vaelab.wording import counted, span, typeset
+from vaelab.wording import counted, span, typed, typeset
 
 HERE = Path(__file__).parent
 CARRIES = 0.05  # nats above which a latent dimension counts as used, as the metric active_units has it
@@ -102,7 +102,7 @@ def _flat(told: Told) -> str:
         return f"{told.name}: this prior and posterior have no KL per dimension in closed form, so there are no bars."
     if not (told.folder.path / "model.safetensors").exists():
         return ""
-    measure = f"vaelab evaluate {told.folder.path} --metrics active_units"
+    measure = f"vaelab evaluate {typed(told.folder.path)} --metrics active_units"
     return f"{told.name}: the KL of each dimension was not measured of these weights yet; {measure}"
 
 

@@ -9,6 +9,7 @@ from PIL import Image
 
 from vaelab.data.decode import open_image
 from vaelab.folder import Folder
+from vaelab.wording import typed
 
 LARGE = 500_000  # bytes of a PNG that is worth encoding anew
 COPYING = 60  # seconds that copying a folder may take, file by file
@@ -75,13 +76,14 @@ def exhibits(runs: list[Folder], names: list[str]) -> list[Exhibit]:
         pictures, missing = [], []
         for run, label in zip(runs, names, strict=True):
             path, note = _find(run, name, epoch)
+            draw = f"vaelab figures {typed(run.path)}"
             picture = None if path is None else _picture(path, label, f"{title} of {label}. {text}", note)
             if picture is not None:
                 pictures.append(picture)
             elif path is not None:
-                missing.append(f"{path.name} of {label} cannot be read; draw it again: vaelab figures {run.path}")
+                missing.append(f"{path.name} of {label} cannot be read; draw it again: {draw}")
             elif _due(name, run):
-                missing.append(f"{label} has none yet; draw it: vaelab figures {run.path} {name}")
+                missing.append(f"{label} has none yet; draw it: {draw} {name}")
         if pictures or missing:
             found.append(Exhibit(name, title, text, pictures, missing))
     return found

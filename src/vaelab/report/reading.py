@@ -16,6 +16,7 @@ from vaelab.report.charts import Bar
 from vaelab.report.evidence import Evidence, Pixels
 from vaelab.state import is_outdated
 from vaelab.stored import read_report
+from vaelab.wording import typed
 
 SPLITS = {"test": "metrics.json", "valid": "metrics-valid.json", "train": "metrics-train.json"}
 
@@ -68,12 +69,12 @@ class Told:
                 continue
             found = _whole(read_report(folder.path / file))
             if not found:
-                problems.append(f"{file} is damaged or empty; measure again: vaelab evaluate {folder.path}")
+                problems.append(f"{file} is damaged or empty; measure again: vaelab evaluate {typed(folder.path)}")
                 continue
             reports[split] = found
             if is_outdated(found, folder.path):
                 outdated.add(split)
-                again = f"measure again: vaelab evaluate {folder.path}"
+                again = f"measure again: vaelab evaluate {typed(folder.path)}"
                 told = f"{file} is of earlier weights than those in the folder; {again}"
                 problems += [] if folder.is_damaged else [told]  # which says why they differ
         return cls(name, folder, reports, problems, frozenset(outdated))

@@ -12,6 +12,7 @@ from vaelab.errors import UsageError
 from vaelab.files import read_object
 from vaelab.recipe_text import read_yaml
 from vaelab.state import is_outdated
+from vaelab.wording import typed
 
 Mark = tuple[float, int]  # of a row: its step, and its place among the rows of that step
 RECORD = ("recipe.yaml", "log.jsonl", "figures", "metrics.json")
@@ -87,7 +88,7 @@ class Reader:
         lacks = [name for name, found in (there | {"metrics.json": outdated or self.metrics()}).items() if not found]
         lines = "a line of log.jsonl is no row" if self.broken == 1 else f"{self.broken} lines of log.jsonl are no rows"
         said = [f"there is no readable {' and no '.join(lacks)}"] if lacks else []
-        again = f"metrics.json is of earlier weights (vaelab evaluate {self.folder} measures again)"
+        again = f"metrics.json is of earlier weights (vaelab evaluate {typed(self.folder)} measures again)"
         said += [again] if outdated else []
         said += [f"{lines} (a training that was killed may leave one)"] if self.broken else []
         return " and ".join(said)

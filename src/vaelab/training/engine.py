@@ -26,6 +26,7 @@ from vaelab.training.options import Best, TrainOptions
 from vaelab.training.randomness import seed_device, seed_of, shuffled
 from vaelab.training.validation import validate
 from vaelab.training.world import World
+from vaelab.wording import typed
 
 CALIBRATING = 20  # batches that batch normalisation of the averaged weights sees
 
@@ -202,7 +203,7 @@ def mean_of(window: list[dict[str, Tensor | float]], step: int, folder: Path, wo
 
 
 def _stopped(where: str, folder: Path) -> UsageError:
-    return UsageError(f"stopped at step {where}; carry on with --run {folder} --resume")
+    return UsageError(f"stopped at step {where}; carry on with --run {typed(folder)} --resume")
 
 
 def _diverged(step: int, broken: list[str], folder: Path) -> Diverged:
