@@ -4,9 +4,11 @@ import shlex
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 import vaelab
-from vaelab.errors import UsageError, listed
+from vaelab.cli import app
+from vaelab.errors import UsageError, VaelabError, listed
 from vaelab.progress import note, say
 from vaelab.runs import runs_table, summary
 from vaelab.training.interrupt import Interrupt
@@ -34,6 +36,31 @@ def test_names_of_runs_are_lines_of_a_table(tmp_path):
     _, line, why = runs_table(tmp_path).splitlines()
     assert line.startswith(spelled) and why == f"{spelled}: no\\x1b[2J such"
     assert all(line.isprintable() for line in summary(run).splitlines())
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["train", "digits", "model.latent_dim=" + "a" * 100_000],
+        ["train", "digits", "train." + "a" * 100_000 + "=1"],
+        ["train", "digits", "model.prior=" + "a" * 100_000],
+        ["train", "digits", "a" * 100_000],
+        ["train", "digits", "--device", "a" * 100_000],
+        ["train", "a" * 100_000],
+        ["train", "digits", "--run", "a" * 100_000],
+        ["list", "a" * 100_000],
+        ["evaluate", "a" * 100_000],
+    ],
+)
+def test_no_sentence_repeats_a_long_value(words):
+    said = CliRunner().invoke(app, words)
+    assert said.exit_code == 2 and said.stderr.startswith("error: "), said
+    assert len(said.stderr) < 1_200
+
+
+def test_the_beginning_and_the_end_of_a_long_line_are_said():
+    said = str(VaelabError("begins " + "x" * 5_000 + " ends\n  next"))
+    assert said.startswith("begins xxx") and said.endswith("xxx ends\n  next") and " … (4,012 characters) … " in said
 
 
 @pytest.mark.parametrize("name", ["plain", "two words", "it's", "$HOME", "-a;b"])

@@ -1,10 +1,18 @@
 """What can go wrong, said in one sentence that carries the fix."""
 
+LONGEST = 1_000  # characters of a line
+
 
 class VaelabError(Exception):
-    """A failure that is not the user's; the command line shows its text alone and exits with `exit_code`."""
+    """A failure that is not the user's; the command line shows its text alone and exits with `exit_code`.
+
+    Of a line that is very long, for it repeats a value, the middle is left out.
+    """
 
     exit_code = 1
+
+    def __init__(self, text: str) -> None:
+        super().__init__(brief(text))
 
 
 class UsageError(VaelabError):
@@ -29,6 +37,15 @@ def shown(value: object) -> str:
     """A value as a sentence repeats it: its beginning, where it is long."""
     text = repr(value)
     return text if len(text) <= 300 else f"{text[:200]}… ({len(text):,} characters)"
+
+
+def brief(text: str) -> str:
+    """Lines of which none is very long: what is wrong stands at the beginning of one, the fix at its end."""
+    half = LONGEST // 2
+    return "\n".join(
+        line if len(line) <= LONGEST else f"{line[:half]} … ({len(line) - 2 * half:,} characters) … {line[-half:]}"
+        for line in text.split("\n")
+    )
 
 
 def listed(problems: list[str], heading: str) -> str:

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from vaelab.errors import VaelabError
+from vaelab.errors import VaelabError, brief
 from vaelab.progress import say
 
 app = typer.Typer(
@@ -78,5 +78,5 @@ def command(function: Callable) -> Callable:
 
 
 def _leave(message: str, code: int) -> None:
-    say(f"error: {message}")
+    say(f"error: {brief(message)}")
     raise typer.Exit(code)
