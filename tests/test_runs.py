@@ -225,9 +225,14 @@ def test_training_in_a_pipe_is_plain_lines(tiny):
     assert child.wait(100) == 0
     said, errors = ((tiny / name).read_text() for name in ("out", "err"))
     assert "\x1b" not in said + errors and "\r" not in said + errors
-    head, _, *lines = errors.splitlines()
+    told, head, _, *lines = errors.splitlines()
     measured = [line for line in lines if "/12 " not in line]
-    assert head.split()[0] == "epoch" and len(lines) - len(measured) == 11 and max(map(len, lines)) <= 80
+    assert (
+        " images of " in told
+        and head.split()[0] == "epoch"
+        and len(lines) - len(measured) == 11
+        and max(map(len, lines)) <= 80
+    )
     assert all(line.startswith(" " * 11) for line in measured) and errors.count("ssim") == 2
     assert (tiny / "a" / "report.html").is_file()
 

@@ -106,7 +106,7 @@ def _train(
         copy_plugins(folder)
         began(folder)
         if not quiet:
-            say(f"{data.name}: {data.summary}")
+            say(data.summary)
     metadata = {
         "recipe": wanted.to_json(),
         "x_shape": json.dumps(data.x_shape),

@@ -133,17 +133,19 @@ def test_ctrl_c_leaves_in_one_sentence_and_with_a_checkpoint(
     train, largest_gap, rows, recipe, tmp_path, monkeypatch, number
 ):
     whole, stopped = train("whole", *LONG), tmp_path / "stopped"
-    words, said = ("train", recipe, *LONG, "--run", stopped, "--device", "cpu"), [tmp_path / "out", tmp_path / "err"]
+    words, files = ("train", recipe, *LONG, "--run", stopped, "--device", "cpu"), [tmp_path / "out", tmp_path / "err"]
     with monkeypatch.context() as patch:
         slowly(patch, 0.03, math.inf)
-        process = Fork(command(words, tmp_path), (0, *said))
+        process = Fork(command(words, tmp_path), (0, *files))
     wait_for_step(stopped, 4, process)
     process.send(number)
     assert process.wait(60) == 2
-    out, errors = (path.read_text() for path in said)
+    out, errors = (path.read_text() for path in files)
     done = state(stopped)["progress"]["step"]
     assert 4 <= done < 24
-    assert errors == f"error: stopped at step {done}, in epoch 1; carry on with --run {stopped} --resume\n"
+    told, _, said = errors.partition("\n")
+    assert " images of " in told
+    assert said == f"error: stopped at step {done}, in epoch 1; carry on with --run {stopped} --resume\n"
     assert not out
     train("stopped", resume=True)
     assert largest_gap(whole, stopped) == 0.0

@@ -36,11 +36,9 @@ class Dataset:
         """The set in a line: how many images, of what kind and size, of how many classes, and how they are split."""
         channels, height, width = self.x_shape
         kind = "binary" if self.binary else {1: "grey", 3: "colour"}.get(channels, f"{channels}-channel")
-        sizes = {"train": len(self.train), "valid": len(self.valid), "test": len(self.test)}
+        total = len(self.train) + len(self.valid) + len(self.test)
         classes = f" in {self.class_count:,} class{'es' * (self.class_count > 1)}" if self.class_count else ""
-        splits = ", ".join(f"{size:,} {split}" for split, size in sizes.items())
-        total = f"{sum(sizes.values()):,} {kind} images of {height} × {width}"
-        return f"{total}{classes}, split by {self.split_by}: {splits}"
+        return f"{total:,} {kind} images of {height} × {width}{classes}, split by {self.split_by}"
 
     @property
     def x_shape(self) -> tuple[int, int, int]:
