@@ -27,14 +27,11 @@ train: {epochs: 1, batch_size: 16, draw_every: 0}
 
 
 def made(base: str | dict = "bernoulli", channels: int = CHANNELS, layers: int = 3) -> nn.Module:
-    """As after some training: weights that matter, and normalisation that does something."""
+    """As after some training: weights that matter."""
     options = {"kind": "pixel", "base": base, "maps": MAPS, "channels": 12, "layers": layers}
     module = build("likelihood", options, x_shape=(channels, HEIGHT, WIDTH)).eval()
     for weight in module.net.parameters():
         nn.init.kaiming_normal_(weight) if weight.ndim > 1 else nn.init.uniform_(weight, -0.5, 1.5)
-    for norm in module.net.norms:
-        norm.running_mean.normal_(0, 0.3)
-        norm.running_var.uniform_(0.5, 2)
     return module
 
 
@@ -55,20 +52,34 @@ def binary() -> tuple[nn.Module, Tensor, Tensor, Tensor]:
 
 
 @pytest.mark.parametrize("layers", [1, 2, 4])
-def test_a_pixel_sees_those_before_it_and_the_maps_all_around_it(layers):
-    """By derivatives: of no channel of itself or of later pixels, of each neighbour that came before."""
-    net = made(layers=layers).net
-    both = torch.autograd.functional.jacobian(lambda m, x: net(m, x).sum((0, 1)), (maps_of(1), images(1)))
+@pytest.mark.parametrize("training", [False, True])
+def test_a_pixel_sees_those_before_it_and_the_maps_all_around_it(layers, training):
+    """By derivatives of a batch: in no image itself or a later pixel, but all that its layers reach."""
+    net = made(layers=layers).net.train(training)
+    both = torch.autograd.functional.jacobian(lambda m, x: net(m, x).sum((0, 1)), (maps_of(9), images(9)))
     sees_map, sees = ((j != 0).any(3).any(2) for j in both)  # [H, W, H, W]
     assert not sees.reshape(HEIGHT * WIDTH, -1).triu().any()
-    around = set(product((-1, 0, 1), repeat=2))
-    for (i, j), (down, right) in product(product(range(1, HEIGHT - 1), range(1, WIDTH - 1)), around):
-        assert sees_map[i, j, i + down, j + right]
-        assert sees[i, j, i + down, j + right] == ((down, right) < (0, 0))
+    for i, j, row, column in product(range(HEIGHT), range(WIDTH), range(HEIGHT), range(WIDTH)):
+        up, right = i - row, column - j
+        reached = 0 <= up <= layers and -layers <= right <= up and (up, right) != (0, 0)
+        assert sees[i, j, row, column] == reached
+        assert sees_map[i, j, row, column] or max(abs(up), abs(right)) > 1
 
 
-def test_the_probabilities_of_all_images_sum_to_one(binary):
-    *_, probabilities = binary
+def test_with_eight_layers_it_sees_what_the_pixelhvae_does():
+    """Of the pixels before the middle of 28 × 28."""
+    net = made(layers=8).net
+    x = torch.rand(20, CHANNELS, 28, 28).requires_grad_()
+    (gradient,) = torch.autograd.grad(net(torch.randn(20, MAPS * CHANNELS, 28, 28), x)[:, :, 14, 14].sum(), x)
+    assert (gradient != 0).any(1).any(0).sum() == 116
+
+
+@pytest.mark.parametrize("training", [False, True])
+def test_the_probabilities_of_all_images_sum_to_one(binary, training):
+    """Each scored alone; with knowledge of later pixels they would be no distribution."""
+    module, maps, every, _ = binary
+    p = module.train(training)(maps)
+    probabilities = torch.stack([p.log_prob(x) for x in every]).double().exp()
     assert probabilities.min() < 0.2 * probabilities.max()  # not all alike
     torch.testing.assert_close(probabilities.sum(), torch.ones(()).double(), rtol=1e-5, atol=0)
 
@@ -96,13 +107,13 @@ def test_the_mean_over_drawn_images_is_the_mean(binary, agrees):
 @pytest.mark.parametrize("base", BASES, ids=str)
 @pytest.mark.parametrize("training", [False, True])
 def test_pixel_by_pixel_the_output_is_that_of_one_pass(base, training):
-    """Over the finished image; while training it is drawn with the statistics of evaluation."""
+    """Over the finished image, which is the same while training."""
     module, maps = made(base).train(training), maps_of(2, 3)
     before = {k: v.clone() for k, v in module.state_dict().items()}
     x, output = module(maps)._drawn(torch.Size((4, 2, 3)))
     assert all(torch.equal(before[k], v) for k, v in module.state_dict().items())
     assert x.shape == (4, 2, 3, CHANNELS, HEIGHT, WIDTH)
-    once = module.eval().net(maps.expand(4, -1, -1, -1, -1, -1).flatten(0, 2), x.flatten(0, 2))
+    once = module.net(maps.expand(4, -1, -1, -1, -1, -1).flatten(0, 2), x.flatten(0, 2))
     torch.testing.assert_close(output.flatten(0, 2), once, rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(module(maps).log_prob(x), module.base(output).log_prob(x), rtol=1e-4, atol=1e-4)
 
@@ -125,8 +136,6 @@ def test_pieces_of_an_evaluation_make_no_difference(monkeypatch):
     monkeypatch.setitem(pixel.VALUES, "cpu", 2 * 12 * HEIGHT * WIDTH)
     torch.testing.assert_close(module(maps).log_prob(x), whole)
     assert len(calls) == 4
-    module.train()(maps).log_prob(x)
-    assert len(calls) == 5  # normalised over all of them
 
 
 @pytest.mark.parametrize("base", [*BASES[:-1], {"kind": "normal", "fit": "learnable"}], ids=str)

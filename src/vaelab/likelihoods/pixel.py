@@ -12,7 +12,7 @@ from vaelab.likelihoods.masked import MaskedNet
 from vaelab.process import seeded
 from vaelab.registry import Part, Size, register
 
-VALUES = {"cpu": 2**22, "other": 2**28}  # of a layer that are computed at once in evaluation
+VALUES = {"cpu": 2**22, "other": 2**28}  # of a layer that are computed at once
 
 
 @register("likelihood", "pixel")
@@ -64,7 +64,7 @@ class AutoregressiveImage(Distribution):
         """log p(x) [...] of images [..., C, H, W], in one pass."""
         shape = torch.broadcast_shapes(self.batch_shape, value.shape[:-3])
         maps, x = (_rows(t, shape) for t in (self.maps, value.to(self.maps.dtype)))
-        pieces = zip(*(t.split(self._at_once(len(x))) for t in (maps, x)), strict=True)
+        pieces = zip(*(t.split(self._at_once()) for t in (maps, x)), strict=True)
         output = torch.cat([self.net(*piece) for piece in pieces])
         return self.base(output.view(*shape, *output.shape[1:])).log_prob(value)
 
@@ -88,10 +88,8 @@ class AutoregressiveImage(Distribution):
         x, output = self.net.draw(_rows(self.maps.detach(), shape), lambda pixel: self.base(pixel).sample())
         return x.view(*shape, *x.shape[1:]), output.view(*shape, *output.shape[1:])
 
-    def _at_once(self, rows: int) -> int:
-        """Rows that go through the net together: all where normalisation is over them, else what memory holds."""
-        if self.net.training:
-            return rows
+    def _at_once(self) -> int:
+        """Rows that go through the net together: what memory holds."""
         values = self.net.output.in_channels * self.event_shape[-2:].numel()
         return max(1, VALUES.get(self.maps.device.type, VALUES["other"]) // values)
 
