@@ -1,6 +1,7 @@
 """Numbers in files: they repeat, they stay as long as they are true, and images by any generator have some too."""
 
 import json
+import math
 import re
 import shutil
 from pathlib import Path
@@ -17,6 +18,7 @@ from vaelab.errors import UsageError
 from vaelab.export import write_images
 from vaelab.likelihoods.normal import NormalLikelihood
 from vaelab.registry import names
+from vaelab.stored import read_report
 
 TINY = """
 expect:
@@ -157,6 +159,43 @@ def test_a_file_that_is_damaged_or_foreign_is_replaced(run, content):
     (run / "metrics.json").write_bytes(content.replace(b"MODEL", model.encode()))
     assert list(evaluate(run, "active_units")["metrics"]) == ["active_units"]
     assert list(json.loads((run / "metrics.json").read_text())["metrics"]) == ["active_units"]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"unavailable": "x"},
+        {"unavailable": {"ais": 3}},
+        {"notes": [1]},
+        {"expected": [{"name": "elbo"}]},
+        {"data": 5},
+        {"metrics": {"ssim": {"values": {"ssim": "0.5"}, "protocol": {}, "notes": []}}},
+        {"metrics": {"ssim": {"values": {"ssim": 0.5}, "protocol": [], "notes": []}}},
+        {"metrics": {"ssim": {"values": {"ssim": 0.5}, "protocol": {}, "notes": [], "intervals": {"ssim": [1]}}}},
+        {"metrics": {"ssim": {"values": {"ssim": 0.5}, "protocol": {}, "notes": [], "curves": {"a": [1]}}}},
+        {"notes": ["\ud800"]},
+        {"metrics": {"ssim": {"values": {"ssim": math.nan}, "protocol": {}, "notes": []}}},
+    ],
+)
+def test_numbers_of_wrong_types_count_as_none_for_everybody(run, tmp_path, change):
+    report = evaluate(run, "reconstruction")
+    path = run / "metrics.json"
+    assert read_report(path) == report
+    path.write_text(json.dumps(report | change))
+    assert read_report(path) == {}
+    with pytest.raises(UsageError, match="is damaged or of another program; run again"):
+        vaelab.compare([run, shutil.copytree(run, tmp_path / "other")], out=tmp_path / "out", figures=False)
+    assert list(evaluate(run, "active_units")["metrics"]) == ["active_units"]
+
+
+def test_odd_rows_and_recipes_cost_no_number(run):
+    with (run / "log.jsonl").open("ab") as file:
+        file.write(
+            b'\xff\nnull\n{"a": 1}\n{"kind": "epoch", "split": "train", "step": 12, "epoch": 2, "loss": 1.7e308}\n'
+        )
+    (run / "recipe.yaml").write_text("made: hello")
+    report = evaluate(run, "reconstruction")
+    assert [verdict["name"] for verdict in report["expected"]] == ["ssim", "train_loss"]
 
 
 def test_the_protocol_stands_beside_each_number(run):

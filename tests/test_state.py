@@ -10,7 +10,7 @@ import time
 import pytest
 
 from vaelab.errors import Diverged, UsageError, VaelabError
-from vaelab.state import read_state, recorded
+from vaelab.state import parse_row, read_state, recorded
 
 
 def word(folder, reached_end=False):
@@ -63,6 +63,25 @@ def test_a_divergence_is_written_down_as_fields(tmp_path):
 def test_odd_fields_of_a_divergence_are_none(tmp_path, odd):
     (tmp_path / "state.json").write_text(json.dumps({"state": "failed", "diverged": odd}))
     assert read_state(tmp_path, False).diverged is None
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        *(b"", b"null", b"3", b"[]", b'{"a": 1}', b"\xff", b'{"kind": "st', b"[" * 10**5),
+        *(
+            b'{"kind": "step", "split": "train", "step": %b, "epoch": 1}' % x
+            for x in (b"null", b'"1"', b"-1", b"1e999")
+        ),
+        b'{"kind": "step", "split": "train", "step": 1}',
+        b'{"kind": "step", "split": null, "step": 1, "epoch": 1}',
+        b'{"kind": ["step"], "split": "train", "step": 1, "epoch": 1}',
+    ],
+)
+def test_what_is_no_row(line):
+    assert parse_row(line) is None
+    whole = b'{"kind": "epoch", "split": "valid", "step": 6, "epoch": 1, "loss": null}'
+    assert parse_row(whole) == json.loads(whole)
 
 
 def test_a_disk_that_is_full_does_not_hide_the_error(tmp_path):

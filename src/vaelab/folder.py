@@ -11,10 +11,11 @@ from typing import Any
 from vaelab.errors import UsageError
 from vaelab.recipe_text import read_yaml
 from vaelab.state import State, finite, read_state
-from vaelab.training.log import Row, read_rows
+from vaelab.training.log import Row, read_log
 
 MARKS = ("recipe.yaml", "log.jsonl", "model.safetensors", "state.json")  # of which a run has one at least
 DEFAULTS = {"posterior": "gaussian", "prior": "normal", "likelihood": "bernoulli"}
+SECTIONS = ("train", "model", "paper", "expect", "altered")  # of a recipe, that are maps
 NO_LIKELIHOODS = ("perceptual", "pyramid")  # kinds of a model's likelihood that are a loss, and no log p(x | z)
 
 
@@ -174,7 +175,8 @@ def _recipe(path: Path) -> tuple[dict[str, Any], list[str]]:
         options = read_yaml(path / "recipe.yaml")
     except UsageError as error:
         return {}, [str(error)]
-    odd = [key for key in ("train", "model") if not isinstance(options.get(key, {}), dict)]
+    odd = [key for key in SECTIONS if not isinstance(options.get(key, {}), dict)]
+    odd += [key for key in ("data", "objective") if not isinstance(options.get(key, {}), dict | str)]  # a kind alone
     return {k: v for k, v in options.items() if k not in odd}, [f"recipe.yaml: {key} is no section" for key in odd]
 
 
@@ -182,13 +184,9 @@ def _rows(path: Path) -> tuple[list[Row], list[str]]:
     if not (path / "log.jsonl").is_file():
         return [], ["there is no log.jsonl, so there are no curves"]
     try:
-        rows = read_rows(path / "log.jsonl")
-    except (OSError, UnicodeDecodeError) as error:
+        rows, broken = read_log(path / "log.jsonl")
+    except OSError as error:
         return [], [f"log.jsonl cannot be read ({error})"]
-    good = [row for row in rows if isinstance(row, dict) and _is_row(row)]
-    problems = [] if len(good) == len(rows) else [f"{len(rows) - len(good)} lines of log.jsonl are no rows of a run"]
-    return good, problems if good else [*problems, "log.jsonl has no rows yet, so there are no curves"]
-
-
-def _is_row(row: Row) -> bool:
-    return isinstance(row.get("kind"), str) and None not in (finite(row, "step"), finite(row, "epoch"))
+    lines = "a line of log.jsonl is no row" if broken == 1 else f"{broken} lines of log.jsonl are no rows"
+    problems = [f"{lines} of a run"] if broken else []
+    return rows, problems if rows else [*problems, "log.jsonl has no rows yet, so there are no curves"]

@@ -4,7 +4,6 @@ import contextlib
 import json
 import os
 import socket
-import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -16,6 +15,7 @@ from vaelab.errors import Diverged
 from vaelab.files import is_process, read_object, short_hash, write_whole
 
 FILE = "state.json"
+LARGEST = 1e100  # whose square, and the sum of many, are floats
 SILENT = 3600  # seconds without a new row after which a process that cannot be seen counts as gone
 
 GONE = "its process is gone and left no word: killed, or the machine went down; carry on with --resume"
@@ -108,9 +108,20 @@ def is_outdated(report: Mapping[str, Any], folder: Path) -> bool:
 
 
 def finite(found: Mapping[str, Any], key: str) -> float | None:
-    """A number that was stored, None where it is missing or is none."""
+    """A number that was stored, None where it is missing, is none, or so large that sums and squares of it are none."""
     value = found.get(key)
-    return float(value) if isinstance(value, int | float) and abs(value) <= sys.float_info.max else None
+    return float(value) if isinstance(value, int | float) and abs(value) <= LARGEST else None
+
+
+def parse_row(line: bytes) -> dict[str, Any] | None:
+    """The row in a line of `log.jsonl`: an object with a kind, a split, a step and an epoch; None for anything else."""
+    try:
+        row = json.loads(line)
+    except (ValueError, RecursionError):  # a line cut short by a kill, or bytes that are no text
+        return None
+    if not isinstance(row, dict) or None in (finite(row, "step"), finite(row, "epoch")):
+        return None
+    return row if isinstance(row.get("kind"), str) and isinstance(row.get("split"), str) and row["step"] >= 0 else None
 
 
 @lru_cache(maxsize=16)

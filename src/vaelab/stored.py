@@ -5,17 +5,48 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from pydantic import BaseModel
 from torch import Tensor
 
 from vaelab.data.source import Dataset
 from vaelab.errors import UsageError
-from vaelab.files import read_object, short_hash
+from vaelab.files import short_hash
 from vaelab.model import VAE
 from vaelab.recipe import Recipe
 from vaelab.recipe_text import read_yaml
 from vaelab.training.checkpoint import read_model
 from vaelab.training.plugins import with_plugins
 from vaelab.training.world import pick_device
+
+
+class Entry(BaseModel, extra="allow", allow_inf_nan=False):
+    """A metric in metrics.json."""
+
+    values: dict[str, int | float | None]
+    protocol: dict[str, Any]
+    notes: list[str] = []
+    intervals: dict[str, tuple[float, float] | None] = {}
+    curves: dict[str, list[tuple[float | None, float | None]]] = {}
+
+
+class Verdict(BaseModel, extra="allow", allow_inf_nan=False):
+    """What a recipe expects, beside what was reached; of a recipe that was altered there is none."""
+
+    name: str
+    reached: float
+    met: bool | None
+
+
+class Results(BaseModel, extra="allow", allow_inf_nan=False):
+    """A metrics.json; older ones lack some parts."""
+
+    metrics: dict[str, Entry]
+    model: str | None = None
+    data: str | None = None
+    split: str = ""
+    unavailable: dict[str, str] = {}
+    expected: list[Verdict] = []
+    notes: list[str] = []
 
 
 def open_run(run: str | Path, data_dir: str | Path | None, device: str) -> tuple[VAE, Recipe, Dataset]:
@@ -62,13 +93,15 @@ def take_weights(model: VAE, run: str | Path) -> None:
 
 
 def read_report(path: Path) -> dict[str, Any]:
-    """A metrics.json; whatever else is there counts as none."""
-    found = read_object(path)
-    entries = found.get("metrics")
-    whole = isinstance(entries, dict) and all(
-        isinstance(entry, dict) and {"values", "protocol", "notes"} <= entry.keys() for entry in entries.values()
-    )
-    return found if whole else {}
+    """A metrics.json with all its parts; whatever else is there counts as none."""
+    try:
+        text = path.read_bytes()
+        Results.model_validate_json(text, strict=True)
+        found = json.loads(text)
+    except (OSError, ValueError, RecursionError):  # ValidationError is a ValueError
+        return {}
+    entries = {name: {"intervals": {}, "curves": {}, "notes": []} | entry for name, entry in found["metrics"].items()}
+    return {"model": None, "data": None, "unavailable": {}, "expected": [], "notes": []} | found | {"metrics": entries}
 
 
 def weights_hash(run: str | Path) -> str:
@@ -86,7 +119,9 @@ def folder_of(run: str | Path) -> Path:
 def made(run: str | Path) -> dict[str, Any]:
     """The command, versions and data directory of a run; nothing where its recipe is not at hand."""
     path = folder_of(run) / "recipe.yaml"
-    return read_yaml(path).get("made", {}) if path.is_file() else {}
+    found = read_yaml(path).get("made") if path.is_file() else None
+    known = found if isinstance(found, dict) else {}
+    return {k: v for k, v in known.items() if k != "data_dir" or isinstance(v, str)}
 
 
 def labels_of(model: VAE, label: int | None, n: int) -> Tensor | None:

@@ -318,10 +318,12 @@ def broken(run, name, content):
     [
         ("recipe.yaml", None, "there is no recipe.yaml"),
         ("recipe.yaml", b"data: {", "not readable as YAML"),
+        ("recipe.yaml", b"data: 5", "recipe.yaml: data is no section"),
+        ("recipe.yaml", b"paper: 5\nexpect: [1]\ndata: {kind: digits}", "recipe.yaml: paper is no section"),
         ("recipe.yaml", b"train: 3\nmodel: [1]\ndata: {kind: digits}", "recipe.yaml: train is no section"),
         ("log.jsonl", None, "there is no log.jsonl"),
         ("log.jsonl", b"", "log.jsonl has no rows yet"),
-        ("log.jsonl", b"\xff\xfe", "log.jsonl cannot be read"),
+        ("log.jsonl", b"\xff\xfe\n", "a line of log.jsonl is no row of a run"),
         ("log.jsonl", b'3\n{"kind": "epoch"}\n{"kind": "st', "2 lines of log.jsonl are no rows of a run"),
         ("model.safetensors", None, "there is no model.safetensors, so nothing can be measured or sampled"),
         ("model.safetensors", b"rubbish", "model.safetensors is damaged"),
@@ -342,6 +344,24 @@ def test_what_is_broken_is_said_and_the_rest_is_shown(invent, picture, name, con
     assert "Samples of a." in str(page.pictures)
     assert name == "log.jsonl" or "validation from 90.00 to 63.90" in str(page.pictures)
     assert name == "metrics.json" or "−60.50" in page.text
+
+
+@pytest.mark.parametrize("value", [1.7e308, -1.7e308, 10**400, 1e101])
+def test_a_number_too_large_for_sums_is_none(invent, value):
+    rows = growing((4,))
+    rows[4] |= {"loss": value, "kl": value, "reconstruction": value}
+    rows[5] |= {"loss": value}
+    page = Page(report([invent("a", rows)]))
+    assert "are no finite number" in page.text and "1.7e+308" not in page.text and "Traceback" not in page.raw
+
+
+def test_odd_recipes_beside_one_another(invent, tmp_path):
+    runs = [invent(name) for name in "abc"]
+    for run, text in zip(runs, ("data: 5", "made: hello\nobjective: [1]\nmodel: {backbone: 5}", ""), strict=True):
+        (run / "recipe.yaml").write_text(text)
+        measured(run)
+    page = Page(report(runs, tmp_path / "all.html"))
+    assert "a: recipe.yaml: data is no section" in page.text and page.text.count("−60.50") == 3
 
 
 def test_values_that_are_none(invent):

@@ -19,7 +19,7 @@ from vaelab.files import write_whole
 from vaelab.training.checkpoint import read_model, read_state, save_model, save_state
 from vaelab.training.interrupt import Interrupt
 from vaelab.training.learner import Learner
-from vaelab.training.log import Log, read_rows
+from vaelab.training.log import Log, forget, read_rows
 
 CPU = torch.device("cpu")
 
@@ -207,10 +207,16 @@ def test_a_folder_that_goes_away_at_the_end_is_said_too(train, tmp_path, monkeyp
 
 def test_the_log_forgets_what_came_after_the_checkpoint(tmp_path):
     path = tmp_path / "log.jsonl"
-    kept = [{"step": 1, "kind": "step"}, {"step": 2, "kind": "epoch"}]
-    lost = [{"step": 3, "kind": "step"}]
+    at = {"epoch": 1, "split": "train"}
+    kept = [{"step": 1, "kind": "step"} | at, {"step": 2, "kind": "epoch"} | at]
+    lost = [{"step": 3, "kind": "step"} | at]
     path.write_text("".join(f"{json.dumps(row)}\n" for row in kept + lost) + '{"step": 4, "ki')
     assert read_rows(path) == kept + lost
+    with path.open("ab") as file:
+        file.write(b'\xff\nnull\n{"a": 1}\n')
+    assert read_rows(path) == kept + lost
+    forget(path, kept[-1]["step"])
+    assert [json.loads(line) for line in path.read_text().splitlines()] == kept
     Log(path, silent=False, quiet=True).begin(2, 10, 5)
     assert [json.loads(line) for line in path.read_text().splitlines()] == kept
 

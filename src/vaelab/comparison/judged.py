@@ -1,6 +1,5 @@
 """The runs of a comparison: each with its numbers, those that differ in their seed only as one column."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +9,7 @@ from vaelab.errors import UsageError
 from vaelab.quality import distinct
 from vaelab.recipe import Recipe
 from vaelab.registry import hint
-from vaelab.stored import folder_of, restore, weights_hash
+from vaelab.stored import folder_of, read_report, restore, weights_hash
 from vaelab.wording import typed
 
 # What leaves the test images as they are.
@@ -91,12 +90,10 @@ def _read(folder: Path, name: str) -> Judged:
     path, again = folder / "metrics.json", f"run again: vaelab evaluate {typed(folder)}"
     if not path.is_file():
         raise UsageError(f"{folder} has no metrics.json; run: vaelab evaluate {typed(folder)}")
-    try:
-        report = json.loads(path.read_text())
-        entries = [(entry["values"], entry["intervals"], entry["protocol"]) for entry in report["metrics"].values()]
-    except (ValueError, LookupError, TypeError, AttributeError) as error:
-        raise UsageError(f"{path} is damaged or of another program; {again}") from error
-    if not entries:
+    report = read_report(path)
+    if not report:
+        raise UsageError(f"{path} is damaged or of another program; {again}")
+    if not report["metrics"]:
         raise UsageError(f"{path} holds no metrics; {again}")
     if report.get("model") != weights_hash(folder):
         raise UsageError(f"{folder} was trained on since it was evaluated; {again}")

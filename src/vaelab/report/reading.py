@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from pydantic import BaseModel, ValidationError
 from safetensors import SafetensorError, safe_open
 
 from vaelab.folder import NO_LIKELIHOODS, Folder, finite, kind_of
@@ -19,35 +18,6 @@ from vaelab.stored import read_report
 from vaelab.wording import typed
 
 SPLITS = {"test": "metrics.json", "valid": "metrics-valid.json", "train": "metrics-train.json"}
-
-
-class Entry(BaseModel):
-    """A metric in metrics.json, as far as a page shows it."""
-
-    values: dict[str, int | float | None]
-    protocol: dict[str, Any]
-    notes: list[str]
-    intervals: dict[str, tuple[float, float] | None] = {}
-    curves: dict[str, list[tuple[float | None, float | None]]] = {}
-
-
-class Verdict(BaseModel, extra="allow"):
-    """What a recipe expected, beside what was reached."""
-
-    name: str
-    reached: float
-    met: bool
-
-
-class Report(BaseModel):
-    """A metrics.json; older ones lack some parts."""
-
-    metrics: dict[str, Entry]
-    model: str | None = None
-    data: Any = None
-    unavailable: dict[str, str] = {}
-    expected: list[Verdict] = []
-    notes: list[str] = []
 
 
 @dataclass(frozen=True)
@@ -67,8 +37,8 @@ class Told:
         for split, file in SPLITS.items():
             if not (folder.path / file).is_file():
                 continue
-            found = _whole(read_report(folder.path / file))
-            if not found:
+            found = read_report(folder.path / file)
+            if not found.get("metrics"):
                 problems.append(f"{file} is damaged or empty; measure again: vaelab evaluate {typed(folder.path)}")
                 continue
             reports[split] = found
@@ -136,15 +106,6 @@ class Told:
         first, last = rows[0]["epoch"], rows[-1]["epoch"]
         epochs = f"epochs {first:g}–{last:g}" if last > first else f"epoch {first:g}"
         return f"the last stage ({rows[0]['resolution']:g} pixels, {epochs})"
-
-
-def _whole(report: Mapping[str, Any]) -> dict[str, Any]:
-    """A report with all its parts; empty where they are not what they should be."""
-    try:
-        found = Report.model_validate(report)
-    except ValidationError:
-        return {}
-    return found.model_dump() if found.metrics else {}
 
 
 def _scale(run: Folder) -> float | None:

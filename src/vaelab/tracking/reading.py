@@ -1,6 +1,5 @@
 """What is new in a run folder: rows, pictures and numbers, read while they are still being written."""
 
-import json
 import os
 import re
 import sys
@@ -11,7 +10,7 @@ from typing import Any
 from vaelab.errors import UsageError
 from vaelab.files import read_object
 from vaelab.recipe_text import read_yaml
-from vaelab.state import is_outdated
+from vaelab.state import is_outdated, parse_row
 from vaelab.wording import typed
 
 Mark = tuple[float, int]  # of a row: its step, and its place among the rows of that step
@@ -101,12 +100,12 @@ class Reader:
 
     def _row(self, line: bytes) -> dict[str, Any] | None:
         try:
-            row = json.loads(line)
-            mark_of(row)
-            return row
-        except (ValueError, LookupError, TypeError, AttributeError):
-            self.broken += bool(line.strip())
-            return None
+            if (row := parse_row(line)) is not None and mark_of(row):
+                return row
+        except ValueError:  # a step beyond what a service can count
+            pass
+        self.broken += bool(line.strip())
+        return None
 
 
 def mark_of(row: Mapping[str, Any]) -> Mark:

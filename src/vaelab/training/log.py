@@ -14,6 +14,7 @@ from typing import Any
 from vaelab.errors import VaelabError
 from vaelab.files import disk_error, write_whole
 from vaelab.progress import say, terminal
+from vaelab.state import parse_row
 
 Row = dict[str, Any]
 
@@ -72,14 +73,16 @@ def lost(folder: Path) -> VaelabError:
 
 
 def read_rows(path: Path) -> list[Row]:
-    """The rows of a log; a last line cut short by a kill is passed over."""
-    rows = []
-    for line in path.read_text().splitlines() if path.exists() else []:
-        try:
-            rows.append(json.loads(line))
-        except json.JSONDecodeError:
-            continue
-    return rows
+    """The rows of a log; lines that are none, as a kill may cut one short, are passed over."""
+    return read_log(path)[0]
+
+
+def read_log(path: Path) -> tuple[list[Row], int]:
+    """The rows of a log, and how many lines are none; the last line without its end is not counted."""
+    *lines, last = path.read_bytes().split(b"\n") if path.exists() else [b""]
+    found = [parse_row(line) for line in lines if line.strip()]
+    rows = [row for row in [*found, parse_row(last)] if row is not None]
+    return rows, found.count(None)
 
 
 def forget(path: Path, done: int) -> None:
