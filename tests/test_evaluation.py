@@ -1,5 +1,6 @@
 """Numbers in files: they repeat, they stay as long as they are true, and images by any generator have some too."""
 
+import errno
 import json
 import math
 import re
@@ -13,10 +14,12 @@ from PIL import Image
 
 import vaelab
 import vaelab.recipe  # registers all parts
+from vaelab import evaluation
 from vaelab.data import load
-from vaelab.errors import UsageError
+from vaelab.errors import UsageError, VaelabError
 from vaelab.export import write_images
 from vaelab.likelihoods.normal import NormalLikelihood
+from vaelab.listing import expectation, images_of
 from vaelab.registry import names
 from vaelab.stored import read_report
 
@@ -196,6 +199,63 @@ def test_odd_rows_and_recipes_cost_no_number(run):
     (run / "recipe.yaml").write_text("made: hello")
     report = evaluate(run, "reconstruction")
     assert [verdict["name"] for verdict in report["expected"]] == ["ssim", "train_loss"]
+
+
+def test_a_place_that_takes_no_file_is_refused_before_measuring(run, monkeypatch):
+    (run / "metrics.json").mkdir()
+    monkeypatch.setattr(evaluation, "measure", None)
+    with pytest.raises(UsageError, match="it is a folder"):
+        evaluate(run, "reconstruction")
+
+    def read_only(path, *_, **__):
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    (run / "metrics.json").rmdir()
+    monkeypatch.setattr(Path, "touch", read_only)
+    with pytest.raises(VaelabError, match="make the place writable, or choose another place with --out"):
+        evaluate(run, "reconstruction")
+
+
+def test_numbers_go_where_they_are_told(run, tmp_path):
+    report = evaluate(run, "reconstruction", out=tmp_path / "mine.json")
+    assert read_report(tmp_path / "mine.json") == report and not (run / "metrics.json").exists()
+
+
+def test_numbers_that_cannot_be_written_are_in_the_error(run, monkeypatch):
+    def full(path, write):
+        raise VaelabError("the disk is full")
+
+    monkeypatch.setattr(evaluation, "write_whole", full)
+    with pytest.raises(evaluation.Unwritten, match="the disk is full") as error:
+        evaluate(run, "reconstruction")
+    assert error.value.report["metrics"]["reconstruction"]["values"]["mse"] > 0 and error.value.exit_code == 1
+
+
+def test_a_recipe_that_was_altered_is_told_with_its_own_length(trained, tmp_path):
+    run = vaelab.train(str(trained.parent / "tiny.yaml"), "train.epochs=1", run=tmp_path / "short", quiet=True)
+    verdict = next(v for v in evaluate(run, "reconstruction")["expected"] if v["name"] == "ssim")
+    assert verdict["met"] is None and (verdict["altered"]["epochs"], verdict["epoch"]) == (2, 1)
+    told = expectation(verdict | {"reached": 0.25}, "SSIM", str)
+    assert told == "no verdict: SSIM: expected at least -1 after 2 epochs; here 0.25 after 1 epoch (train.epochs=1)"
+    bar = {"name": "elbo", "value": -85.57, "tolerance": 0.3, "samples": 5000, "reached": -85.5, "met": True}
+    assert expectation(bar, "elbo", str) == "reached: elbo -85.5 (-85.57 ± 0.3)"
+    assert expectation(bar | {"met": False}, "elbo", str).startswith("MISSED: ")
+
+
+@pytest.mark.parametrize(
+    ("counts", "said"),
+    [
+        ([], "10,000 test images"),
+        ([10_000, 10_000], "10,000 test images"),
+        ([100, 100], "100 of 10,000 test images"),
+        ([100, 10_000, 1_000], "10,000 test images, some numbers of 100 and 1,000"),
+        ([100, 1_000], "10,000 test images, some numbers of 100 and 1,000"),
+        ([None], "10,000 test images"),
+    ],
+)
+def test_a_heading_says_how_many_images_the_numbers_are_of(counts, said):
+    entries = {str(i): {"protocol": {"images": count}} for i, count in enumerate(counts)}
+    assert images_of({"images": 10_000, "split": "test"}, entries) == said
 
 
 def test_the_protocol_stands_beside_each_number(run):

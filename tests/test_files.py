@@ -146,7 +146,7 @@ def test_an_archive_with_a_missing_or_odd_array_is_damaged(tmp_path):
         ("run/last.pt", "make the place writable and carry on with --resume, or choose another place"),
         ("run/report.html", "make the place writable, or choose another place with --out"),
         ("images.metrics.json", "make the place writable, or choose another place with --out"),
-        ("run/metrics.json", "make the place writable, or choose another place"),
+        ("run/metrics.json", "make the place writable, or choose another place with --out"),
     ],
 )
 def test_the_fix_for_a_read_only_place_is_one_that_the_command_has(tmp_path, name, fix):

@@ -14,8 +14,10 @@ from typer.testing import CliRunner, Result
 
 import vaelab
 import vaelab.recipe  # registers all parts
+from vaelab import evaluation
 from vaelab.cli import app
 from vaelab.data import load
+from vaelab.errors import VaelabError
 from vaelab.export import write_images
 from vaelab.likelihoods.bernoulli import BernoulliLikelihood
 from vaelab.registry import names
@@ -156,6 +158,21 @@ def test_one_diagnosis_is_told_by_train_evaluate_and_report():
         found = refresh(Path("c"))
         assert "\n".join(finding.text for finding in found) in said and "Too short" in said
         assert all(escape(finding.sentence) in Path("c/report.html").read_text() for finding in found)
+
+
+def test_numbers_are_printed_though_they_cannot_be_written(monkeypatch):
+    def full(path, write):
+        raise VaelabError("the disk is full")
+
+    monkeypatch.setattr(evaluation, "write_whole", full)
+    said = typed("evaluate", "a", "--metrics", "psnr", "--device", "cpu", code=1)
+    assert "40 test images" in said.stdout and "psnr" in said.stdout and "the disk is full" in said.stderr
+
+
+def test_a_heading_counts_the_images_of_its_numbers():
+    said = typed("evaluate", "a", "--metrics", "likelihood", "likelihood.images=7", "--samples", 2, "--device", "cpu")
+    assert said.stdout.startswith("a: 7 of 40 test images")
+    assert "Of 7 of 40 test images" in Path("a/report.html").read_text()
 
 
 def test_data_writes_a_split_exactly():

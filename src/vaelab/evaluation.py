@@ -11,16 +11,25 @@ from torch import Tensor
 
 from vaelab.data import load_set, source_of
 from vaelab.data.source import Dataset
-from vaelab.errors import UsageError
-from vaelab.files import write_whole
+from vaelab.errors import UsageError, VaelabError
+from vaelab.files import check_writable, write_whole
 from vaelab.judge import Draws, Entry, Subject, measure, specs, values_of, versions
 from vaelab.metrics.likelihood import is_mass
 from vaelab.model import VAE
 from vaelab.recipe import Recipe
 from vaelab.registry import hint, names, normalise
+from vaelab.state import finite
 from vaelab.stored import folder_of, open_run, read_report, weights_hash
 from vaelab.training.log import read_rows
 from vaelab.training.world import pick_device
+
+
+class Unwritten(VaelabError):
+    """Numbers that were measured, as `report`, and could not be written."""
+
+    def __init__(self, report: dict[str, Any], error: VaelabError) -> None:
+        super().__init__(f"{error}; the numbers were measured")
+        self.report, self.exit_code = report, error.exit_code
 
 
 def evaluate(
@@ -29,27 +38,30 @@ def evaluate(
     metrics: str | Iterable[str] | None = None,
     split: str = "test",
     data_dir: str | Path | None = None,
+    out: str | Path | None = None,
     device: str = "auto",
     announce: Callable[[str], None] = lambda name: None,
     **options: Any,
 ) -> dict[str, Any]:
-    """Measure a trained model and put the numbers, each with its protocol, into the folder's `metrics.json`.
+    """Measure a trained model and put the numbers, each with its protocol, into the folder's `metrics.json`, or `out`.
 
     Options by metric, `likelihood={"samples": 5000}`, or for all metrics that have them, `extractor="squeezenet"`,
     `seed=1`; and of the samples drawn: `n` of them, by a `sampler`, as `pixels="mean"` or `"sample"`. Metrics that
     cannot be computed of this run are reported as such, the others are computed. Numbers of the same weights that are
-    already in the file stay there unless computed anew; splits other than test have files of their own.
+    already in the file stay there unless computed anew; splits other than test have files of their own. A place that
+    takes no file is refused before anything is measured; Unwritten, with the numbers, where it takes none afterwards.
     """
+    folder = folder_of(run)
+    path = Path(out) if out else folder / ("metrics.json" if split == "test" else f"metrics-{split}.json")
     chosen, draws = specs(_names(metrics), options, split)
     model, recipe, data = open_run(run, data_dir, device)
     subject = Subject(data=data, split=split, device=pick_device(device), data_dir=data_dir, model=model, draws=draws)  # pyright: ignore
+    check_writable(path)
     entries, unavailable = measure(chosen, subject, announce)
-    folder = folder_of(run)
-    path = folder / ("metrics.json" if split == "test" else f"metrics-{split}.json")
     weights, before = weights_hash(run), read_report(path)
     if before.get("model") == weights:  # numbers of these weights stay, unless they are new
         entries = {k: v for k, v in before["metrics"].items() if k not in unavailable} | entries
-        unavailable = {k: v for k, v in before.get("unavailable", {}).items() if k not in entries} | unavailable
+        unavailable = {k: v for k, v in before["unavailable"].items() if k not in entries} | unavailable
     whole = {k: v for k, v in entries.items() if v["protocol"].get("images") == len(subject.images)}
     report = {
         "run": folder.resolve().name,
@@ -91,6 +103,8 @@ def evaluate_images(
     data = _real(real, data_dir)
     made = _folder(fake, data.x_shape, fit)[: draws.n]
     subject = Subject(data=data, split=split, device=pick_device(device), data_dir=data_dir, made=made)  # pyright: ignore
+    path = Path(out or f"{Path(fake).resolve()}.metrics.json")
+    check_writable(path)
     asked = chosen if metrics else {k: v for k, v in chosen.items() if "model" not in subject.asks(k)}
     entries, unavailable = measure(asked, subject, announce)
     report = {
@@ -104,7 +118,7 @@ def evaluate_images(
         "notes": [],
         "versions": versions(),
     }
-    return _written(report, Path(out or f"{Path(fake).resolve()}.metrics.json"))
+    return _written(report, path)
 
 
 def notes(model: VAE, data: Dataset) -> list[str]:
@@ -122,16 +136,20 @@ def notes(model: VAE, data: Dataset) -> list[str]:
 
 
 def verdicts(recipe: Recipe, folder: Path, entries: Mapping[str, Entry]) -> list[dict[str, Any]]:
-    """What the recipe expects, beside what was reached: of the metrics and of the last epoch, as `train_loss`."""
-    reached = values_of(entries)
-    for row in read_rows(folder / "log.jsonl"):
-        if row["kind"] == "epoch":
-            reached |= {f"{row['split']}_{k}": row[k] for k in ("loss", "reconstruction", "kl")}
-    wanted = {} if "altered" in recipe.options else recipe.options.get("expect", {})
+    """What the recipe expects, beside what was reached: of the metrics and of the last epoch, as `train_loss`.
+
+    Of a recipe that was altered both are told, with what was altered, and `met` is None.
+    """
+    reached, epoch = values_of(entries), 0
+    for row in (row for row in read_rows(folder / "log.jsonl") if row["kind"] == "epoch"):
+        last = {f"{row['split']}_{k}": finite(row, k) for k in ("loss", "reconstruction", "kl")}
+        reached, epoch = reached | {k: v for k, v in last.items() if v is not None}, int(row["epoch"])
+    altered = recipe.options.get("altered")
     return [
-        {"name": name, **bar, "reached": reached[name], "met": _met(reached[name], bar)}
-        for name, bar in wanted.items()
-        if reached.get(name) is not None
+        {"name": name, **bar, "reached": reached[name]}
+        | ({"met": None, "altered": altered, "epoch": epoch} if altered else {"met": _met(reached[name], bar)})
+        for name, bar in recipe.options.get("expect", {}).items()
+        if name in reached
     ]
 
 
@@ -147,7 +165,10 @@ def _names(metrics: str | Iterable[str] | None) -> Iterable[str] | None:
 
 def _written(report: dict[str, Any], path: Path) -> dict[str, Any]:
     text = json.dumps(report, indent=2)
-    write_whole(path, lambda file: file.write_text(text + "\n") and None)
+    try:
+        write_whole(path, lambda file: file.write_text(text + "\n") and None)
+    except VaelabError as error:
+        raise Unwritten(report, error) from error
     return report
 
 

@@ -34,7 +34,14 @@ HOUR = 3600
 _BEGAN = time.time()
 _HOST = socket.gethostname()[-20:]
 _TEMPORARY = re.compile(r"\..+\.(\d+)-\d+@(.*)\.tmp")
-NAMED_BY_OUT = (".html", ".md", ".csv", ".metrics.json")  # endings of what --out may put elsewhere
+NAMED_BY_OUT = (
+    ".html",
+    ".md",
+    ".csv",
+    "metrics.json",
+    "metrics-valid.json",
+    "metrics-train.json",
+)  # endings of what --out may put elsewhere
 
 
 @dataclass(frozen=True)
@@ -165,6 +172,19 @@ def _is_written(temporary: Path, pid: int, host: str) -> bool:
     if host != _HOST or os.name != "posix":
         return time.time() - changed < HOUR
     return changed >= _BEGAN if pid == os.getpid() else is_process(pid)  # containers give each life the same number
+
+
+def check_writable(path: Path) -> None:
+    """Raise what `write_whole` would where no file can be put, before work that ends with writing one."""
+    probe = path.with_name(f".{path.name}.{os.getpid()}.probe")
+    try:
+        if path.is_dir():
+            raise IsADirectoryError(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise disk_error(path, error) from error
 
 
 def disk_error(path: Path, error: Exception) -> VaelabError:

@@ -20,7 +20,7 @@ from vaelab.progress import terminal
 from vaelab.recipe import Recipe
 from vaelab.recipe_text import shipped_names, with_overrides
 from vaelab.registry import hint, names, options, part, role_of, roles
-from vaelab.wording import number, printable
+from vaelab.wording import counted, number, printable
 
 NATS = (
     "elbo",
@@ -99,7 +99,7 @@ def show_metrics(report: dict[str, Any], only: Sequence[str] | None = None) -> N
             if not key.endswith("_error"):
                 rows.append([name, key, number(value), interval(result["intervals"].get(key)), unit_of(key)])
     show_table(
-        f"{report.get('run') or report['images_folder']}: {report['images']:,} {report['split']} images",
+        f"{report.get('run') or report['images_folder']}: {images_of(report, entries)}",
         ["metric", "name", "value", "95 % interval", "unit"],
         rows,
         markdown=False,
@@ -114,8 +114,7 @@ def show_metrics(report: dict[str, Any], only: Sequence[str] | None = None) -> N
 def show_verdicts(report: dict[str, Any]) -> None:
     """What the recipe expected, and whether it was reached."""
     for verdict in report["expected"]:
-        bar = ", ".join(f"{k} {v}" for k, v in verdict.items() if k not in ("name", "reached", "met"))
-        say(f"{'reached' if verdict['met'] else 'MISSED'}: {verdict['name']} {verdict['reached']:.2f} ({bar})")
+        say(expectation(verdict, verdict["name"], number))
 
 
 def show_notes(report: dict[str, Any], only: Sequence[str] | None = None, but: Collection[str] = ()) -> None:
@@ -124,6 +123,29 @@ def show_notes(report: dict[str, Any], only: Sequence[str] | None = None, but: C
     remarks = {note for name in told for note in report["metrics"][name]["notes"]}
     for note in [*report["notes"], *sorted(remarks)]:
         say(f"note: {note}")
+
+
+def images_of(report: Mapping[str, Any], entries: Mapping[str, Any]) -> str:
+    """`10,000 test images`; of numbers of fewer, `100 of 10,000 test images` or `10,000 …, some numbers of 100`."""
+    of, split = report.get("images"), report.get("split") or "test"
+    counts = sorted({e["protocol"]["images"] for e in entries.values() if isinstance(e["protocol"].get("images"), int)})
+    whole = counted(of, f"{split} image") if isinstance(of, int) else f"{split} images"
+    fewer = [f"{count:,}" for count in counts if count != of]
+    if not fewer:
+        return whole
+    return f"{fewer[0]} of {whole}" if len(counts) == 1 else f"{whole}, some numbers of {' and '.join(fewer)}"
+
+
+def expectation(verdict: Mapping[str, Any], name: str, write: Callable[[Any], str]) -> str:
+    """`reached: elbo −47.36 (at least −50)`; of an altered recipe both, with the length of each, and no verdict."""
+    words = {"value": "", "tolerance": "± ", "at_least": "at least ", "at_most": "at most "}
+    bar = " ".join(f"{word}{write(verdict[k])}" for k, word in words.items() if k in verdict)
+    reached, altered = write(verdict["reached"]), verdict.get("altered")
+    if not isinstance(altered, Mapping):
+        return f"{'reached' if verdict['met'] else 'MISSED'}: {name} {reached} ({bar})"
+    own = next((f" after {altered[k]:,} {k}" for k in ("epochs", "steps") if isinstance(altered.get(k), int)), "")
+    by = ", ".join(map(str, altered.get("by", [])))
+    return f"no verdict: {name}: expected {bar}{own}; here {reached} after {counted(verdict['epoch'], 'epoch')} ({by})"
 
 
 def unit_of(name: str) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from vaelab.listing import interval, say, show_table, unit_of
+from vaelab.listing import images_of, interval, say, show_table, unit_of
 from vaelab.wording import counted, number
 
 COUNT = 10
@@ -34,7 +34,7 @@ def show_headlines(report: Mapping[str, Any]) -> None:
     values = {key: (value, entry) for entry in entries for key, value in entry["values"].items()}
     names = [name for name in MEANINGS if name in values][:COUNT]
     rows = [_row(name, *values[name]) for name in names]
-    head = f"{report.get('run') or report['images_folder']}: {report['images']:,} {report['split']} images"
+    head = f"{report.get('run') or report['images_folder']}: {images_of(report, report['metrics'])}"
     show_table(head, ["name", "value", "95 % interval", "meaning (↑ more is good)"], rows, markdown=False)
     if unavailable:
         say(f"not measured: {', '.join(unavailable)}; to learn why, name one: --metrics {next(iter(unavailable))}")

@@ -27,7 +27,7 @@ def evaluate(
     extractor: Annotated[str | None, typer.Option(help="inception, squeezenet, classifier, pixels, …")] = None,
     pca_dim: Annotated[int | None, typer.Option(help="Project features to so many components.")] = None,
     seed: Annotated[int | None, typer.Option(help="Of all that is drawn.")] = None,
-    out: Annotated[Path | None, typer.Option(help="The file of --images [default: FOLDER.metrics.json].")] = None,
+    out: Annotated[Path | None, typer.Option(help="The file [default: RUN/metrics.json, FOLDER.metrics.json].")] = None,
     everything: Annotated[bool, typer.Option("--all", help="Show every number, not only the ten main ones.")] = False,
     data_dir: DataDir = None,
     device: Device = "auto",
@@ -46,9 +46,8 @@ def evaluate(
     runs = [word for word in words or [] if "=" not in word]
     if (len(runs), images is None, real is None) not in ((1, True, True), (0, False, False)):
         raise UsageError("evaluate takes one RUN, or --images FOLDER with --real FOLDER|SET")
-    idle = [f"--{k}" for k, v in {"fit": fit, "out": out}.items() if v] if images is None else []
-    if idle:
-        raise UsageError(f"{idle[0]} is about --images; leave it out")
+    if fit and images is None:
+        raise UsageError("--fit is about --images; leave it out")
     flags = {"n": n, "sampler": sampler, "extractor": extractor, "pca_dim": pca_dim, "seed": seed}
     options: dict[str, Any] = {key: value for key, value in flags.items() if value is not None}
     options |= {} if samples is None else {"likelihood": {"samples": samples}}
@@ -59,15 +58,18 @@ def evaluate(
         raise UsageError(f"{misplaced[0]} is no option of a metric; write --{flag}, see vaelab evaluate --help")
     keep_freed_memory()
     common = {"metrics": chosen, "split": split, "data_dir": data_dir, "device": device}
-    with announce() as measuring:
-        if images is None:
-            report = evaluation.evaluate(runs[0], **common, announce=measuring, **options)
-        else:
-            given = options.pop("real", {})
-            if not isinstance(given, dict):
-                raise UsageError("options of the real set are given like real.resize=32")
-            spec = {"kind": real, **given}
-            report = evaluation.evaluate_images(images, spec, fit=fit, out=out, **common, announce=measuring, **options)
+    if not isinstance(given := options.pop("real", {}) if real else {}, dict):
+        raise UsageError("options of the real set are given like real.resize=32")
+    try:
+        with announce() as measuring:
+            common |= {"out": out, "announce": measuring}
+            if images is None:
+                report = evaluation.evaluate(runs[0], **common, **options)
+            else:
+                report = evaluation.evaluate_images(images, {"kind": real, **given}, fit=fit, **common, **options)
+    except evaluation.Unwritten as error:  # which costs no number
+        show_metrics(error.report, chosen)
+        raise
     found = [finding for run in runs for finding in refresh(folder_of(run))]
     if chosen or everything:
         show_metrics(report, chosen)

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from vaelab.comparison.judged import Column, Judged
 from vaelab.comparison.table import rows_of
 from vaelab.folder import kind_of
-from vaelab.listing import unit_of
+from vaelab.listing import expectation, images_of, unit_of
 from vaelab.recipe import Recipe
 from vaelab.report.reading import Told
 from vaelab.wording import counted, typeset
@@ -68,7 +68,7 @@ class Line(NamedTuple):
 class Measured(NamedTuple):
     """A split's numbers, what could not be measured and why, and what must be known of them."""
 
-    split: str
+    of: str  # which images
     lines: list[Line]
     remarks: list[str]
     protocols: str  # in full
@@ -124,14 +124,16 @@ def _measured(split: str, report: Mapping[str, Any]) -> Measured:
             interval = f"{typeset(ends[0])} … {typeset(ends[1])}" if ends else ""
             lines.append(Line(title_of(key), typeset(value), interval, unit_of(key), protocol))
     remarks = [f"{name} was not measured: {reason}" for name, reason in report["unavailable"].items()]
-    for verdict in report["expected"]:
-        bar = ", ".join(f"{k.replace('_', ' ')} {v}" for k, v in verdict.items() if k not in ("name", "reached", "met"))
-        reached = f"{title_of(verdict['name'])} {typeset(verdict['reached'])}, expected {bar}"
-        remarks.append(f"{'Reached' if verdict['met'] else 'Missed'}: {reached}")
+    remarks += [_capital(expectation(verdict, title_of(verdict["name"]), typeset)) for verdict in report["expected"]]
     notes = {note for entry in report["metrics"].values() for note in entry["notes"]}
     protocols = {name: entry["protocol"] for name, entry in report["metrics"].items()}
     full = json.dumps(protocols, indent=2, ensure_ascii=False)
-    return Measured(SPLITS.get(split, split), lines, [*remarks, *report["notes"], *sorted(notes)], full)
+    of = images_of({**report, "split": SPLITS.get(split, split)}, report["metrics"])
+    return Measured(of, lines, [*remarks, *report["notes"], *sorted(notes)], full)
+
+
+def _capital(sentence: str) -> str:
+    return sentence[:1].upper() + sentence[1:]
 
 
 def _short(protocol: Mapping[str, Any]) -> str:

@@ -1,7 +1,7 @@
 """The page of a report: what is known of the runs, laid into one template with its style and script inside."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
@@ -124,8 +124,9 @@ def _tiles(told: Told) -> list[Tile]:
         found.append(Tile("KL", typeset(finite(run.best, "kl")), "nats per validation image"))
     split = SPLITS.get(split, split).capitalize()
     if "iwae" in values:
-        draws = report["metrics"].get("likelihood", {}).get("protocol", {}).get("samples", "?")
-        found.append(Tile(f"{split} −IWAE bound", typeset(-values["iwae"]), f"nats per image, {draws} draws"))
+        protocol = report["metrics"].get("likelihood", {}).get("protocol", {})
+        how = f"nats per image, {protocol.get('samples', '?')} draws, {_counted(protocol)}".removesuffix(", ")
+        found.append(Tile(f"{split} −IWAE bound", typeset(-values["iwae"]), how))
     elif "elbo" in values:
         found.append(Tile(f"{split} −ELBO", typeset(-values["elbo"]), "nats per image"))
     if "active_units_kl" in values:
@@ -138,6 +139,11 @@ def _tiles(told: Told) -> list[Tile]:
     if "lpips" in values:
         found.append(Tile("LPIPS", typeset(round(values["lpips"], 4)), "of reconstructions"))
     return found[:6]
+
+
+def _counted(protocol: Mapping[str, Any]) -> str:
+    """`100 images`, "" where a protocol does not tell."""
+    return counted(protocol["images"], "image") if isinstance(protocol.get("images"), int) else ""
 
 
 def _apart(runs: Sequence[Told]) -> list[str]:
