@@ -71,7 +71,7 @@ class _Loader(yaml.SafeLoader):
         node = super().get_single_node()
         if node is not None and _written_out(node, {}) > LARGEST:
             problem = f"written out it would be more than {LARGEST:,} characters; use fewer aliases"
-            raise yaml.composer.ComposerError(problem=problem)
+            raise yaml.MarkedYAMLError(problem=problem)
         return node
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:

@@ -25,7 +25,9 @@ from vaelab.errors import UsageError, listed, shown
 
 # The words for numbers in signatures.
 Size = Annotated[int, Field(gt=0, lt=2**31)]  # a larger one overflows in torch, with a worse message
-Count = Annotated[int, Field(ge=0, lt=2**63)]
+Count = Annotated[int, Field(ge=0, lt=2**31)]
+Depth = Annotated[int, Field(gt=0, le=1000)]  # layers after one another, each of which takes its time to make
+Seed = Annotated[int, Field(ge=0, lt=2**63)]
 Positive = Annotated[float, Field(gt=0)]
 NonNegative = Annotated[float, Field(ge=0)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
@@ -36,7 +38,7 @@ _ELSEWHERE = """
     bce=bernoulli mse=normal l2=normal l1=laplace pixelcnn=pixel realnvp=coupling glow=coupling nsf=spline vae=elbo
     beta_vae=elbo warmup=linear cifar=cifar10
 """
-USUAL = dict(pair.split("=") for pair in _ELSEWHERE.split())
+USUAL = {there: here for there, _, here in (pair.partition("=") for pair in _ELSEWHERE.split())}
 _TABLE: dict[str, dict[str, Callable]] = {}
 _PLAIN = inspect.Parameter.POSITIONAL_OR_KEYWORD
 _STRICT = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False, arbitrary_types_allowed=True)

@@ -4,7 +4,7 @@ import math
 
 from torch import Tensor, nn
 
-from vaelab.registry import Size, register
+from vaelab.registry import Depth, Size, register
 
 
 class GatedLinear(nn.Module):
@@ -23,7 +23,7 @@ class GatedLinear(nn.Module):
 
 @register("backbone", "gated_mlp")
 def gated_mlp(
-    x_shape: tuple[int, int, int], latent_dim: int, out_channels: int, *, width: Size = 300, depth: Size = 2
+    x_shape: tuple[int, int, int], latent_dim: int, out_channels: int, *, width: Size = 300, depth: Depth = 2
 ) -> tuple[nn.Module, nn.Module]:
     """`depth` gated linear layers of `width` units, on both sides (Tomczak & Welling 2018)."""
 

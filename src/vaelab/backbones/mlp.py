@@ -5,7 +5,7 @@ from typing import Literal
 
 from torch import nn
 
-from vaelab.registry import Size, register
+from vaelab.registry import Depth, Size, register
 
 Shape = tuple[int, int, int]  # channels, height, width
 Activation = Literal["relu", "silu", "gelu", "tanh", "leaky_relu", "elu"]
@@ -31,7 +31,7 @@ def mlp(
     out_channels: int,
     *,
     width: Size = 400,
-    depth: Size = 1,
+    depth: Depth = 1,
     activation: Activation = "relu",
 ) -> tuple[nn.Module, nn.Module]:
     """`depth` linear layers of `width` units with an activation, on both sides (Kingma & Welling 2014)."""

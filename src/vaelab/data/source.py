@@ -13,7 +13,7 @@ from vaelab.data import images
 from vaelab.data.pool import Pool, Split, checked
 from vaelab.errors import UsageError, VaelabError
 from vaelab.files import Folder
-from vaelab.registry import Count, Size
+from vaelab.registry import Count, Seed, Size
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,7 @@ class Source:
     train_size: Size | None = None
     valid_size: Size | None = None
     test_size: Size | None = None
-    seed: Count = 0
+    seed: Seed = 0
 
     name: ClassVar[str]
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from vaelab.flows.chain import Flow, Layer, joined, start_small
-from vaelab.registry import Count, Size, register
+from vaelab.registry import Count, Depth, Size, register
 
 
 class Autoregressive(Layer):
@@ -44,7 +44,7 @@ class Autoregressive(Layer):
 
 
 @register("flow", "iaf")
-def iaf(latent_dim: int, *, context: Count = 0, layers: Size = 4, width: Size = 128, depth: Size = 2) -> nn.Module:
+def iaf(latent_dim: int, *, context: Count = 0, layers: Depth = 4, width: Size = 128, depth: Depth = 2) -> nn.Module:
     """z_i = u_i·exp(s(u_<i)) + t(u_<i): fast to draw from, as a posterior is (Kingma et al. 2016).
 
     The inverse takes latent_dim network evaluations per layer; every layer reverses the order.
@@ -53,7 +53,7 @@ def iaf(latent_dim: int, *, context: Count = 0, layers: Size = 4, width: Size = 
 
 
 @register("flow", "maf")
-def maf(latent_dim: int, *, context: Count = 0, layers: Size = 4, width: Size = 128, depth: Size = 2) -> nn.Module:
+def maf(latent_dim: int, *, context: Count = 0, layers: Depth = 4, width: Size = 128, depth: Depth = 2) -> nn.Module:
     """u_i = z_i·exp(s(z_<i)) + t(z_<i): fast to score, as a prior is (Papamakarios et al. 2017).
 
     A draw takes latent_dim network evaluations per layer; every layer reverses the order.

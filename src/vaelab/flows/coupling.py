@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from vaelab.flows.chain import Flow, Layer, joined, start_small
-from vaelab.registry import Count, Positive, Size, register
+from vaelab.registry import Count, Depth, Positive, Size, register
 
 
 class Coupling(Layer):
@@ -52,7 +52,9 @@ class Coupling(Layer):
 
 
 @register("flow", "coupling")
-def coupling(latent_dim: int, *, context: Count = 0, layers: Size = 4, width: Size = 128, depth: Size = 2) -> nn.Module:
+def coupling(
+    latent_dim: int, *, context: Count = 0, layers: Depth = 4, width: Size = 128, depth: Depth = 2
+) -> nn.Module:
     """f(x) = x·exp(s) + t, |s| < log 1000; networks of `depth` layers of `width` units (Dinh et al. 2017)."""
     from zuko.transforms import MonotonicAffineTransform
 
@@ -66,9 +68,9 @@ def spline(
     latent_dim: int,
     *,
     context: Count = 0,
-    layers: Size = 4,
+    layers: Depth = 4,
     width: Size = 128,
-    depth: Size = 2,
+    depth: Depth = 2,
     bins: Size = 8,
     bound: Positive = 5.0,
 ) -> nn.Module:

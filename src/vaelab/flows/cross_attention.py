@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vaelab.flows.chain import Flow, Layer, start_small
-from vaelab.registry import Count, Size, register
+from vaelab.registry import Count, Depth, Size, register
 
 
 class Block(nn.Module):
@@ -92,11 +92,11 @@ def cross_attention(
     latent_dim: int,
     *,
     context: Count = 0,
-    layers: Size = 8,
+    layers: Depth = 8,
     tokens: Size = 8,
     width: Size = 128,
     heads: Size = 4,
-    depth: Size = 2,
+    depth: Depth = 2,
 ) -> nn.Module:
     """`layers` bidirectional couplings; each half is `tokens` tokens of a transformer of this `width` and `depth`.
 

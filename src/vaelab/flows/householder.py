@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vaelab.flows.chain import Amortised, Flow, Layer
-from vaelab.registry import Count, Size, register
+from vaelab.registry import Count, Depth, register
 
 
 def reflect(x: Tensor, v: Tensor) -> Tensor:
@@ -39,7 +39,7 @@ class Householder(Layer):
 
 
 @register("flow", "householder")
-def householder(latent_dim: int, *, context: Count = 0, reflections: Size = 10) -> nn.Module:
+def householder(latent_dim: int, *, context: Count = 0, reflections: Depth = 10) -> nn.Module:
     """`reflections` in hyperplanes whose normals are linear in the context (Tomczak & Welling 2016).
 
     It preserves volume and gives a diagonal normal correlations. An even number begins near the identity.

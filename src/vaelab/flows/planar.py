@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from vaelab.flows.chain import Amortised, Flow, Layer
 from vaelab.flows.monotone import LEAST_SLOPE, root
-from vaelab.registry import Count, Size, register
+from vaelab.registry import Count, Depth, register
 
 _SHIFT = math.log(math.expm1(1 - LEAST_SLOPE))
 
@@ -52,7 +52,7 @@ def _log_det(w: Tensor, u: Tensor, h: Tensor) -> Tensor:
 
 
 @register("flow", "planar")
-def planar(latent_dim: int, *, context: Count = 0, layers: Size = 10) -> nn.Module:
+def planar(latent_dim: int, *, context: Count = 0, layers: Depth = 10) -> nn.Module:
     """`layers` planar steps, whose numbers are linear in the context (Rezende & Mohamed 2015).
 
     The inverse, which the paper has not, is exact: one monotone scalar equation per step.

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from vaelab.flows.chain import Amortised, Flow, Layer
 from vaelab.flows.householder import normals, reflect
 from vaelab.flows.monotone import LEAST_SLOPE, root
-from vaelab.registry import Count, Size, register
+from vaelab.registry import Count, Depth, Size, register
 
 
 class Sylvester(Layer):
@@ -71,7 +71,7 @@ def _log_det(r1: Tensor, r2: Tensor, h: Tensor) -> Tensor:
 
 @register("flow", "sylvester")
 def sylvester(
-    latent_dim: int, *, context: Count = 0, layers: Size = 4, columns: Size = 16, reflections: Size = 8
+    latent_dim: int, *, context: Count = 0, layers: Depth = 4, columns: Size = 16, reflections: Depth = 8
 ) -> nn.Module:
     """`layers` steps of M = min(latent_dim, columns) units, linear in the context (van den Berg et al. 2018).
 

@@ -10,7 +10,7 @@ from torch.distributions import Distribution
 from vaelab.distributions import at_least_float32
 from vaelab.likelihoods.masked import MaskedNet
 from vaelab.process import seeded
-from vaelab.registry import Part, Size, register
+from vaelab.registry import Depth, Part, Size, register
 
 VALUES = {"cpu": 2**22, "other": 2**28}  # of a layer that are computed at once
 
@@ -34,7 +34,7 @@ class PixelLikelihood(nn.Module):
         base: Annotated[Any, Part("likelihood")] = "bernoulli",
         maps: Size = 2,
         channels: Size = 64,
-        layers: Size = 8,
+        layers: Depth = 8,
     ) -> None:
         super().__init__()
         if isinstance(base, PixelLikelihood) or not getattr(base, "is_likelihood", True):

@@ -11,7 +11,7 @@ from vaelab.metrics.batches import batches
 from vaelab.metrics.measurement import Measurement, NotApplicable
 from vaelab.model import VAE, device_of
 from vaelab.process import seeded
-from vaelab.registry import Count, Size, register
+from vaelab.registry import Seed, Size, register
 
 LEVEL = 0.05  # of every test that the notes speak of
 NAMED = 5  # dimensions in a note
@@ -20,7 +20,7 @@ NAMED = 5  # dimensions in a note
 @register("metric", "aggregate")
 @torch.no_grad()
 def aggregate(
-    model: VAE, split: Split, *, points: Size = 2000, permutations: Size = 200, seed: Count = 0
+    model: VAE, split: Split, *, points: Size = 2000, permutations: Size = 200, seed: Seed = 0
 ) -> Measurement:
     """One draw of q(z | x) per image against as many draws of p(z).
 

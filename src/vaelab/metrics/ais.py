@@ -14,7 +14,7 @@ from vaelab.metrics.likelihood import given_of, refuse_pseudo_likelihood, standa
 from vaelab.metrics.measurement import Measurement, averages
 from vaelab.model import VAE, device_of
 from vaelab.process import seeded
-from vaelab.registry import Count, Size, register
+from vaelab.registry import Seed, Size, register
 
 ACCEPTANCE = 0.7  # what the tuning aims at, near the best for HMC (Neal 2011)
 COARSE = 4  # the tuning visits every fourth temperature
@@ -33,7 +33,7 @@ def ais(
     chains: Size = 8,
     leapfrog: Size = 5,
     start: Literal["prior", "posterior"] = "posterior",
-    seed: Count = 0,
+    seed: Seed = 0,
 ) -> Measurement:
     """log p(x) of `images` images, evenly spaced, by annealed importance sampling, in nats (Neal 2001; Wu et al. 2017).
 

@@ -13,14 +13,14 @@ from vaelab.metrics.batches import batches, spread
 from vaelab.metrics.measurement import Measurement, NotApplicable, averages
 from vaelab.model import VAE, device_of
 from vaelab.process import seeded
-from vaelab.registry import Count, Size, register
+from vaelab.registry import Seed, Size, register
 
 SATURATED = 0.9  # of log M
 
 
 @register("metric", "elbo_surgery")
 @torch.no_grad()
-def elbo_surgery(model: VAE, split: Split, *, images: Size = 5000, samples: Size = 1, seed: Count = 0) -> Measurement:
+def elbo_surgery(model: VAE, split: Split, *, images: Size = 5000, samples: Size = 1, seed: Seed = 0) -> Measurement:
     """The rate in parts, in nats: information about the image, and distance to the prior (Hoffman & Johnson 2016).
 
         E KL(q(z | x) ‖ p(z)) = I(n; z) + KL(q(z) ‖ p(z)),    KL(q(z) ‖ p(z)) = TC + Σ_d KL(q(z_d) ‖ p(z_d))

@@ -15,7 +15,7 @@ from vaelab.metrics.batches import batches, spread
 from vaelab.metrics.measurement import Measurement, NotApplicable, averages
 from vaelab.model import VAE, device_of, growth_of
 from vaelab.process import seeded
-from vaelab.registry import Count, Size, register
+from vaelab.registry import Seed, Size, register
 from vaelab.terms import Terms
 
 BYTES = {"cpu": 2**23, "other": 2**30}  # for the images decoded at once: on a CPU what its cache holds
@@ -29,7 +29,7 @@ def likelihood(
     split: Split,
     *,
     samples: Size = 100,
-    seed: Count = 0,
+    seed: Seed = 0,
     images: Size | None = None,
     precision: Literal["float32", "bfloat16"] = "float32",
     compile: bool = False,

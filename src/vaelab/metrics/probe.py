@@ -9,12 +9,12 @@ from vaelab.labels import LabelledEncoder
 from vaelab.metrics.batches import batches
 from vaelab.metrics.measurement import Measurement, NotApplicable, averages
 from vaelab.model import VAE
-from vaelab.registry import Count, Size, register
+from vaelab.registry import Seed, Size, register
 
 
 @register("metric", "probe")
 def probe(
-    model: VAE, split: Split, data: Dataset, *, training_images: Size = 10_000, neighbours: Size = 5, seed: Count = 0
+    model: VAE, split: Split, data: Dataset, *, training_images: Size = 10_000, neighbours: Size = 5, seed: Seed = 0
 ) -> Measurement:
     """Accuracy of classifiers that see the posterior means only, fitted on `training_images` at most.
 

@@ -6,7 +6,7 @@ from torch.distributions import Distribution
 from vaelab.data.source import Split
 from vaelab.model import VAE, device_of
 from vaelab.process import seeded
-from vaelab.registry import Count, Positive, Size, register
+from vaelab.registry import Depth, Positive, Seed, Size, register
 from vaelab.samplers.fitting import fit
 from vaelab.samplers.latents import draws, location_and_scale, rescaled
 
@@ -16,13 +16,13 @@ def flow(
     model: VAE,
     split: Split,
     *,
-    transforms: Size = 4,
+    transforms: Depth = 4,
     width: Size = 128,
     bins: Size = 4,
     steps: Size = 600,
     batch_size: Size = 256,
     lr: Positive = 3e-3,
-    seed: Count = 0,
+    seed: Seed = 0,
 ) -> Distribution:
     """log p(z) = log N(f(v); 0, I) + log |det ∂f/∂z| with v = (z − location) / scale, fitted by maximum likelihood.
 

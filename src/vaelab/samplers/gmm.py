@@ -12,7 +12,7 @@ from vaelab.data.source import Split
 from vaelab.errors import UsageError
 from vaelab.model import VAE, device_of
 from vaelab.process import seeded
-from vaelab.registry import Count, Size, register
+from vaelab.registry import Seed, Size, register
 from vaelab.samplers.latents import draws, location_and_scale, rescaled
 
 
@@ -24,7 +24,7 @@ def gmm(
     components: Size = 10,
     covariance: Literal["full", "diagonal"] = "full",
     points: Size = 20_000,
-    seed: Count = 0,
+    seed: Seed = 0,
 ) -> Distribution:
     """z ~ Σ_k π_k N(μ_k, Σ_k), fitted by EM to `points` posterior draws of random images (Ghosh et al. 2020).
 

@@ -14,7 +14,7 @@ from vaelab.model import VAE, device_of
 from vaelab.posteriors.gaussian import GaussianPosterior
 from vaelab.priors.normal import NormalPrior
 from vaelab.process import seeded
-from vaelab.registry import Count, Positive, Size, register
+from vaelab.registry import Depth, Positive, Seed, Size, register
 from vaelab.samplers.fitting import fit
 from vaelab.samplers.latents import draws, location_and_scale
 
@@ -25,11 +25,11 @@ def two_stage(
     split: Split,
     *,
     width: Size = 256,
-    depth: Size = 2,
+    depth: Depth = 2,
     steps: Size = 2000,
     batch_size: Size = 256,
     lr: Positive = 3e-3,
-    seed: Count = 0,
+    seed: Seed = 0,
 ) -> "TwoStage":
     """z ~ N(decoder(u), γ²) with u ~ N(0, I) and a learned γ, fitted by its ELBO (Dai & Wipf 2019).
 

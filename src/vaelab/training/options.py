@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from vaelab.errors import TooShort
-from vaelab.registry import Count, Fraction, NonNegative, Positive, Size
+from vaelab.registry import Count, Fraction, NonNegative, Positive, Seed, Size
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +51,7 @@ class TrainOptions:
     precision: Literal["float32", "bfloat16"] = "float32"
     compile: bool = False
     init: str | None = None
-    seed: Count = 0
+    seed: Seed = 0
     patience: Count = 0
     log_steps: Size = 50
     save_every: Size = 1

@@ -7,7 +7,7 @@ from annotated_types import MinLen
 from pydantic import Discriminator, Tag
 
 from vaelab.errors import shown
-from vaelab.registry import Count, Part, Size, check, check_part, hint
+from vaelab.registry import Part, Seed, Size, check, check_part, hint
 from vaelab.training.options import Best, TrainOptions
 
 SECTIONS = ("paper", "expect", "altered", "data", "model", "objective", "train", "evaluate", "best", "track")
@@ -54,7 +54,7 @@ def evaluate_options(
     n: Size | None = None,
     sampler: Annotated[Any, Part("sampler")] = "prior",
     pixels: Literal["mean", "sample"] | None = None,
-    seed: Count = 0,
+    seed: Seed = 0,
 ) -> None:
     """The `evaluate` section: what is measured of the validation images while training.
 

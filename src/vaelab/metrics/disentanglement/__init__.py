@@ -15,7 +15,7 @@ from vaelab.metrics.measurement import Measurement, NotApplicable
 from vaelab.metrics.probe import posterior_means
 from vaelab.model import VAE, device_of
 from vaelab.process import seeded
-from vaelab.registry import Count, Size, register
+from vaelab.registry import Seed, Size, register
 
 COLLAPSED = 0.05  # of the prior's variance, which is 1 in Kim & Mnih (2018)
 ESTIMATORS = {
@@ -40,7 +40,7 @@ def disentanglement(
     levels: Size = 10,
     trees: Size = 20,
     votes: Size = 5000,
-    seed: Count = 0,
+    seed: Seed = 0,
 ) -> Measurement:
     """`mig`, `sap`, `dci_*`, `modularity`, `factor_vae` and `beta_vae` of the posterior means, all in [0, 1].
 
