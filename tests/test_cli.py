@@ -357,6 +357,30 @@ def test_plugins_of_one_name_are_not_told_apart_by_a_run(tmp_path):
     assert "two plugins are called wide.py" in typed("list", "prior", *given, code=2).stderr
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("sample", "-n", 1_000_000_000), "1,000,000,000 images are too many for one grid; add --images FOLDER"),
+        (("sample", "--seed", "9" * 20), "seed 99999999999999999999 is beyond what fits into 64 bits"),
+        (("quality", "-n", 10**12), "1,000,000,000,000 images of 1×8×8 would take"),
+        (("evaluate", "--metrics", "frechet", "-n", 2**31 - 1), "2,147,483,647 images of 1×8×8 would take"),
+    ],
+)
+def test_what_cannot_be_drawn_is_said_at_once(run, tmp_path, words, said):
+    out = ("--out", tmp_path / "quality") if words[0] == "quality" else ()
+    told = typed(words[0], run, *words[1:], *out, code=2).stderr
+    assert said in told and len(told.splitlines()) == 1
+
+
+def test_single_images_are_those_of_the_grid(run, tmp_path):
+    typed("sample", run, "-n", 501, "--images", tmp_path / "out", "--seed", 4, "--device", "cpu")
+    drawn = vaelab.sample(run, 501, seed=4, device="cpu")
+    files = pngs(tmp_path / "out")
+    assert len(files) == 501
+    last = np.asarray(Image.open(tmp_path / "out" / "00500.png"))
+    assert np.array_equal(last, (drawn[500, 0] * 255).round().byte().numpy())
+
+
 def test_a_table_of_recipes_is_for_the_readme():
     rows = typed("list", "recipes", "--markdown").stdout
     assert all(f"| {name} " in rows or f"`{name}`" in rows for name in listing.shipped_names())

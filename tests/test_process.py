@@ -9,7 +9,13 @@ import torch
 import vaelab
 from vaelab import process
 from vaelab.errors import UsageError
-from vaelab.process import available_memory, keep_freed_memory, refuse_too_large, seeded
+from vaelab.process import (
+    available_memory,
+    keep_freed_memory,
+    refuse_too_large,
+    seeded,
+    weights_within_memory,
+)
 
 
 def test_draws_within_come_from_the_seed_and_those_after_go_on():
@@ -70,3 +76,34 @@ def test_the_limit_of_a_container_counts_where_it_is_lower_than_the_machines(tmp
     assert available_memory() == 123
     (tmp_path / "max").write_text("max\n")
     assert available_memory() > 2**28
+
+
+def test_modules_that_do_not_fit_are_refused_before_their_memory_is_filled(monkeypatch):
+    monkeypatch.setattr(process, "available_memory", lambda: 2**30)
+    limited = weights_within_memory(5, "take fewer")
+    with (
+        pytest.raises(
+            UsageError, match=r"5 times over, would take .* GiB of memory or more, 1\.0 are free; take fewer"
+        ),
+        limited,
+    ):
+        monkeypatch.setattr(torch.nn.init, "kaiming_uniform_", lambda *_, **__: pytest.fail("filled"))
+        torch.nn.Linear(2**15, 2**15)  # 4 GiB
+    torch.nn.Parameter(torch.zeros(1))
+    assert not torch.nn.modules.module._global_parameter_registration_hooks
+    assert not torch.nn.modules.module._global_buffer_registration_hooks
+
+
+def test_many_small_modules_count_together(monkeypatch):
+    monkeypatch.setattr(process, "available_memory", lambda: 2**20)
+    with weights_within_memory(1, "take fewer"):
+        torch.nn.Linear(300, 300)
+    with pytest.raises(UsageError, match="take fewer"), weights_within_memory(1, "take fewer"):
+        for _ in range(3):
+            torch.nn.BatchNorm1d(2**16)  # of which half is in buffers
+
+
+@pytest.mark.parametrize("seed", [2**64, -(2**63) - 1, 10**30])
+def test_a_seed_that_torch_cannot_take_is_refused(seed):
+    with pytest.raises(UsageError, match="beyond what fits into 64 bits"), seeded(seed):
+        pass

@@ -11,6 +11,7 @@ import yaml
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from vaelab import process
 from vaelab.errors import UsageError, VaelabError
 from vaelab.folder import Folder
 from vaelab.recipe import Recipe
@@ -377,6 +378,48 @@ def test_every_shipped_recipe_is_right_and_honest(name):
     if getattr(model.likelihood, "is_likelihood", True):
         assert model(x, y).log_px.isfinite().all()
     assert model.generate(2, y).shape == model.reconstruct(x, y).shape == x.shape
+
+
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        (
+            "model.backbone.depth=1000000000",
+            "model.backbone.depth: expected less than or equal to 1000; got 1000000000",
+        ),
+        (
+            "model.backbone={kind: conv, width: 1000000000000000000}",
+            "model.backbone.width: expected less than 2147483648",
+        ),
+        (
+            "model.posterior={kind: flow, flow: {kind: maf, context: 9223372036854775807}}",
+            "flow.context: expected less",
+        ),
+        (
+            "model.posterior={kind: flow, flow: {kind: planar, layers: 100000}}",
+            "flow.layers: expected less than or equal",
+        ),
+    ],
+)
+def test_sizes_beyond_sense_are_refused_when_read(base, override, said):
+    assert said in problems(base, [override])
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        "model.latent_dim=2000000",
+        "model.backbone={kind: mlp, width: 10000, depth: 1000}",
+        "model.prior={kind: vamp, components: 1000000}",
+        "model.backbone={kind: conv, channels: [3000, 3000]}",
+    ],
+)
+def test_a_model_that_does_not_fit_into_memory_is_refused_at_once(base, override, monkeypatch):
+    monkeypatch.setattr(process, "available_memory", lambda: 2**27)
+    recipe, began = Recipe.read(base, [override]), time.perf_counter()
+    with pytest.raises(UsageError, match=r"5 times over, would take .* GiB .*; lower model\.latent_dim, or the sizes"):
+        recipe.new_model(recipe.load_data())
+    assert time.perf_counter() - began < 5
 
 
 def test_recipes_are_shipped():

@@ -18,6 +18,7 @@ from vaelab.metrics.likelihood import is_mass
 from vaelab.model import VAE
 from vaelab.recipe import Recipe
 from vaelab.registry import hint, names, normalise
+from vaelab.samplers.drawing import refuse_many
 from vaelab.state import finite
 from vaelab.stored import folder_of, open_run, read_report, weights_hash
 from vaelab.training.log import read_rows
@@ -55,6 +56,7 @@ def evaluate(
     path = Path(out) if out else folder / ("metrics.json" if split == "test" else f"metrics-{split}.json")
     chosen, draws = specs(_names(metrics), options, split)
     model, recipe, data = open_run(run, data_dir, device)
+    refuse_many(draws.n or 0, data.x_shape)
     subject = Subject(data=data, split=split, device=pick_device(device), data_dir=data_dir, model=model, draws=draws)  # pyright: ignore
     check_writable(path)
     entries, unavailable = measure(chosen, subject, announce)

@@ -1,6 +1,7 @@
 """Images in and out of files: numbered PNGs as other tools read them, grids as people do."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -34,11 +35,21 @@ def make_empty(folder: Path) -> None:
 
 def write_images(images: Tensor, folder: Path) -> int:
     """Images [N, C, H, W] in [0, 1] as 00000.png, 00001.png, …, rounded to 8 bits; returns N."""
+    writer(folder)(images)
+    return len(images)
+
+
+def writer(folder: Path) -> Callable[[Tensor], None]:
+    """`write(images)` goes on where it was in numbering what it writes into a new folder (see `write_images`)."""
     make_empty(folder)
-    pixels = to_bytes(images).movedim(1, -1).numpy()
-    for i, image in enumerate(pixels):
-        Image.fromarray(image.squeeze(-1) if image.shape[-1] == 1 else image).save(folder / f"{i:05d}.png")
-    return len(pixels)
+    numbers = count()
+
+    def write(images: Tensor) -> None:
+        for image in to_bytes(images).movedim(1, -1).numpy():
+            flat = image.squeeze(-1) if image.shape[-1] == 1 else image
+            Image.fromarray(flat).save(folder / f"{next(numbers):05d}.png")
+
+    return write
 
 
 def write_grid(images: Tensor, path: Path) -> Path:

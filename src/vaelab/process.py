@@ -8,6 +8,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import torch
+from torch import Tensor, nn
+from torch.nn.modules.module import (
+    register_module_buffer_registration_hook,
+    register_module_parameter_registration_hook,
+)
 
 from vaelab.errors import UsageError
 
@@ -22,8 +27,10 @@ LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_by
 def seeded(seed: int, device: torch.device = CPU) -> Iterator[None]:
     """Draws as after `torch.manual_seed(seed)`, on the CPU and `device`; then the caller's go on as if none were made.
 
-    The seed of other devices stays as it is, and they are not woken up.
+    The seed of other devices stays as it is, and they are not woken up. UsageError for a seed that torch cannot take.
     """
+    if not -(2**63) <= seed < 2**64:
+        raise UsageError(f"seed {seed} is beyond what fits into 64 bits; give a smaller one")
     generators = [torch.default_generator, *_generators_of(device)]
     states = [generator.get_state() for generator in generators]
     try:
@@ -67,6 +74,29 @@ def refuse_too_large(needed: float, what: str, fix: str) -> None:
     free = available_memory()
     if needed > SHARE * free:
         raise UsageError(f"{what} would take {needed / 2**30:,.1f} GiB of memory, {free / 2**30:,.1f} are free; {fix}")
+
+
+@contextlib.contextmanager
+def weights_within_memory(copies: int, fix: str) -> Iterator[None]:
+    """UsageError, with its `fix`, as soon as the modules made within have weights of which `copies` do not fit.
+
+    A tensor is counted when it joins its module, which for torch's own layers is before its memory is filled.
+    """
+    free, taken = available_memory(), 0
+
+    def count(module: nn.Module, name: str, tensor: Tensor | None) -> None:
+        nonlocal taken
+        taken += 0 if tensor is None else tensor.nbytes
+        if copies * taken > SHARE * free:
+            gib = f"{copies * taken / 2**30:,.1f} GiB of memory or more, {free / 2**30:,.1f} are free"
+            raise UsageError(f"the weights of this model, {copies} times over, would take {gib}; {fix}")
+
+    hooks = [register_module_parameter_registration_hook(count), register_module_buffer_registration_hook(count)]
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
 
 
 def _of_machine() -> float:

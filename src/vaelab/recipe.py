@@ -13,7 +13,7 @@ from vaelab.errors import TooShort, UsageError, listed
 from vaelab.labels import LabelledDecoder, LabelledEncoder
 from vaelab.model import VAE, growth_of
 from vaelab.objectives.defaults import completed
-from vaelab.process import seeded
+from vaelab.process import seeded, weights_within_memory
 from vaelab.recipe_text import as_texts, find, read_recipe, with_overrides
 from vaelab.registry import build, defaults, resolve
 from vaelab.start import start
@@ -30,6 +30,7 @@ KEEPS_EXPECTATIONS = (
     *("expect", "altered", "track"),
     *(f"train.{k}=" for k in ("seed", "compile", "precision", "log_steps", "save_every", "draw_every")),
 )
+READ, TRAINED = 2, 5  # copies of the weights in memory: file and model; with gradient, average and Adam's two moments
 PACKAGES = (
     "backbones",
     "data",
@@ -121,23 +122,27 @@ class Recipe:
         """The recipe's images."""
         return load_set(self.options["data"], directory)
 
-    def new_model(self, data: Dataset) -> VAE:
-        """A model to be trained on a set, from whose images prior and decoder may begin."""
+    def new_model(self, data: Dataset, copies: int = TRAINED) -> VAE:
+        """A model to be trained on a set, from whose images prior and decoder may begin; see `build_model`."""
         if self.condition and not data.class_count:
             other = "set data.attribute, such as Male" if data.name == "celeba" else "take a set with classes"
             raise UsageError(
                 f"model.condition needs the class of each image, and {data.name} has none; leave it out, or {other}"
             )
-        model = self.build_model(data.x_shape, data.class_count, self._steps_per_epoch(len(data.train)))
+        model = self.build_model(data.x_shape, data.class_count, self._steps_per_epoch(len(data.train)), copies)
         start(model, data.as_seen(), self._seed, (defaults(model_options) | self.options["model"])["output_bias"])
         return model
 
-    def build_model(self, x_shape: tuple[int, int, int], classes: int = 0, steps_per_epoch: int = 1) -> VAE:
+    def build_model(
+        self, x_shape: tuple[int, int, int], classes: int = 0, steps_per_epoch: int = 1, copies: int = READ
+    ) -> VAE:
         """A new model for images of a shape and so many classes, initialised by the recipe's seed.
 
         A model that grows while it learns counts its stages in epochs, and begins as what it is at their end.
+        UsageError where so many `copies` of its weights do not fit into memory.
         """
-        with seeded(seed_of("init", self._seed, 0, 0)):
+        fix = "lower model.latent_dim, or the sizes of its backbone, posterior and prior"
+        with seeded(seed_of("init", self._seed, 0, 0)), weights_within_memory(copies, fix):
             return self._composed(x_shape, classes, steps_per_epoch)
 
     def _composed(self, x_shape: tuple[int, int, int], classes: int, steps_per_epoch: int) -> VAE:

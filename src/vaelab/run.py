@@ -15,20 +15,22 @@ from typing import Any, Literal
 import torch
 import yaml
 from torch import Tensor
+from torch.distributions import Distribution
 
 from vaelab import gallery
 from vaelab.data.source import Dataset
 from vaelab.errors import TooShort, UsageError, listed
+from vaelab.export import writer
 from vaelab.figures.style import save
 from vaelab.files import also_in, write_whole
 from vaelab.folder import Folder
 from vaelab.judge import Watch, versions
 from vaelab.model import VAE
 from vaelab.progress import say
-from vaelab.recipe import Recipe
+from vaelab.recipe import TRAINED, Recipe
 from vaelab.recipe_text import as_texts, find
 from vaelab.registry import build, check_part, normalise
-from vaelab.samplers.drawing import images, refuse_blind
+from vaelab.samplers.drawing import draw_batches, images, refuse_blind
 from vaelab.stages import keep_stage, kept_stages
 from vaelab.state import recorded
 from vaelab.stored import folder_of, labels_of, made, open_run, read_report, restore, take_weights
@@ -157,10 +159,40 @@ def sample(
     Latents come from the prior, or from a `sampler` fitted to those of the training images: "gmm", or
     {"kind": "gmm", "components": 20}. `pixels` are the means of p(x | z), or a draw from it.
     """
+    model, latents, labels = _latents(run, n, pixels, sampler, label, data_dir, device)
+    return images(model, latents, n, seed, pixels, labels)
+
+
+def sample_files(
+    run: str | Path,
+    folder: Path,
+    n: int = 64,
+    *,
+    pixels: Literal["mean", "sample"] = "mean",
+    seed: int = 0,
+    **how: Any,
+) -> None:
+    """The images that `sample` gives as 00000.png, 00001.png, … in a new folder, however many."""
+    model, latents, labels = _latents(run, n, pixels, **how)
+    draw_batches(model, latents, n, seed, writer(folder), pixels, labels)
+
+
+def _latents(
+    run: str | Path,
+    n: int,
+    pixels: str,
+    sampler: Any = "prior",
+    label: int | None = None,
+    data_dir: str | Path | None = None,
+    device: str = "auto",
+) -> tuple[VAE, Distribution, Tensor | None]:
+    """The model, what its latents are drawn from, and the class of each; UsageError where they do not go together."""
     if problems := check_part("sampler", sampler, "sampler"):
         raise UsageError(listed(problems, "the sampler has these problems"))
     if pixels not in ("mean", "sample"):
         raise UsageError(f"pixels are mean or sample, not {pixels!r}")
+    if n < 1:
+        raise UsageError(f"{n} images are none; draw one or more")
     if normalise(sampler)["kind"] == "prior":  # which needs no data
         model, split = restore(run, device)[0], None
     else:
@@ -169,7 +201,7 @@ def sample(
     labels = labels_of(model, label, n)
     latents = build("sampler", sampler, "sampler", model=model, split=split)
     refuse_blind(model, latents)
-    return images(model, latents, n, seed, pixels, labels)
+    return model, latents, labels
 
 
 def draw(run: str | Path, *only: str, data_dir: str | Path | None = None, device: str = "auto") -> list[Path]:
@@ -191,14 +223,15 @@ def draw(run: str | Path, *only: str, data_dir: str | Path | None = None, device
 
 def _built(recipe: Recipe, data: Dataset, world: World) -> tuple[Recipe, VAE, Any, TrainOptions]:
     """Model, objective and options; where overrides made the run shorter than its warm-ups, with shorter warm-ups."""
-    model = recipe.new_model(data)
+    copies = TRAINED if world.device.type == "cpu" else 1  # in the memory of the machine
+    model = recipe.new_model(data, copies)
     try:
         return recipe, model, *recipe.build_training(data, world.size, model)
     except TooShort:
         shorter, said = recipe.shortened(len(data.train), world.size)
         if not said:
             raise
-    model = shorter.new_model(data)
+    model = shorter.new_model(data, copies)
     objective, options = shorter.build_training(data, world.size, model)
     if world.is_main:
         warnings.warn(said, stacklevel=1)

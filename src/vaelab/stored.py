@@ -132,4 +132,4 @@ def labels_of(model: VAE, label: int | None, n: int) -> Tensor | None:
             if model.classes
             else "this model is not conditional, so label has no meaning for it; leave it out"
         )
-    return None if label is None else torch.full((n,), label)
+    return None if label is None else torch.tensor(label).expand(n)

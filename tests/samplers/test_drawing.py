@@ -4,6 +4,8 @@ import pytest
 import torch
 from torch.distributions import Categorical, Independent, MixtureSameFamily, Normal
 
+from vaelab import process
+from vaelab.errors import UsageError, VaelabError
 from vaelab.recipe import Recipe
 from vaelab.samplers import drawing
 
@@ -45,3 +47,25 @@ def test_draws_beyond_the_range_are_clamped(linear_gaussian):
     for pixels in ("mean", "sample"):
         drawn = drawing.images(model, far, 20, 0, pixels)
         assert (drawn.min(), drawn.max(), drawn.dtype) == (0, 1, torch.float32)
+
+
+def test_batches_are_the_images_in_parts(model, monkeypatch):
+    monkeypatch.setattr(drawing, "ROWS", 7)
+    parts = []
+    drawing.draw_batches(model, model.p_z(), 20, 3, parts.append)
+    assert [len(part) for part in parts] == [7, 7, 6]
+    assert torch.equal(torch.cat(parts), drawing.images(model, model.p_z(), 20, 3))
+
+
+@pytest.mark.parametrize("n", [10**9, 10**15])
+def test_more_images_than_fit_into_memory_are_refused_at_once(model, monkeypatch, n):
+    monkeypatch.setattr(process, "available_memory", lambda: 2**33)
+    with pytest.raises(UsageError, match=rf"{n:,} images of 1×4×5 would take .* are free; draw fewer at once"):
+        drawing.images(model, model.p_z(), n, 0)
+
+
+def test_images_that_are_no_numbers_are_refused(model):
+    with torch.no_grad():
+        list(model.decoder.parameters())[-1][0] = torch.nan
+    with pytest.raises(VaelabError, match="draws pixels that are not finite; train it again with a smaller"):
+        drawing.images(model, model.p_z(), 3, 0)

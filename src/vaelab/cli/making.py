@@ -9,6 +9,8 @@ from vaelab.cli.command import DataDir, Device, Plugin, Run, command
 from vaelab.cli.output import show
 from vaelab.errors import UsageError
 
+GRID = 10_000  # images in one picture
+
 
 @command
 def train(
@@ -62,17 +64,20 @@ def sample(
     plugin: Plugin = None,
 ) -> None:
     """Draw new images: from the prior, or by a sampler fitted to the latents of training images."""
-    from vaelab.export import write_grid, write_images
+    from vaelab.export import write_grid
     from vaelab.recipe_text import with_overrides
-    from vaelab.run import sample
+    from vaelab.run import sample, sample_files
     from vaelab.stored import folder_of
 
+    if n > GRID and not images:
+        raise UsageError(f"{n:,} images are too many for one grid; add --images FOLDER, or draw {GRID:,} at most")
     spec = with_overrides({"kind": sampler}, options or [])
-    drawn = sample(run, n, sampler=spec, pixels=pixels, seed=seed, label=label, data_dir=data_dir, device=device)
+    how = {"sampler": spec, "pixels": pixels, "seed": seed, "label": label, "data_dir": data_dir, "device": device}
     if images:
-        show(f"{write_images(drawn, images)} images in {images}")
+        sample_files(run, images, n, **how)
+        show(f"{n} images in {images}")
     else:
-        show(write_grid(drawn, out or folder_of(run) / "samples.png"))
+        show(write_grid(sample(run, n, **how), out or folder_of(run) / "samples.png"))
 
 
 @command

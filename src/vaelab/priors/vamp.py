@@ -45,7 +45,8 @@ class VampPrior(nn.Module):
         of: Literal["posterior", "base"] = "posterior",
     ) -> None:
         super().__init__()
-        self.images = nn.Parameter(mean + spread * torch.randn(components, *x_shape))
+        self.images = nn.Parameter(torch.empty(components, *x_shape))
+        self.images.data.normal_().mul_(spread).add_(mean)  # once it is known to fit into memory
         self.log_weights = nn.Parameter(torch.zeros(components)) if weights == "learned" else None
         self.labels = nn.Buffer(dealt_out(components, classes), persistent=False) if classes else None
         for parameter in self.parameters():

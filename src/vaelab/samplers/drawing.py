@@ -1,5 +1,7 @@
 """Images of latents, however these were drawn."""
 
+import math
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 import torch
@@ -7,14 +9,13 @@ from torch import Tensor
 from torch.distributions import Distribution
 
 from vaelab.distributions import draws_of, given
-from vaelab.errors import UsageError
+from vaelab.errors import UsageError, VaelabError
 from vaelab.model import VAE, device_of
-from vaelab.process import seeded
+from vaelab.process import refuse_too_large, seeded
 
 ROWS = 500  # latents decoded at once
 
 
-@torch.no_grad()
 def images(
     model: VAE,
     latents: Distribution,
@@ -23,21 +24,50 @@ def images(
     pixels: Literal["mean", "sample"] = "mean",
     labels: Tensor | None = None,
 ) -> Tensor:
-    """Images [n, C, H, W] in [0, 1] on the CPU: the mean of p(x | z), or a draw from it clamped to [0, 1].
+    """All that `draw_batches` draws, [n, C, H, W]; UsageError where it does not fit into memory."""
+    drawn: list[Tensor] = []
 
-    Of a conditional model of the classes `labels` [n], or of all classes in turn.
-    """
-    if labels is None and model.classes:
-        labels = torch.arange(n) % model.classes
-    device = device_of(model)
-    labels = labels if labels is None else labels.to(device)
-    drawn = []
-    with seeded(seed, device):
-        for rows in torch.arange(n).split(ROWS):
-            y = None if labels is None else labels[rows]
-            p = model.p_x(draws_of(given(latents, y), len(rows)), y)
-            drawn.append((p.mean if pixels == "mean" else p.sample()).float().clamp(0, 1).cpu())
+    def keep(batch: Tensor) -> None:
+        if not drawn:
+            refuse_many(n, batch.shape[1:])
+        drawn.append(batch)
+
+    draw_batches(model, latents, n, seed, keep, pixels, labels)
     return torch.cat(drawn)
+
+
+@torch.no_grad()
+def draw_batches(
+    model: VAE,
+    latents: Distribution,
+    n: int,
+    seed: int,
+    take: Callable[[Tensor], object],
+    pixels: Literal["mean", "sample"] = "mean",
+    labels: Tensor | None = None,
+) -> None:
+    """Give n images in [0, 1] on the CPU to `take`, a batch [B, C, H, W] after another.
+
+    Each is the mean of p(x | z), or a draw from it clamped to [0, 1]; of a conditional model of the classes `labels`
+    [n], or of all classes in turn. VaelabError where the model gives pixels that are no finite numbers.
+    """
+    device = device_of(model)
+    with seeded(seed, device):
+        for rows in (torch.arange(first, min(first + ROWS, n)) for first in range(0, n, ROWS)):
+            if labels is not None:
+                y = labels[rows].to(device)
+            else:
+                y = (rows % model.classes).to(device) if model.classes else None
+            p = model.p_x(draws_of(given(latents, y), len(rows)), y)
+            batch = (p.mean if pixels == "mean" else p.sample()).float().clamp(0, 1).cpu()
+            if not batch.isfinite().all():
+                raise VaelabError("the model draws pixels that are not finite; train it again with a smaller train.lr")
+            take(batch)
+
+
+def refuse_many(n: int, shape: Sequence[int]) -> None:
+    """UsageError where n images of a shape, once in parts and once as a whole, do not fit into memory."""
+    refuse_too_large(2 * 4 * n * math.prod(shape), f"{n:,} images of {'×'.join(map(str, shape))}", "draw fewer at once")
 
 
 def refuse_blind(model: VAE, latents: Distribution) -> None:
