@@ -34,7 +34,7 @@ def test_all_images_are_split_in_tenths_by_seed(folder):
     train, valid, test = numbers(data)
     assert (len(train), len(valid), len(test)) == (16, 2, 2)
     assert sorted(train + valid + test) == list(range(20))
-    assert (data.x_shape, data.classes, data.train.labels) == ((3, 8, 6), None, None)
+    assert (data.x_shape, data.classes, data.train.labels) == ((1, 8, 6), None, None)
     assert numbers(load("folder", path=folder, seed=1)) != [train, valid, test]
 
 
@@ -74,6 +74,26 @@ def test_subfolders_are_classes(tmp_path):
     assert data.train.labels.dtype == torch.int64
 
 
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "I;16"])
+@pytest.mark.parametrize("coloured", [None, 0, 19])
+def test_channels_are_one_where_all_images_are_grey_and_three_else(tmp_path, cache, mode, coloured):
+    for number in range(20):
+        image = Image.new("RGB", (6, 8), (9, 8, 7)) if number == coloured else Image.new("L", (6, 8), 200)
+        plain = image.convert("I;16") if mode == "I;16" and number != coloured else image
+        plain = image.convert(mode) if mode not in ("I;16", "RGB") and number != coloured else plain
+        (tmp_path / "sets").mkdir(exist_ok=True)
+        plain.save(tmp_path / "sets" / f"{number}.png")
+    data = load("folder", path=tmp_path / "sets", size=4)
+    assert data.x_shape[0] == (1 if coloured is None else 3)
+    assert (data.summary.split()[1] == "grey") == (coloured is None)
+    assert load("folder", path=tmp_path / "sets", size=4).x_shape == data.x_shape  # from the cache
+    images = torch.cat([split.images for split in (data.train, data.valid, data.test)])
+    found = {tuple(image[:, 0, 0].tolist()) for image in images}
+    assert len(found) == (1 if coloured is None else 2) and ((9, 8, 7) in found) == (coloured is not None)
+    for channels in (1, 3):
+        assert load("folder", path=tmp_path / "sets", channels=channels).x_shape[0] == channels
+
+
 def test_folders_of_splits_keep_test_images_out_of_training(tmp_path):
     for number in range(30):
         split, kind = ("train", "val", "test")[number % 3], ("cats", "dogs")[number // 15]
@@ -84,7 +104,7 @@ def test_folders_of_splits_keep_test_images_out_of_training(tmp_path):
     for split, found in zip((data.train, data.valid, data.test), numbers(data), strict=True):
         assert split.labels.tolist() == [number // 15 for number in found]
     assert data.classes == ("cats", "dogs")
-    assert data.summary == "30 colour images of 8 × 6 in 2 classes, split by folder"
+    assert data.summary == "30 grey images of 8 × 6 in 2 classes, split by folder"
     assert [len(s) for s in (data.train, data.valid, data.test)] == [10, 10, 10]
     both = load("folder", path=tmp_path / "sets", folders="classes")
     assert both.classes == ("test", "train", "val")
@@ -195,7 +215,7 @@ def test_size_takes_the_central_square_of_each_image(tmp_path):
 
 def test_common_options_shape_the_array_on_the_disk(folder):
     data = load("folder", path=folder, crop=4, resize=5, pad=1)
-    assert data.x_shape == (3, 7, 7)
+    assert data.x_shape == (1, 7, 7)
     assert data.train.images[:, :, 0].sum() == 0
     with pytest.raises(UsageError, match=r"\d+.png: crop 7 is larger than images of 8×6"):
         load("folder", path=folder, crop=7)

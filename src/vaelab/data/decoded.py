@@ -3,7 +3,7 @@
 import hashlib
 import json
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,19 +23,34 @@ class Decoded(NamedTuple):
     kept: list[int]
 
 
+class MixedChannels(Exception):
+    """Some images have one channel and some three."""
+
+
 def decode_once(
-    kind: str, root: Path, names: list[str], state: Any, decoded: Iterator[np.ndarray | str], fix: str
+    kind: str,
+    root: Path,
+    names: list[str],
+    state: Any,
+    decoded: Iterable[np.ndarray | str],
+    fix: str,
+    otherwise: Iterable[np.ndarray | str] = (),
 ) -> Decoded:
     """The images in the order of `names`, from the cache under `kind/`, where `decoded` of them is kept if need be.
 
     `state` is, as JSON, all that the pixels depend on besides `root` and `names`. Unreadable files are listed in
-    one warning and left out; UsageError where none is left (`fix` says what to do then), or where sizes differ.
+    one warning and left out; UsageError where none is left (`fix` says what to do then), or where sizes differ. Where
+    `decoded` turns out to mix grey and colour, all are taken from `otherwise`.
     """
     key = hashlib.sha256(json.dumps([str(root), names, state]).encode()).hexdigest()[:24]
     array = files.cache() / kind / f"{key}.npy"
     index = array.with_suffix(".json")  # written last: where it is, the array is whole
     if not (index.is_file() and array.is_file()):
-        text = json.dumps(_write(root, names, decoded, array, fix))
+        try:
+            written = _write(root, names, decoded, array, fix)
+        except MixedChannels:
+            written = _write(root, names, otherwise, array, fix)
+        text = json.dumps(written)
         files.write_whole(index, lambda file: file.write_text(text))
     with files.parsing(index):
         kept, skipped = json.loads(index.read_text()).values()
@@ -45,7 +60,7 @@ def decode_once(
         return Decoded(map_array(array), kept)
 
 
-def _write(root: Path, names: list[str], decoded: Iterator[np.ndarray | str], array: Path, fix: str) -> dict[str, list]:
+def _write(root: Path, names: list[str], decoded: Iterable[np.ndarray | str], array: Path, fix: str) -> dict[str, list]:
     """Decode in order; return what was kept, and what not and why."""
     kept, skipped = [], []
     with ArrayWriter(array) as writer, Bar(f"decoding {root.name}", len(names)) as bar:
@@ -54,6 +69,8 @@ def _write(root: Path, names: list[str], decoded: Iterator[np.ndarray | str], ar
             if isinstance(result, str):
                 skipped.append(f"{names[i]}: {result}")
                 continue
+            if writer.count and result.shape[1:] == writer.shape[1:] and result.shape != writer.shape:
+                raise MixedChannels
             if writer.count and result.shape != writer.shape:
                 raise _uneven(names[i], result.shape, names[kept[0]], writer.shape)
             writer.append(result)

@@ -1,6 +1,7 @@
 """Any folder of images, decoded once into a memory-mapped array."""
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
@@ -21,6 +22,8 @@ from vaelab.registry import Size, register
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+GREY = ("1", "L", "LA", "I", "I;16", "I;16B")  # Pillow's modes without colours
+
 
 @register("data", "folder")
 @dataclass(frozen=True, kw_only=True)
@@ -35,13 +38,14 @@ class ImageFolder(Source):
     `path` is absolute, or relative to the working directory or a data directory. With `size`, the central
     square of each image is resized to size × size, or the largest centre of that shape to (width, height), and
     `crop`, `resize`, `pad` follow; without it, all must come out equally large. Rotation marks are obeyed,
-    transparency is dropped. Decoded images are kept in the user's cache under `folder/` until a file or an
-    option changes. Unreadable files are listed in one warning and left out.
+    transparency is dropped. `channels` are by default 1 where all pixels are grey, whatever the files say, else 3.
+    Decoded images are kept in the user's cache under `folder/` until a file or an option changes. Unreadable files are
+    listed in one warning and left out.
     """
 
     path: str
     size: Size | tuple[Size, Size] | None = None
-    channels: Literal[1, 3] = 3
+    channels: Literal["auto", 1, 3] = "auto"
     folders: Literal["auto", "splits", "classes"] = "auto"
 
     name: ClassVar = "folder"
@@ -57,8 +61,11 @@ class ImageFolder(Source):
         options = [self.size, self.channels, self.crop, self.resize, self.pad, DRAFT]
         state = [[stamp(root / name) for name in names], options]
         check_fits((1, 3, *np.broadcast_to(self.size or 1, 2).tolist()), "lower data.size")
-        decoded = decode_all(names, root.joinpath, self._decode, np.max(self.size or 0))
-        images, kept = decode_once("folder", root, names, state, decoded, "correct data.path")
+        decoded, coloured = (
+            decode_all(names, root.joinpath, partial(self._decode, channels=channels), np.max(self.size or 0))
+            for channels in (self.channels, 3)
+        )
+        images, kept = decode_once("folder", root, names, state, decoded, "correct data.path", coloured)
         everything = Split(images, labels if labels is None else labels[kept])
         if numbers is None:
             return Pool(everything, classes=classes, finished=True)
@@ -75,7 +82,8 @@ class ImageFolder(Source):
         looked = ", ".join(map(str, tried))
         raise UsageError(f"there is no folder {self.path!r} (looked for {looked}); correct data.path")
 
-    def _decode(self, image: "Image") -> np.ndarray:
-        whole = upright(image, self.channels)
+    def _decode(self, image: "Image", channels: Literal["auto", 1, 3]) -> np.ndarray:
+        whole = upright(image, 1 if channels == 1 or (channels == "auto" and image.mode in GREY) else 3)
         framed = central(whole, self.size) if self.size else whole
-        return self.shape(torch.from_numpy(as_array(framed))[None])[0].numpy()
+        pixels = self.shape(torch.from_numpy(as_array(framed))[None])[0].numpy()
+        return pixels[:1] if channels == "auto" and (pixels == pixels[:1]).all() else pixels
