@@ -237,8 +237,8 @@ def test_a_model_that_is_not_one(command, run, damage):
         (["sample", "--device", "abacus"], "device 'abacus' is not available here; choose auto or one of"),
         (["sample", "--images", "full"], "full is not empty; choose a new folder, so that no images mix"),
         (["sample", "--images", "text.txt"], "cannot use text.txt: File exists; free or choose another place"),
-        (["sample", "--out", "empty"], "cannot use empty: Is a directory"),
-        (["sample", "--out", "text.txt/a.png"], "cannot use text.txt: "),
+        (["sample", "--out", "empty"], "could not write empty: it is a folder; name a file in it"),
+        (["sample", "--out", "text.txt/a.png"], "could not write text.txt/a.png: text.txt is no folder"),
         (["figures", "latent_spaec"], "cannot be drawn of this run; did you mean 'latent_space'?"),
         (["figures", "manifold"], "figure 'manifold' cannot be drawn of this run"),
         (["reconstruct", "nowhere.png"], "cannot read the image nowhere.png; name a PNG, JPEG or other image file"),
@@ -320,8 +320,8 @@ def test_a_full_disk_is_not_the_users_fault(run, monkeypatch):
     )
     assert (run / "last.pt").read_bytes() == last and not list(run.glob(".*"))
     monkeypatch.setattr("matplotlib.figure.Figure.savefig", full)
-    assert "No space left on device; free or choose another place" in refused("sample", run, code=1)
-    assert not list(run.rglob("*.part"))
+    assert "could not write run/samples.png: the disk is full; nothing was" in refused("sample", run, code=1)
+    assert not list(run.rglob("*.tmp"))
 
 
 def test_a_diverging_run_is_not_the_users_fault():

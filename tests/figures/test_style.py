@@ -1,5 +1,6 @@
 """The house style keeps to itself, and files are written whole or not at all."""
 
+import os
 import subprocess
 import sys
 
@@ -10,10 +11,13 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 import vaelab.figures  # noqa: F401
+from torture.fork import Fork
+from vaelab.errors import VaelabError
 from vaelab.figures.generated_samples import generated_samples
 from vaelab.figures.latent_space import latent_space
 from vaelab.figures.style import DPI, FONT, save, signed, text_width
 from vaelab.figures.training_losses import training_losses
+from vaelab.files import write_whole
 from vaelab.registry import names, options, part
 
 ROWS = [{"epoch": 1, "loss": 3.0}, {"epoch": 2, "loss": 2.0}]
@@ -61,10 +65,21 @@ def test_a_failed_save_keeps_the_last_good_file(tmp_path, monkeypatch):
         raise OSError("no space left on device")
 
     monkeypatch.setattr(Figure, "savefig", full_disk)
-    with pytest.raises(OSError, match="no space"):
+    with pytest.raises(VaelabError, match="no space left on device; the one before is intact"):
         save(generated_samples(IMAGES), path)
     assert path.read_bytes() == good
     assert [p.name for p in tmp_path.iterdir()] == ["samples.png"]
+
+
+def test_what_a_killed_writer_left_goes_with_the_next_picture(tmp_path):
+    def killed(target):
+        target.write_bytes(b"half a pict")
+        os._exit(9)
+
+    child = Fork(lambda: write_whole(tmp_path / "samples.png", killed))
+    assert child.wait(60) == 9 and len(list(tmp_path.iterdir())) == 1
+    save(generated_samples(IMAGES), tmp_path / "other.png")
+    assert [p.name for p in tmp_path.iterdir()] == ["other.png"]
 
 
 def test_text_helpers():

@@ -1,7 +1,6 @@
 """The house style: colours, text sizes, quiet axes, and the way a figure reaches the disk."""
 
 import functools
-import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import ParamSpec
@@ -12,6 +11,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
 from matplotlib.textpath import TextPath
+
+from vaelab.files import write_whole
 
 INK, MUTED, FAINT, PAPER = "#22272e", "#6b7480", "#dfe3e8", "#ffffff"
 TRAIN, VALID, ACCENT = "#0072b2", "#d55e00", "#009e73"
@@ -113,12 +114,7 @@ def _width(text: str, size: float) -> float:
 def save(figure: Figure, path: str | Path) -> Path:
     """Write a PNG whole or not at all: a reader never sees half a picture, nor loses the last good one."""
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with matplotlib.style.context(["default", _STYLE]):
-            figure.savefig(partial, format="png", dpi=figure.dpi, metadata={"Software": None})
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    options = {"format": "png", "dpi": figure.dpi, "metadata": {"Software": None}}
+    with matplotlib.style.context(["default", _STYLE]):
+        write_whole(path, lambda target: figure.savefig(target, **options))
     return path
