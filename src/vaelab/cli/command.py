@@ -2,11 +2,13 @@
 
 import errno
 import functools
+import inspect
 import os
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 import typer
 
@@ -33,15 +35,16 @@ PANELS = {"making": "Train and draw", "judging": "Judge", "looking": "Look"}  # 
 def command(function: Callable) -> Callable:
     """Register a command whose errors are one sentence and an exit code: 2 for the user's mistakes, 1 for others."""
 
-    @app.command(function.__name__.rstrip("_"), rich_help_panel=PANELS[function.__module__.split(".")[-1]])
+    for parameter in inspect.signature(function).parameters.values():
+        for shown in get_args(parameter.annotation)[1:]:
+            shown.help = _literal(shown.help)
+    panel = PANELS[function.__module__.split(".")[-1]]
+
+    @app.command(function.__name__.rstrip("_"), help=_literal(inspect.getdoc(function)), rich_help_panel=panel)
     @functools.wraps(function)
     def guarded(*args: Any, plugin: list[str] | None = None, **options: Any) -> None:
         try:
-            if plugin:
-                import vaelab.recipe  # noqa: F401  # all parts, so that a name that is taken is refused
-                from vaelab.training.plugins import load_plugins
-
-                load_plugins(plugin)
+            _prepare(plugin, options.get("data_dir"))
             from vaelab.training.plugins import explained
 
             with explained():
@@ -75,6 +78,24 @@ def command(function: Callable) -> Callable:
             )
 
     return guarded
+
+
+def _prepare(plugin: list[str] | None, data_dir: Path | None) -> None:
+    """Load plugins; refuse a data directory that is not there, also where no file of it is needed."""
+    if plugin:
+        import vaelab.recipe  # noqa: F401  # all parts, so that a name that is taken is refused
+        from vaelab.training.plugins import load_plugins
+
+        load_plugins(plugin)
+    if data_dir:
+        from vaelab.files import places
+
+        places(data_dir)
+
+
+def _literal(text: str | None) -> str:
+    """Help as it is written: brackets, which would be taken for styles, once escaped stay so."""
+    return re.sub(r"(?<!\\)\[", r"\\[", text or "")
 
 
 def _leave(message: str, code: int) -> None:
