@@ -70,6 +70,14 @@ def also_in(directory: Folder) -> Iterator[None]:
         _GIVEN.reset(token)
 
 
+def expanded(path: str | os.PathLike) -> Path:
+    """A path in which ~ is the user's home; where that is nobody's, it is a name like others."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        return Path(path)
+
+
 def places(directory: Folder = None) -> list[Path]:
     """The data directories in the order they are searched: the explicit one, `VAELAB_DATA`, the user's cache.
 
@@ -79,9 +87,9 @@ def places(directory: Folder = None) -> list[Path]:
     named = [("the data directory", directory or _GIVEN.get()), ("VAELAB_DATA", os.environ.get("VAELAB_DATA"))]
     found = []
     for what, folder in named:
-        if folder and not Path(folder).expanduser().is_dir():
+        if folder and not expanded(folder).is_dir():
             raise UsageError(f"{what} {os.fspath(folder)!r} is not a folder; create it or correct the path")
-        found += [Path(folder).expanduser()] if folder else []
+        found += [expanded(folder)] if folder else []
     return [*found, cache()]
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from vaelab.errors import UsageError
+from vaelab.files import expanded
 from vaelab.recipe_text import read_yaml
 from vaelab.state import State, finite, read_state
 from vaelab.training.log import Row, read_log
@@ -32,7 +33,8 @@ class Folder:
     @classmethod
     def read(cls, run: str | Path) -> "Folder":
         """The folder of a run, or of its model file; UsageError where there is no run at all."""
-        path = Path(run).parent if Path(run).suffix == ".safetensors" else Path(run)
+        path = expanded(run)
+        path = path.parent if path.suffix == ".safetensors" else path
         if not path.is_dir():
             raise UsageError(f"{path} is no run folder: it does not exist; vaelab runs lists those that do")
         if not is_run(path):

@@ -15,7 +15,7 @@ import torch
 from vaelab.data.decode import SUFFIXES, as_array, decode_all, image_names, upright
 from vaelab.data.images import to_bytes
 from vaelab.errors import UsageError
-from vaelab.files import write_whole
+from vaelab.files import expanded, write_whole
 from vaelab.judge import versions
 from vaelab.metrics.sharpness import STATISTICS, sharpness_statistics
 from vaelab.progress import Bar
@@ -150,7 +150,7 @@ def distinct(paths: Sequence[Path], taken: Sequence[str] = ()) -> list[str]:
 
 def _place(path: str | Path) -> Path:
     """The folder, also where the model file in it is named."""
-    place = Path(path).expanduser().resolve()
+    place = expanded(path).resolve()
     return place.parent if place.name == "model.safetensors" else place
 
 

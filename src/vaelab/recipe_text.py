@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 
 from vaelab.errors import UsageError, shown
+from vaelab.files import expanded
 from vaelab.registry import hint
 
 LARGEST = 2**20  # characters of a recipe, with each alias written out
@@ -46,7 +47,7 @@ def as_texts(overrides: Iterable[str | Mapping[str, Any]]) -> tuple[str, ...]:
 
 def find(name: str) -> Path:
     """The file of a recipe: a path, a run folder, or a shipped name."""
-    path = Path(name)
+    path = expanded(name)
     if _there(path / "recipe.yaml"):
         return path / "recipe.yaml"
     if _there(path):

@@ -22,7 +22,7 @@ from vaelab.data.source import Dataset
 from vaelab.errors import TooShort, UsageError, listed
 from vaelab.export import writer
 from vaelab.figures.style import save
-from vaelab.files import also_in, write_whole
+from vaelab.files import also_in, expanded, write_whole
 from vaelab.folder import Folder
 from vaelab.judge import Watch, versions
 from vaelab.model import VAE
@@ -49,7 +49,7 @@ LENGTHS = ("steps", "epochs", "patience", "log_steps", "log_epochs", "save_every
 
 
 def train(
-    recipe: str,
+    recipe: str | None = None,
     *overrides: str | Mapping[str, Any],
     run: str | Path | None = None,
     data_dir: str | Path | None = None,
@@ -61,16 +61,16 @@ def train(
 ) -> Path:
     """Train a recipe into a run folder, which is returned; overrides are "train.lr=1e-4" or {"train.lr": 1e-4}.
 
-    With `resume`, carry on with the folder `run`, or the newest one of the recipe, from its last checkpoint. `began`
-    is told the folder once it is a run's. `track` names who follows it beside the recipe's own: "tensorboard", or
-    {"kind": "swanlab", "mode": "local"}.
+    With `resume`, carry on from the last checkpoint of the folder `run`, for which no recipe need be named, or of the
+    newest run of the recipe, which may be a folder itself. `began` is told the folder once it is a run's. `track` names
+    who follows it beside the recipe's own: "tensorboard", or {"kind": "swanlab", "mode": "local"}.
     """
     texts = as_texts(overrides)
     world = World.join(device)
     with ExitStack() as claims:  # of the main process, which alone writes
         folder, wanted, done = world.first(lambda: _begin(claims, recipe, texts, run, resume))
         data_dir = data_dir or (made(folder).get("data_dir") if resume else None)
-        called = f"vaelab.train({', '.join(repr(word) for word in (recipe, *texts))})"
+        called = f"vaelab.train({', '.join(repr(word) for word in ([recipe] if recipe else []) + list(texts))})"
         with with_plugins(world.share(plugin_records()), folder):  # those that the main process has found
             wanted = wanted.overridden(override(wanted.options, track))
         _train(world, folder, wanted, done, called, data_dir, device=device, resume=resume, quiet=quiet, began=began)
@@ -239,21 +239,22 @@ def _built(recipe: Recipe, data: Dataset, world: World) -> tuple[Recipe, VAE, An
 
 
 def _begin(
-    claims: ExitStack, recipe: str, overrides: tuple[str, ...], run: str | Path | None, resume: bool
+    claims: ExitStack, recipe: str | None, overrides: tuple[str, ...], run: str | Path | None, resume: bool
 ) -> tuple[Path, Recipe, int]:
     """The folder, claimed, its recipe with the overrides, and the step that it has reached."""
+    if run == "":
+        raise UsageError("the name of the run's folder is empty; give it one, or leave it out")
     if resume:
-        path = Path(recipe)
-        folder = Path(run) if run else path if (path / "recipe.yaml").is_file() else _newest(recipe)
-        if not (folder / "recipe.yaml").is_file():
-            raise UsageError(f"nothing to resume: {folder} holds no run; leave out --resume to start one there")
+        folder = _to_resume(recipe, run)
         claims.enter_context(claimed(folder))
         return folder, *_resumed(folder, recipe, overrides)
+    if recipe is None:
+        raise UsageError("there is no recipe; name one of your own, or one of those that vaelab list recipes shows")
     wanted = Recipe.read(recipe, overrides)
     if run is None:
         named = Path("runs") / f"{wanted.name}-{time.strftime('%Y%m%d-%H%M%S')}"
         return claims.enter_context(claimed(named, new=True)), wanted, 0
-    folder = Path(run)
+    folder = expanded(run)
     if folder.is_file():
         raise UsageError(f"{folder} is a file; choose another --run")
     claims.enter_context(claimed(folder))
@@ -262,10 +263,10 @@ def _begin(
     return folder, wanted, 0
 
 
-def _resumed(folder: Path, recipe: str, overrides: tuple[str, ...]) -> tuple[Recipe, int]:
+def _resumed(folder: Path, recipe: str | None, overrides: tuple[str, ...]) -> tuple[Recipe, int]:
     """The recipe of a run with the overrides, which may change only lengths, and the step of its checkpoint."""
     stored = Recipe.read(str(folder))
-    if Path(recipe) != folder and (asked := find(recipe).stem) != stored.name:
+    if recipe and expanded(recipe) != folder and (asked := find(recipe).stem) != stored.name:
         raise UsageError(
             f"{folder} holds a run of {stored.name!r}, not of {asked!r}; name that recipe or another --run"
         )
@@ -279,7 +280,15 @@ def _resumed(folder: Path, recipe: str, overrides: tuple[str, ...]) -> tuple[Rec
     return wanted, read_state(last, torch.device("cpu"))["progress"]["step"] if last.exists() else 0
 
 
-def _newest(recipe: str) -> Path:
+def _to_resume(recipe: str | None, run: str | Path | None) -> Path:
+    """The folder that is named, also in the place of the recipe, or the newest of the recipe."""
+    if run is None and recipe is None:
+        raise UsageError("nothing to resume: neither a run nor a recipe is named; name the run's folder")
+    named = expanded(run or recipe or "")
+    if (named / "recipe.yaml").is_file():
+        return named
+    if recipe is None or run is not None:
+        raise UsageError(f"nothing to resume: {named} holds no run; leave out --resume to start one there")
     runs = sorted(
         Path("runs").glob(f"{find(recipe).stem}-{'[0-9]' * 8}-*/recipe.yaml"),
         key=lambda path: path.stat().st_mtime,

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from vaelab.errors import UsageError
+from vaelab.files import expanded
 from vaelab.folder import Folder, finite, is_run
 from vaelab.progress import note
 from vaelab.wording import number, printable, span, typed
@@ -30,6 +31,7 @@ def find_runs(directory: Path) -> list[Folder]:
 
 def runs_table(directory: Path) -> str:
     """A line for each run, and below them what went wrong with some."""
+    directory = expanded(directory)
     runs = find_runs(directory)
     if not runs:
         return f"no runs in {directory}; start one: vaelab train digits-vamp"

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from vaelab.data.source import Dataset
 from vaelab.errors import UsageError
-from vaelab.files import short_hash
+from vaelab.files import expanded, short_hash
 from vaelab.model import VAE
 from vaelab.recipe import Recipe
 from vaelab.recipe_text import read_yaml
@@ -60,7 +60,7 @@ def open_run(run: str | Path, data_dir: str | Path | None, device: str) -> tuple
 
 def restore(run: str | Path, device: str = "cpu") -> tuple[VAE, Recipe, tuple[int, int, int]]:
     """Model in eval mode, recipe and image shape, from the model file alone."""
-    path = Path(run)
+    path = expanded(run)
     tensors, metadata = read_model(path if path.suffix == ".safetensors" else path / "model.safetensors")
     if not {"recipe", "x_shape"} <= set(metadata):
         raise UsageError(f"{path} was not written by vaelab: it has no recipe in its metadata; name a vaelab run")
@@ -106,14 +106,15 @@ def read_report(path: Path) -> dict[str, Any]:
 
 def weights_hash(run: str | Path) -> str:
     """The first digits of the sha256 of a run's model file."""
-    path = Path(run) if Path(run).suffix == ".safetensors" else Path(run) / "model.safetensors"
+    path = expanded(run) if Path(run).suffix == ".safetensors" else folder_of(run) / "model.safetensors"
     read_model(path)  # says what is wrong with it
     return short_hash(path)
 
 
 def folder_of(run: str | Path) -> Path:
     """The folder of a run, also where its model file is named."""
-    return Path(run).parent if Path(run).suffix == ".safetensors" else Path(run)
+    path = expanded(run)
+    return path.parent if path.suffix == ".safetensors" else path
 
 
 def made(run: str | Path) -> dict[str, Any]:

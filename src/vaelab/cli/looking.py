@@ -44,11 +44,12 @@ def track(
     plugin: Plugin = None,
 ) -> None:
     """Send what a run folder holds to a tracker: rows, pictures, final numbers, each once."""
+    from vaelab.files import expanded
     from vaelab.recipe_text import with_overrides
     from vaelab.tracking.chosen import parsed
     from vaelab.tracking.follow import track
 
-    folder = run.parent if run.suffix == ".safetensors" else run
+    folder = expanded(run.parent if run.suffix == ".safetensors" else run)
     counts = track(folder, [with_overrides(parsed(to), options or [])])
     print(f"sent to {to}: {', '.join(f'{count:,} {what}' for what, count in counts.items())}")
 

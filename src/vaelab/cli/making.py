@@ -14,12 +14,17 @@ GRID = 10_000  # images in one picture
 
 @command
 def train(
-    recipe: Annotated[str, typer.Argument(metavar="RECIPE", help="A shipped recipe (vaelab list recipes) or a file.")],
+    recipe: Annotated[
+        str | None,
+        typer.Argument(metavar="RECIPE", help="A shipped recipe (vaelab list recipes), a file, or a run's folder."),
+    ] = None,
     overrides: Annotated[list[str] | None, typer.Argument(metavar="KEY=VALUE", help="Like train.epochs=5.")] = None,
-    run: Annotated[Path | None, typer.Option(help="The run's folder [default: runs/RECIPE-TIME].")] = None,
+    run: Annotated[
+        str | None, typer.Option(metavar="DIR", help="The run's folder [default: runs/RECIPE-TIME].")
+    ] = None,
     data_dir: DataDir = None,
     device: Device = "auto",
-    resume: Annotated[bool, typer.Option("--resume", help="Carry on with a run that was stopped.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Carry on with DIR, or the newest run of RECIPE.")] = False,
     track: Annotated[
         list[str] | None,
         typer.Option(help="tensorboard, swanlab, wandb or mlflow, or 'swanlab mode=local'; repeatable."),
@@ -32,11 +37,14 @@ def train(
     from vaelab.run import train
     from vaelab.runs import summary
 
+    words = overrides or []
+    if recipe and "=" in recipe and not Path(recipe).exists():  # none was given
+        recipe, words = None, [recipe, *words]
     begun: list[Path] = []  # of several processes, in the main one only
     found = []
     try:
         options = {"run": run, "data_dir": data_dir, "device": device, "resume": resume}
-        train(recipe, *overrides or [], **options, began=begun.append, track=track or [])
+        train(recipe, *words, **options, began=begun.append, track=track or [])
     finally:  # also of a run that was stopped or failed
         for folder in filter(Path.exists, begun):  # unless it was removed
             found += refresh(folder)

@@ -59,7 +59,7 @@ class Column:
 
 def read_runs(paths: Sequence[str | Path]) -> list[Judged]:
     """Each run with its name and numbers; UsageError where one was not evaluated, or its weights are others now."""
-    folders = list(dict.fromkeys(folder_of(Path(path).expanduser()).resolve() for path in paths))
+    folders = list(dict.fromkeys(folder_of(path).resolve() for path in paths))
     if len(folders) < 2:
         raise UsageError("a comparison needs two different runs or more; name their folders")
     names = distinct(folders, taken=["real", "original"])  # which stand beside them in figures

@@ -74,7 +74,7 @@ class ImageFolder(Source):
         return Pool(train, *held_out, classes=classes, finished=True, split_by="folder")
 
     def _root(self, directory: files.Folder) -> Path:
-        path = Path(self.path).expanduser()
+        path = files.expanded(self.path)
         tried = [path, *(place / path for place in files.places(directory))]
         for root in tried:
             if root.is_dir():

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from vaelab.errors import UsageError
-from vaelab.files import write_whole
+from vaelab.files import expanded, write_whole
 from vaelab.folder import Folder
 from vaelab.progress import note
 from vaelab.quality import distinct
@@ -21,7 +21,7 @@ def report(runs: Sequence[str | Path], out: str | Path | None = None) -> Path:
     on stderr too. UsageError where no run is left.
     """
     folders, refused = [], []
-    for run in dict.fromkeys(Path(run).expanduser() for run in runs):
+    for run in dict.fromkeys(expanded(run) for run in runs):
         try:
             folders.append(Folder.read(run))
         except UsageError as error:

@@ -25,6 +25,8 @@ def claimed(path: Path, *, new: bool = False) -> Iterator[Path]:
     `new` asks for one that was not there: `path`, or else `path`-2, `path`-3, …. What was made and is empty in the end
     is removed.
     """
+    for name in (str(path), path.resolve().name):
+        _refuse_odd(name)
     made: list[Path] = []
     try:
         with ExitStack() as stack:
@@ -33,6 +35,14 @@ def claimed(path: Path, *, new: bool = False) -> Iterator[Path]:
         for place in made:
             with contextlib.suppress(OSError):  # it is not empty
                 place.rmdir()
+
+
+def _refuse_odd(name: str) -> None:
+    """UsageError for a name that a file system holds and no file of a run: one that is no text."""
+    try:
+        name.encode()
+    except UnicodeEncodeError as error:
+        raise UsageError(f"{name} is no text in UTF-8, as a run's folder has to be; choose another name") from error
 
 
 def _enter(path: Path, new: bool, made: list[Path], stack: ExitStack) -> Path:
