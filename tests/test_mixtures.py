@@ -68,6 +68,16 @@ def test_errs_no_more_than_the_broadcast_in_float32(points):
     assert mine.max() <= theirs.max() and mine.mean() <= theirs.mean()
 
 
+@pytest.mark.parametrize("away", [10.0, 100.0, 1000.0])
+def test_far_and_narrow_components_cost_no_more_than_is_said(away):
+    means = away * torch.randn(K, 256).double().sign()
+    stds = torch.full_like(means, -7.0).exp()
+    z = means + stds * torch.randn_like(means)
+    error = (ours(z, means, stds, torch.zeros(K)) - broadcast(z, means, stds, torch.zeros(K).double())).abs()
+    said = 2.0**-49 * ((means - means.mean(0)) / stds).square().sum(-1).max()
+    assert error.max() <= said < 6e-7 * away**2
+
+
 def test_gradients_agree_with_torch_in_float64(points):
     exact = gradients(broadcast, doubled(points))
     for name, gradient in gradients(ours, points).items():

@@ -16,7 +16,8 @@ class DiagonalMixture(Distribution):
 
     The square is expanded, log N_k(z) = z² · a_k + z · b_k + c_k, so that all pairs are one matrix product, taken in
     pieces, and memory is never that of [B, K, D]. It is centred and in float64: in float32 the cancellation costs up
-    to 100 nats.
+    to 100 nats. In float64 it costs at most about 2⁻⁴⁹ Σ_d (mean_d − centre_d)² / std_d², centre the mean of all means:
+    with 256 dimensions at log std² = −14, .005 nats where they are 100 away from it, and half a nat where 1000.
 
     Args:
         mean, std: the components [K, D].
