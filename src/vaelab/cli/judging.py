@@ -101,7 +101,7 @@ def quality(
 
 @command
 def compare(
-    runs: Annotated[list[Path], typer.Argument(metavar="RUN RUN …", help="Evaluated runs.")],
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN RUN …", help="Runs; those without numbers are evaluated.")],
     order: Annotated[str | None, typer.Option(help="Names of runs in the order to show, commas between.")] = None,
     out: Annotated[Path, typer.Option(help="The folder of tables and figures.")] = Path("comparison"),
     group: Annotated[bool, typer.Option(help="Runs that differ in their seed only as one.")] = True,

@@ -10,7 +10,9 @@ from vaelab.comparison.judged import columns_of, read_runs
 from vaelab.comparison.pictures import draw_figures
 from vaelab.comparison.table import Row, rows_of
 from vaelab.errors import UsageError
+from vaelab.evaluation import evaluate
 from vaelab.files import write_whole
+from vaelab.progress import note
 from vaelab.quality import write_csv
 from vaelab.wording import number
 
@@ -46,20 +48,27 @@ def compare(
     out: str | Path = "comparison",
     group: bool = True,
     figures: bool = True,
+    measure: bool = True,
     n: int = 1000,
     seed: int = 0,
     data_dir: str | Path | None = None,
     device: str = "auto",
 ) -> Comparison:
-    """Compare evaluated runs in the folder `out`: comparison.md, comparison.csv, and PNGs.
+    """Compare runs in the folder `out`: comparison.md, comparison.csv, and PNGs.
 
     A column is a run, by its folder's name, or with `group` all runs that differ in their seed only; those that `order`
     names come first. A row is a number under one protocol: where split, counts, extractor or options of a metric
     differ, runs stand in different rows, and no best is marked between them. `figures` show the first run of each
     column: samples, reconstructions, and the sharpness of `n` samples beside real test images.
-    UsageError for a run without numbers of its present weights.
+    A run without numbers of its present weights is evaluated first, by the metrics of the others, and a note says so;
+    without `measure` it is a UsageError.
     """
-    columns = columns_of(read_runs(runs), group, order)
+
+    def lacking(run: Path, why: str, metrics: list[str] | None) -> None:
+        note(f"{why}; measuring it now")
+        evaluate(run, metrics=metrics, data_dir=data_dir, device=device)
+
+    columns = columns_of(read_runs(runs, lacking if measure else None), group, order)
     rows, notes = rows_of(columns)
     folder, paths = Path(out), []
     if figures:

@@ -1,7 +1,8 @@
 """The runs of a comparison: each with its numbers, those that differ in their seed only as one column."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +10,11 @@ from vaelab.errors import UsageError
 from vaelab.quality import distinct
 from vaelab.recipe import Recipe
 from vaelab.registry import hint
+from vaelab.registry import names as registered
 from vaelab.stored import folder_of, read_report, restore, weights_hash
 from vaelab.wording import typed
+
+Measure = Callable[[Path, str, list[str] | None], object]  # a run, why, and by which metrics, None for the usual
 
 # What leaves the test images as they are.
 HARMLESS = ("train_size", "flip")
@@ -57,13 +61,25 @@ class Column:
         return self.runs[0].name + (f" ({len(self.runs)} seeds)" if len(self.runs) > 1 else "")
 
 
-def read_runs(paths: Sequence[str | Path]) -> list[Judged]:
-    """Each run with its name and numbers; UsageError where one was not evaluated, or its weights are others now."""
+def read_runs(paths: Sequence[str | Path], measure: Measure | None = None) -> list[Judged]:
+    """Each run with its name and numbers.
+
+    Of a run without numbers of its present weights, `measure` is told why and what the others have been measured by;
+    without it, or if it cannot, UsageError.
+    """
     folders = list(dict.fromkeys(folder_of(path).resolve() for path in paths))
     if len(folders) < 2:
         raise UsageError("a comparison needs two different runs or more; name their folders")
     names = distinct(folders, taken=["real", "original"])  # which stand beside them in figures
-    return [_read(folder, name) for folder, name in zip(folders, names, strict=True)]
+    recipes = [restore(folder)[1] for folder in folders]
+    lacking = {folder: why for folder in folders if (why := _lack(folder))}
+    whole = [read_report(folder / "metrics.json")["metrics"] for folder in folders if folder not in lacking]
+    for folder, why in lacking.items() if measure else ():
+        measure(folder, why, [name for name in dict.fromkeys(chain(*whole)) if name in registered("metric")] or None)
+    if left := [f"{why}; run: vaelab evaluate {typed(folder)}" for folder in lacking if (why := _lack(folder))]:
+        raise UsageError(left[0])
+    reports = [read_report(folder / "metrics.json") for folder in folders]
+    return [Judged(*known) for known in zip(names, folders, recipes, reports, strict=True)]
 
 
 def columns_of(runs: Sequence[Judged], group: bool, order: Sequence[str] | None) -> list[Column]:
@@ -85,16 +101,14 @@ def columns_of(runs: Sequence[Judged], group: bool, order: Sequence[str] | None)
     return list(dict.fromkeys([*(names[name] for name in order or ()), *columns]))
 
 
-def _read(folder: Path, name: str) -> Judged:
-    _, recipe, _ = restore(folder)
-    path, again = folder / "metrics.json", f"run again: vaelab evaluate {typed(folder)}"
+def _lack(folder: Path) -> str:
+    """Why a run has no numbers of its weights; "" where it has."""
+    path = folder / "metrics.json"
     if not path.is_file():
-        raise UsageError(f"{folder} has no metrics.json; run: vaelab evaluate {typed(folder)}")
+        return f"{folder} has no metrics.json"
     report = read_report(path)
     if not report:
-        raise UsageError(f"{path} is damaged or of another program; {again}")
+        return f"{path} is damaged or of another program"
     if not report["metrics"]:
-        raise UsageError(f"{path} holds no metrics; {again}")
-    if report.get("model") != weights_hash(folder):
-        raise UsageError(f"{folder} was trained on since it was evaluated; {again}")
-    return Judged(name, folder, recipe, report)
+        return f"{path} holds no metrics"
+    return "" if report["model"] == weights_hash(folder) else f"{folder} was trained on since it was evaluated"
