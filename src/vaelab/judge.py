@@ -146,8 +146,8 @@ def measure(
 ) -> tuple[dict[str, Entry], dict[str, str]]:
     """Entries of metrics.json by metric, and by metric why others cannot be computed."""
     entries, unavailable = {}, {}
-    for name, spec in chosen.items():
-        announce(name)
+    for number, (name, spec) in enumerate(chosen.items(), 1):
+        announce(f"{name}, {number} of {len(chosen)}")
         began = time.perf_counter()
         try:
             with also_in(subject.data_dir):

@@ -16,7 +16,7 @@ from vaelab.errors import UsageError
 from vaelab.export import write_images
 from vaelab.figures.generated_samples import generated_samples
 from vaelab.figures.style import save
-from vaelab.progress import terminal
+from vaelab.progress import Stages
 from vaelab.recipe import Recipe
 from vaelab.recipe_text import shipped_names, with_overrides
 from vaelab.registry import hint, names, options, part, role_of, roles
@@ -156,8 +156,8 @@ def unit_of(name: str) -> str:
 @contextmanager
 def announce() -> Iterator[Callable[[str], None]]:
     """Shows on a terminal what is being measured."""
-    with terminal().status("measuring") as status:
-        yield lambda name: status.update(f"measuring {name}")
+    with Stages() as stages:
+        yield lambda name: stages.begin(f"measuring {name}")
 
 
 def show_quality(rows: Sequence[Mapping[str, Any]], out: Path) -> None:

@@ -2,14 +2,19 @@
 
 import contextlib
 import sys
+from collections.abc import Iterator, Sequence
+from contextvars import ContextVar, Token
 from functools import cache
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Self, TypeVar
 
 from vaelab.wording import printable
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+T = TypeVar("T")
+_OPEN: ContextVar["Stages | None"] = ContextVar("open", default=None)
 
 
 def say(text: str) -> None:
@@ -73,3 +78,51 @@ class Bar:
 
     def close(self) -> None:
         """The end of the context closes the bar."""
+
+
+class Stages:
+    """A context with a bar for one long thing after another: what it is, its share that is done, the time left."""
+
+    def __init__(self) -> None:
+        from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+        columns = (TextColumn("{task.description}"), BarColumn(20), TaskProgressColumn(), TimeRemainingColumn())
+        self._progress = Progress(*columns, console=terminal(), disable=not terminal().is_terminal, transient=True)
+        self.looping = False
+
+    def __enter__(self) -> Self:
+        self._token: Token[Stages | None] = _OPEN.set(self)
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._progress.stop()
+        _OPEN.reset(self._token)
+
+    def begin(self, what: str) -> None:
+        """The thing before is done; of this one no share is known until a loop of it tells."""
+        for task in self._progress.task_ids:
+            self._progress.remove_task(task)
+        self._progress.add_task(what, total=None)
+
+    def show(self, done: int, of: int) -> None:
+        """So much of what began last is done."""
+        for task in self._progress.task_ids:
+            self._progress.update(task, completed=done, total=of)
+
+
+def over(items: Sequence[T]) -> Iterator[T]:
+    """The items of a long loop, which tells the `Stages` that are open how far it is; a loop within it does not."""
+    stages = _OPEN.get()
+    if stages is None or stages.looping:
+        yield from items
+        return
+    stages.looping = True
+    try:
+        for done, item in enumerate(items):
+            stages.show(done, len(items))
+            yield item
+    finally:
+        stages.looping = False

@@ -11,6 +11,7 @@ from vaelab import files
 from vaelab.errors import VaelabError
 from vaelab.extractors.content import sha256
 from vaelab.extractors.extractor import Extractor
+from vaelab.progress import over
 
 ROWS = 64  # images in a batch
 MEMORY = 2**30  # bytes of features that are kept, the latest
@@ -40,7 +41,7 @@ def features(extractor: Extractor, images: Tensor, *, keep: bool = False) -> Ten
 
 @torch.no_grad()
 def _compute(extractor: Extractor, images: Tensor) -> Tensor:
-    found = torch.cat([extractor(batch).float().cpu() for batch in images.split(ROWS)])
+    found = torch.cat([extractor(batch).float().cpu() for batch in over(images.split(ROWS))])
     if not found.isfinite().all():
         raise VaelabError(f"extractor {extractor.name!r} gave features that are not finite; choose another one")
     return found

@@ -14,6 +14,7 @@ from vaelab.metrics.likelihood import given_of, refuse_pseudo_likelihood, standa
 from vaelab.metrics.measurement import Measurement, averages
 from vaelab.model import VAE, device_of
 from vaelab.process import seeded
+from vaelab.progress import over
 from vaelab.registry import Seed, Size, register
 
 ACCEPTANCE = 0.7  # what the tuning aims at, near the best for HMC (Neal 2011)
@@ -134,7 +135,7 @@ def annealed_weights(
 ) -> tuple[Tensor, float]:
     """log w of each chain and image [C, B] in float64 on the CPU, and the mean acceptance."""
     point, log_w, rates = path.at(z), torch.zeros(z.shape[:2], dtype=torch.float64), []
-    for before, beta, step in zip(betas, betas[1:], steps, strict=False):
+    for before, beta, step in over(list(zip(betas, betas[1:], steps, strict=False))):
         log_w += (beta - before) * (point.log_joint - point.log_start).cpu().double()
         point, accepted = hmc(path, point, beta, step, leapfrog)
         rates.append(accepted.mean())

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from vaelab.data.source import Split
 from vaelab.model import VAE, device_of
+from vaelab.progress import over
 
 
 def spread(split: Split, images: int | None) -> Split:
@@ -19,5 +20,5 @@ def spread(split: Split, images: int | None) -> Split:
 def batches(model: VAE, split: Split, rows: int = 1000) -> Iterator[tuple[Tensor, Tensor | None]]:
     """float32 images in [0, 1], and their classes if the model sees them, on the model's device."""
     device, rows = device_of(model), max(1, rows)
-    for start in range(0, len(split), rows):
+    for start in over(range(0, len(split), rows)):
         yield split[start : start + rows].as_input(device, model.classes > 0)

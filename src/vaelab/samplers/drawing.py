@@ -12,6 +12,7 @@ from vaelab.distributions import draws_of, given
 from vaelab.errors import UsageError, VaelabError
 from vaelab.model import VAE, device_of
 from vaelab.process import refuse_too_large, seeded
+from vaelab.progress import over
 
 ROWS = 500  # latents decoded at once
 
@@ -53,7 +54,8 @@ def draw_batches(
     """
     device = device_of(model)
     with seeded(seed, device):
-        for rows in (torch.arange(first, min(first + ROWS, n)) for first in range(0, n, ROWS)):
+        for first in over(range(0, n, ROWS)):
+            rows = torch.arange(first, min(first + ROWS, n))
             if labels is not None:
                 y = labels[rows].to(device)
             else:
