@@ -131,8 +131,8 @@ def _train(
             keep_stage(epoch.model, epoch.train["step"], folder)
             if options.draw_every and epoch.number % options.draw_every == 0:
                 _draw_progress(epoch, data, folder)
-        if world.is_main and not (folder / "recipe.yaml").exists():
-            raise lost(folder)
+            if not (folder / "recipe.yaml").exists():
+                raise lost(folder)
 
 
 def load(run: str | Path, device: str = "cpu") -> VAE:

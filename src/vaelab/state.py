@@ -53,7 +53,7 @@ def recorded(folder: Path) -> Iterator[None]:
     except BaseException as error:
         word = "stopped" if getattr(error, "exit_code", 0) == 2 or isinstance(error, KeyboardInterrupt) else "failed"
         with contextlib.suppress(Exception):  # the error itself counts more
-            folder.stat()  # one that was removed is not made again
+            (folder / FILE).stat()  # a folder that was removed is not made again
             fields = {"diverged": {"term": error.term, "step": error.step}} if isinstance(error, Diverged) else {}
             close(word, reason=str(error) or type(error).__name__, **fields)
         raise

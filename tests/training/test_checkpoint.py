@@ -199,10 +199,15 @@ def test_a_folder_that_goes_away_ends_its_training(train, tmp_path, monkeypatch,
     assert error.value.exit_code == 1 and not (tmp_path / "a").exists()
 
 
-def test_a_folder_that_goes_away_at_the_end_is_said_too(train, tmp_path, monkeypatch):
-    monkeypatch.setattr("vaelab.run._draw_progress", lambda epoch, data, folder: shutil.rmtree(folder))
+def test_a_folder_that_goes_away_while_pictures_are_drawn_is_said_too(train, tmp_path, monkeypatch):
+    def draw(epoch, data, folder):
+        shutil.rmtree(folder)
+        (folder / "figures").mkdir(parents=True)
+
+    monkeypatch.setattr("vaelab.run._draw_progress", draw)
     with pytest.raises(VaelabError, match=r"a was removed or moved while it was trained"):
         train("a", "train.epochs=1", "train.draw_every=1")
+    assert [path.name for path in (tmp_path / "a").iterdir()] == ["figures"]
 
 
 def test_the_log_forgets_what_came_after_the_checkpoint(tmp_path):
@@ -244,7 +249,7 @@ def test_off_a_terminal_there_is_a_line_per_epoch(train, capsys):
     vaelab.train(str(folder), "train.epochs=3", run=folder, device="cpu", resume=True)
     out, errors = capsys.readouterr()
     assert not out
-    head, key, line = errors.splitlines()
+    _, head, key, line = errors.splitlines()  # the first tells of the data
     assert "nats" in key and "*: the best" in key
     assert head.split() == ["epoch", "loss", "rec", "kl", "β", "valid", "images/s"]
     assert line.split()[0] == "3/3" and len(line.split()) == 7 and max(map(len, (head, key, line))) <= 80

@@ -46,8 +46,8 @@ def train(
         options = {"run": run, "data_dir": data_dir, "device": device, "resume": resume}
         train(recipe, *words, **options, began=begun.append, track=track or [])
     finally:  # also of a run that was stopped or failed
-        for folder in filter(Path.exists, begun):  # unless it was removed
-            found += refresh(folder)
+        for folder in begun:
+            found += refresh(folder) if (folder / "recipe.yaml").exists() else []  # it may have been removed
     for folder in begun:
         print(summary(folder))
     for finding in found:
