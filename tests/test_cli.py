@@ -349,6 +349,41 @@ def test_every_command_finds_the_plugin_of_a_run(folder, tmp_path, monkeypatch):
     assert "wide_normal" in typed("list", "prior", *given).stdout
 
 
+BROKEN = """
+from vaelab.registry import register
+
+@register("metric", "broken")
+def broken(model, split):
+    '''Of a test.'''
+    return model.nothing
+
+@register("prior", "odd")
+def odd(dim):
+    '''Of a test.'''
+"""
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (
+            ("evaluate", "RUN", "--metrics", "broken"),
+            "broken.py, line 7: AttributeError: 'VAE' object has no",
+        ),
+        (("train", "tiny.yaml", "model.prior=odd"), "prior 'odd' takes 'dim' before the star, where the program gives"),
+    ],
+)
+def test_a_mistake_in_a_plugin_is_one_sentence(run, tmp_path, monkeypatch, words, said):
+    for role in ("metric", "prior"):
+        monkeypatch.setitem(registry._TABLE, role, dict(registry._TABLE[role]))
+    (tmp_path / "broken.py").write_text(BROKEN)
+    named = [{"RUN": run, "tiny.yaml": run.parent / "tiny.yaml"}.get(word, word) for word in words]
+    where = ("--run", tmp_path / "new") if words[0] == "train" else ()
+    told = typed(*named, *where, "--plugin", tmp_path / "broken.py", code=2).stderr
+    assert said in told and "Traceback" not in told
+    assert not (tmp_path / "new").exists()
+
+
 def test_plugins_of_one_name_are_not_told_apart_by_a_run(tmp_path):
     for place in ("one", "two"):
         (tmp_path / place).mkdir()
