@@ -131,7 +131,7 @@ def test_what_was_expected_is_met_or_not(tmp_path, bar, met):
 
 def test_the_last_epoch_counts_as_train_and_valid(tmp_path):
     rows = [
-        {"kind": "epoch", "split": split, "loss": loss, "reconstruction": loss - 1, "kl": 1.0}
+        {"kind": "epoch", "step": 9, "epoch": 1, "split": split, "loss": loss, "reconstruction": loss - 1, "kl": 1.0}
         for split, loss in (("train", 9.0), ("valid", 8.0), ("train", 7.0), ("valid", 6.0))
     ]
     (tmp_path / "log.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
