@@ -277,7 +277,7 @@ def _resumed(folder: Path, recipe: str | None, overrides: tuple[str, ...]) -> tu
             "leave out --resume and start a new run"
         )
     last = folder / "last.pt"  # read here, so that what is wrong with it is said before anything is written
-    return wanted, read_state(last, torch.device("cpu"))["progress"]["step"] if last.exists() else 0
+    return wanted, read_state(last, torch.device("cpu")).progress.step if last.exists() else 0
 
 
 def _to_resume(recipe: str | None, run: str | Path | None) -> Path:

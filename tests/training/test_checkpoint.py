@@ -8,6 +8,7 @@ import shutil
 import signal
 import time
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -16,10 +17,21 @@ import torch
 from vaelab import files
 from vaelab.errors import UsageError, VaelabError
 from vaelab.files import write_whole
-from vaelab.training.checkpoint import read_model, read_state, save_model, save_state
+from vaelab.training import checkpoint
+from vaelab.training.checkpoint import (
+    FORMAT,
+    Checkpoint,
+    Progress,
+    read_model,
+    read_state,
+    refuse_unlike,
+    save_model,
+    save_state,
+)
 from vaelab.training.interrupt import Interrupt
 from vaelab.training.learner import Learner
 from vaelab.training.log import Log, forget, read_rows
+from vaelab.training.world import World
 
 CPU = torch.device("cpu")
 
@@ -33,6 +45,10 @@ def files_end_at(size: int):
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def checkpoint_of(model: torch.nn.Module) -> Checkpoint:
+    return Checkpoint({"model": model.state_dict()}, Progress(step=7), "a")
 
 
 def partial(error: Exception):
@@ -65,9 +81,13 @@ def test_what_is_cut_short_is_not_there(tmp_path, before, error, reason):
     assert [p.read_text() for p in tmp_path.iterdir()] == ([before] if before else [])
 
 
-def test_dev_full_is_a_full_disk(tmp_path):
+def test_dev_full_is_a_full_disk(tmp_path, monkeypatch):
     with pytest.raises(VaelabError, match="the disk is full; nothing was there before; free some space"):
         write_whole(tmp_path / "a", lambda _: Path("/dev/full").write_text("x"))
+    full = lambda path, write: write_whole(path, lambda _: write(Path("/dev/full")))  # noqa: E731
+    monkeypatch.setattr(checkpoint, "write_whole", full)
+    with pytest.raises(VaelabError, match=r"last.pt: the disk is full; nothing was there before; free some space and"):
+        save_state(tmp_path / "last.pt", checkpoint_of(torch.nn.Linear(100, 100)))
     with pytest.raises(VaelabError, match="could not write /dev/full: the disk is full"):
         Log(Path("/dev/full"), silent=False, quiet=True).write({"step": 1})
 
@@ -77,7 +97,7 @@ def test_a_file_that_the_kernel_cuts_short_leaves_the_one_before(tmp_path, save)
     path, model = tmp_path / "file", torch.nn.Linear(100, 100)
 
     def write():
-        return save_state(path, model.state_dict()) if save == "state" else save_model(path, model, {"a": "b"})
+        return save_state(path, checkpoint_of(model)) if save == "state" else save_model(path, model, {"a": "b"})
 
     write()
     before = path.read_bytes()
@@ -144,7 +164,7 @@ def test_a_disk_that_fills_while_training_leaves_the_epoch_before(train, largest
             VaelabError, match=f"could not write {run / name}: the disk is full; the one before is intact"
         ):
             train("a", "train.epochs=4", resume=resume)
-    assert read_state(run / "last.pt", CPU)["progress"]["step"] == 6
+    assert read_state(run / "last.pt", CPU).progress.step == 6
     assert read_model(run / "model.safetensors")[0]
     assert not list(run.glob(".*"))
     train("a", "train.epochs=4", resume=True)
@@ -152,10 +172,83 @@ def test_a_disk_that_fills_while_training_leaves_the_epoch_before(train, largest
 
 
 def test_a_state_comes_back_as_it_went(tmp_path):
-    state = {"a": torch.randn(3), "b": {"c": [1, 2.5, None, "x"]}}
-    save_state(tmp_path / "deep" / "s.pt", state)
-    back = read_state(tmp_path / "deep" / "s.pt", CPU)
-    assert torch.equal(back["a"], state["a"]) and back["b"] == state["b"]
+    model, path = torch.nn.Linear(3, 2), tmp_path / "deep" / "s.pt"
+    progress = Progress(step=7, best=-1.5, stale=2, sums={"loss": 2.5}, steps=1)
+    save_state(path, Checkpoint({"model": model.state_dict(), "m": [torch.randn(3)]}, progress, None))
+    back = read_state(path, CPU)
+    assert (back.progress, back.fingerprint) == (progress, None)
+    refuse_unlike(back.learner["model"], model.state_dict(), path)
+    assert all(torch.equal(back.learner["model"][k], v) for k, v in model.state_dict().items())
+
+
+def test_no_byte_of_a_checkpoint_can_change_unnoticed(tmp_path):
+    """Nor be missing or more; each in one of the places that a zip archive has, and in one bit."""
+    path = tmp_path / "last.pt"
+    save_state(path, checkpoint_of(torch.nn.Linear(3, 2)))
+    content = path.read_bytes()
+    for place in [*range(0, len(content) - 300, 7), *range(len(content) - 300, len(content))]:
+        path.write_bytes(content[:place] + bytes([content[place] ^ 1 << place % 8]) + content[place + 1 :])
+        with pytest.raises(
+            UsageError, match=r"^\S*last.pt is (not a readable checkpoint:|of another version) .*[^\n]$"
+        ):
+            read_state(path, CPU)
+    for changed in (content[:-1], content + b"0", content[1:], b"0" + content):
+        path.write_bytes(changed)
+        with pytest.raises(UsageError, match="not a readable checkpoint"):
+            read_state(path, CPU)
+    path.write_bytes(content)
+    assert read_state(path, CPU).progress.step == 7
+
+
+def test_no_byte_of_a_model_can_change_unnoticed(tmp_path):
+    """Or it changes nothing, as where one names the checksum."""
+    path = tmp_path / "model.safetensors"
+    save_model(path, torch.nn.Linear(3, 2), {"recipe": "β"})
+    content, (tensors, metadata) = path.read_bytes(), read_model(path)
+    for place in range(len(content)):
+        path.write_bytes(content[:place] + bytes([content[place] ^ 1 << place % 7]) + content[place + 1 :])
+        try:
+            found, said = read_model(path)
+        except UsageError as error:
+            assert "\n" not in str(error)
+            continue
+        assert found.keys() == tensors.keys() and all(torch.equal(found[k], v) for k, v in tensors.items())
+        assert said["recipe"] == metadata["recipe"]
+
+
+def test_a_checkpoint_of_wrong_types_is_refused_in_one_sentence(parts, tmp_path, monkeypatch):
+    """Wherever something of another kind stands, or nothing, or one thing more."""
+    made, path = parts(), tmp_path / "last.pt"
+    learner = Learner(made.model, made.objective, made.data.augment, made.options, World(0, 1, CPU)).state()
+    state = {"format": FORMAT, "learner": learner, "progress": asdict(Progress()), "fingerprint": "a"}
+    monkeypatch.setattr(checkpoint, "_is_sealed", lambda _: True)
+    count = 0
+    for changed in mutations(state):
+        torch.save(changed, path)
+        with pytest.raises(
+            UsageError, match=r"^\S*last.pt is (not a readable checkpoint:|of another version) .*[^\n]$"
+        ):
+            refuse_unlike(read_state(path, CPU).learner, learner, path)
+        count += 1
+    assert count > 200
+
+
+def mutations(value):
+    """The same structure with one thing in it of another kind, missing or added."""
+    for other in (None, "x", -3, 2.5, [], {}, {"a": 1}, torch.zeros(1, 2, 3), [torch.zeros(2)]):
+        both_numbers = isinstance(value, float) and isinstance(other, int | float)
+        if type(other) is not type(value) and not both_numbers and not (value == "a" and other is None):
+            yield other
+    if isinstance(value, dict | list) and value:
+        for key in list(value) if isinstance(value, dict) else range(len(value)):
+            for other in mutations(value[key]):
+                changed = value.copy()
+                changed[key] = other
+                yield changed
+            changed = value.copy()
+            del changed[key]
+            yield changed
+        yield {**value, "one more": 1} if isinstance(value, dict) else [*value, value[0]]
 
 
 def test_a_model_comes_back_as_it_went(tmp_path):

@@ -137,7 +137,7 @@ def test_checkpoints_come_as_often_as_asked_and_at_the_end(train, monkeypatch):
     saved = []
     save_state = engine.save_state
     monkeypatch.setattr(
-        engine, "save_state", lambda path, state: saved.append(state["progress"]["step"]) or save_state(path, state)
+        engine, "save_state", lambda path, state: saved.append(state.progress.step) or save_state(path, state)
     )
     train("a", "train.epochs=5", "train.save_every=2")
     assert saved == [12, 24, 30]

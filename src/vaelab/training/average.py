@@ -25,7 +25,7 @@ class Average:
     def add(self, step: int, since: int) -> None:
         """Take in the weights after a step, the `since`-th of the run or its stage."""
         if step % STRIDE == 0:
-            torch._foreach_lerp_(self.sum, self.weights, self._share(STRIDE, since))  # pyright: ignore[reportPrivateUsage]
+            torch._foreach_lerp_(self.sum, self.weights, self._share(STRIDE, since))  # pyright: ignore[reportPrivateImportUsage]
 
     @torch.no_grad()
     def read(self, step: int, since: int) -> None:

@@ -1,23 +1,75 @@
 """Files that are written whole or not at all: weights to use, and everything needed to carry on."""
 
+import hashlib
+import math
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, field
+from mmap import ACCESS_READ, mmap
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import torch
+from pydantic import ConfigDict
+from pydantic.dataclasses import dataclass
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
 from vaelab.errors import UsageError
 from vaelab.files import write_whole
+from vaelab.registry import Count
+from vaelab.training.log import Row
+from vaelab.training.options import TrainOptions
 
 FORMAT = 3  # of what a checkpoint holds
+SEAL = 64  # hexadecimal digits of a sha256
+STRICT = ConfigDict(strict=True, extra="forbid")  # what is read is checked where it is made
+BLOCK = 2**24  # bytes hashed at once
+CHECKSUM = "sha256"  # its name in the metadata of a model
+
+
+@dataclass(config=STRICT)
+class Progress:
+    """Where a run stands; part of its checkpoint."""
+
+    step: Count = 0
+    best: float = -math.inf  # score of the best epoch so far, by default its validation bound in nats per image
+    stale: Count = 0  # epochs with a score since then, or since the warm-up
+    sums: dict[str, float] = field(default_factory=dict)  # over the steps of the epoch under way
+    steps: Count = 0  # how many those are
+
+    def over(self, options: TrainOptions) -> bool:
+        """Whether the run has its length, or has waited long enough for a better bound."""
+        return self.step >= options.steps or 0 < options.patience <= self.stale
+
+    def add(self, row: Row, steps: int) -> None:
+        """Count the means of some steps towards the epoch's; of a pace, its inverse."""
+        row = row | {"images_per_second": 1 / row["images_per_second"]}
+        self.sums = {k: self.sums.get(k, 0.0) + steps * v for k, v in row.items()}
+        self.steps += steps
+
+    def close(self) -> Row:
+        """The epoch's means."""
+        means = {k: v / self.steps for k, v in self.sums.items()}
+        self.sums, self.steps = {}, 0
+        return means | {"images_per_second": 1 / means["images_per_second"]}
+
+
+@dataclass(config=STRICT)
+class Checkpoint:
+    """Everything needed to carry on."""
+
+    learner: dict[str, Any]  # see `Learner.state`
+    progress: Progress
+    fingerprint: str | None  # of the recipe
 
 
 def save_model(path: Path, model: nn.Module, metadata: dict[str, str]) -> None:
-    """Weights and buffers as safetensors."""
+    """Weights and buffers as safetensors, with a checksum in its metadata."""
     tensors = {k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()}
-    write_whole(path, lambda file: file.write_bytes(save(tensors, metadata)))
+    sealed = metadata | {CHECKSUM: _checksum(tensors, metadata)}
+    write_whole(path, lambda file: file.write_bytes(save(tensors, sealed)))
 
 
 def read_model(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -28,25 +80,92 @@ def read_model(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         raise UsageError(f"no {path.name} in {path.parent}: {there}; train it or name another run")
     try:
         with safe_open(path, "pt") as file:
-            return {k: file.get_tensor(k) for k in file.keys()}, file.metadata() or {}  # noqa: SIM118
+            tensors, metadata = {k: file.get_tensor(k) for k in file.keys()}, file.metadata() or {}  # noqa: SIM118
     except (SafetensorError, OSError) as error:
         raise UsageError(f"{path} is not a readable model file ({error}); restore it or train again") from error
+    checksum = metadata.pop(CHECKSUM, None)  # none in files of before
+    if checksum is not None and checksum != _checksum(tensors, metadata):
+        raise UsageError(f"{path} is damaged: its checksum is another; restore it or train again")
+    return tensors, metadata
 
 
-def save_state(path: Path, state: dict[str, Any]) -> None:
-    """A checkpoint to carry on from."""
-    write_whole(path, lambda file: torch.save({"format": FORMAT} | state, file))
+def save_state(path: Path, state: Checkpoint) -> None:
+    """A checkpoint to carry on from, sealed with its checksum."""
+
+    def write(file: Path) -> None:
+        with file.open("w+b") as archive:  # of a path that cannot be written to, torch does not tell the reason
+            torch.save(vars(state) | {"format": FORMAT, "progress": asdict(state.progress)}, archive)
+            _seal(archive)
+
+    write_whole(path, write)
 
 
-def read_state(path: Path, device: torch.device) -> dict[str, Any]:
+def read_state(path: Path, device: torch.device) -> Checkpoint:
     """A checkpoint written by `save_state`; nothing in it is executed."""
     try:
-        state = torch.load(path, map_location=device, weights_only=True)
+        state, whole = torch.load(path, map_location=device, weights_only=True), _is_sealed(path)
     except Exception as error:  # torch.load raises a dozen kinds, all of which mean the same
-        message = f"{path} is not a readable checkpoint; delete it to start this run again, or restore it"
-        raise UsageError(message) from error
-    if not isinstance(state, dict) or state.get("format") != FORMAT:
+        raise _unreadable(path) from error
+    version = state.get("format") if isinstance(state, dict) else None
+    if not isinstance(version, int) or version != FORMAT:
         raise UsageError(
             f"{path} is of another version of vaelab; carry on with that one, or move it away to start this run again"
         )
-    return state
+    if not whole:
+        raise _unreadable(path, "its checksum is another")
+    try:
+        progress = Progress(**state["progress"])
+        if state["progress"].keys() != vars(progress).keys():
+            raise ValueError("some of the progress is missing")
+        found: dict[str, Any] = {k: v for k, v in state.items() if k != "format"} | {"progress": progress}
+        return Checkpoint(**found)
+    except (KeyError, TypeError, ValueError) as error:
+        raise _unreadable(path, "it holds other things than a checkpoint") from error
+
+
+def refuse_unlike(found: Any, wanted: Any, path: Path) -> None:
+    """UsageError where what was read differs from what a run would write in more than numbers."""
+    if not _alike(found, wanted):
+        raise _unreadable(path, "its weights are not those of this model")
+
+
+def _alike(found: Any, wanted: Any) -> bool:
+    if type(found) is not type(wanted):
+        return False
+    if isinstance(wanted, dict):
+        return found.keys() == wanted.keys() and all(_alike(found[k], wanted[k]) for k in wanted)
+    if isinstance(wanted, list):
+        return len(found) == len(wanted) and all(map(_alike, found, wanted))
+    return not isinstance(wanted, Tensor) or (found.shape, found.dtype) == (wanted.shape, wanted.dtype)
+
+
+def _unreadable(path: Path, reason: str = "it is cut short or no archive") -> UsageError:
+    return UsageError(
+        f"{path} is not a readable checkpoint: {reason}; delete it to start this run again, or restore it"
+    )
+
+
+def _seal(archive: IO[bytes]) -> None:
+    """Make the sha256 of a zip archive its comment, with which it ends: no byte can change unnoticed."""
+    archive.seek(-2, os.SEEK_END)
+    archive.write(SEAL.to_bytes(2, "little"))  # the comment's length
+    archive.seek(0)
+    digest = hashlib.file_digest(archive, "sha256")  # pyright: ignore[reportArgumentType]
+    archive.write(digest.hexdigest().encode())
+
+
+def _is_sealed(path: Path) -> bool:
+    with path.open("rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as content:
+        sealed = hashlib.sha256()
+        for start in range(0, len(content) - SEAL, BLOCK):
+            sealed.update(content[start : min(start + BLOCK, len(content) - SEAL)])
+        return sealed.hexdigest().encode() == content[-SEAL:]
+
+
+def _checksum(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> str:
+    """The sha256 of all that a model file says, in whatever order."""
+    digest = hashlib.sha256(repr(sorted(metadata.items())).encode())
+    for name, tensor in sorted(tensors.items()):
+        digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}".encode())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()

@@ -8,7 +8,7 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from torch import Tensor
 from vaelab.data.source import Dataset
 from vaelab.errors import Diverged, UsageError
 from vaelab.model import VAE
-from vaelab.training.checkpoint import read_state, save_model, save_state
+from vaelab.training.checkpoint import Checkpoint, Progress, read_state, refuse_unlike, save_model, save_state
 from vaelab.training.interrupt import Interrupt
 from vaelab.training.learner import Learner
 from vaelab.training.log import Log, Row
@@ -29,33 +29,6 @@ from vaelab.training.world import World
 from vaelab.wording import typed
 
 CALIBRATING = 20  # batches that batch normalisation of the averaged weights sees
-
-
-@dataclass
-class Progress:
-    """Where a run stands; part of its checkpoint."""
-
-    step: int = 0
-    best: float = -math.inf  # score of the best epoch so far, by default its validation bound in nats per image
-    stale: int = 0  # epochs with a score since then, or since the warm-up
-    sums: dict[str, float] = field(default_factory=dict)  # over the steps of the epoch under way
-    steps: int = 0  # how many those are
-
-    def over(self, options: TrainOptions) -> bool:
-        """Whether the run has its length, or has waited long enough for a better bound."""
-        return self.step >= options.steps or 0 < options.patience <= self.stale
-
-    def add(self, row: Row, steps: int) -> None:
-        """Count the means of some steps towards the epoch's; of a pace, its inverse."""
-        row = row | {"images_per_second": 1 / row["images_per_second"]}
-        self.sums = {k: self.sums.get(k, 0.0) + steps * v for k, v in row.items()}
-        self.steps += steps
-
-    def close(self) -> Row:
-        """The epoch's means."""
-        means = {k: v / self.steps for k, v in self.sums.items()}
-        self.sums, self.steps = {}, 0
-        return means | {"images_per_second": 1 / means["images_per_second"]}
 
 
 @dataclass(frozen=True)
@@ -92,11 +65,12 @@ def train(
     per_epoch = steps_per_epoch(len(data.train), options.batch_size, world.size)
     learner, progress = Learner(model, objective, data.augment, options, world), Progress()
     if (folder / "last.pt").exists():
-        state = read_state(folder / "last.pt", world.device)
-        if state.get("fingerprint") != (metadata or {}).get("fingerprint"):
+        kept = read_state(folder / "last.pt", world.device)
+        if kept.fingerprint != (metadata or {}).get("fingerprint"):
             raise UsageError(f"{folder / 'last.pt'} belongs to another recipe; move it away or choose another --run")
-        learner.load(state["learner"])
-        progress = Progress(**state["progress"])
+        refuse_unlike(kept.learner, learner.state(), folder / "last.pt")
+        learner.load(kept.learner)
+        progress = kept.progress
     images, labels = resident(data.train.images, world.device), data.train.labels if model.classes else None
     held_out = replace(data.valid, images=resident(data.valid.images, world.device))
 
@@ -121,9 +95,8 @@ def train(
 
     def save() -> None:
         if world.is_main:
-            fingerprint = (metadata or {}).get("fingerprint")
-            state = {"learner": learner.state(), "progress": asdict(progress), "fingerprint": fingerprint}
-            save_state(folder / "last.pt", state)
+            now = Checkpoint(learner.state(), progress, (metadata or {}).get("fingerprint"))
+            save_state(folder / "last.pt", now)
 
     with closing(Log(folder / "log.jsonl", silent=not world.is_main, quiet=quiet)) as log, Interrupt() as interrupt:
         log.begin(progress.step, options.steps, math.ceil(options.steps / per_epoch))
