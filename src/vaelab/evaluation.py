@@ -20,7 +20,7 @@ from vaelab.recipe import Recipe
 from vaelab.registry import hint, names, normalise
 from vaelab.samplers.drawing import refuse_many
 from vaelab.state import finite
-from vaelab.stored import folder_of, open_run, read_report, weights_hash
+from vaelab.stored import changes, folder_of, open_run, read_report, weights_hash
 from vaelab.training.log import read_rows
 from vaelab.training.world import pick_device
 
@@ -61,7 +61,9 @@ def evaluate(
     check_writable(path)
     entries, unavailable = measure(chosen, subject, announce)
     weights, before = weights_hash(run), read_report(path)
-    if before.get("model") == weights:  # numbers of these weights stay, unless they are new
+    if (
+        before.get("model") == weights and before.get("digest", data.digest) == data.digest
+    ):  # numbers of these stay, unless new
         entries = {k: v for k, v in before["metrics"].items() if k not in unavailable} | entries
         unavailable = {k: v for k, v in before["unavailable"].items() if k not in entries} | unavailable
     whole = {k: v for k, v in entries.items() if v["protocol"].get("images") == len(subject.images)}
@@ -69,13 +71,14 @@ def evaluate(
         "run": folder.resolve().name,
         "recipe": recipe.name,
         "data": data.name,
+        "digest": data.digest,
         "model": weights,
         "split": split,
         "images": len(subject.images),
         "metrics": entries,
         "unavailable": unavailable,
         "expected": verdicts(recipe, folder, whole if split == "test" else {}),
-        "notes": notes(model, data),
+        "notes": [*notes(model, data), *filter(None, [changes(run, data)])],
         "versions": versions(),
     }
     return _written(report, path)

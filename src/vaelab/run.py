@@ -114,6 +114,7 @@ def _train(
         "x_shape": json.dumps(data.x_shape),
         "classes": json.dumps(model.classes),
         "fingerprint": _fingerprint(wanted),
+        "images": data.digest,
         "plugins": json.dumps(plugin_records()),
     }
     choice = {"device": device, "metadata": metadata, "quiet": quiet, "watch": watch, "best": best}

@@ -1,6 +1,7 @@
 """A trained run on disk: its model, recipe and data, its report, and what it says of how it was made."""
 
 import json
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -55,13 +56,26 @@ def open_run(run: str | Path, data_dir: str | Path | None, device: str) -> tuple
     data = recipe.load_data(data_dir or made(run).get("data_dir"))
     if data.x_shape != x_shape:
         raise UsageError(f"the images are {data.x_shape}, the model was trained on {x_shape}; name its own data")
+    if changed := changes(run, data):
+        warnings.warn(changed, stacklevel=2)
     return model, recipe, data
+
+
+def changes(run: str | Path, data: Dataset) -> str | None:
+    """That a set is not what the run was trained on; None where it is, and where an older run did not keep that."""
+    before = read_model(model_file(run))[1].get("images", data.digest)
+    if before == data.digest:
+        return None
+    return (
+        f"the model was trained on {before}, and these are {data.digest}, split anew: some that it was trained on may "
+        "be among those held out"
+    )
 
 
 def restore(run: str | Path, device: str = "cpu") -> tuple[VAE, Recipe, tuple[int, int, int]]:
     """Model in eval mode, recipe and image shape, from the model file alone."""
     path = expanded(run)
-    tensors, metadata = read_model(path if path.suffix == ".safetensors" else path / "model.safetensors")
+    tensors, metadata = read_model(model_file(path))
     if not {"recipe", "x_shape"} <= set(metadata):
         raise UsageError(f"{path} was not written by vaelab: it has no recipe in its metadata; name a vaelab run")
     if broken := [k for k, t in tensors.items() if t.is_floating_point() and not t.isfinite().all()]:
@@ -106,9 +120,15 @@ def read_report(path: Path) -> dict[str, Any]:
 
 def weights_hash(run: str | Path) -> str:
     """The first digits of the sha256 of a run's model file."""
-    path = expanded(run) if Path(run).suffix == ".safetensors" else folder_of(run) / "model.safetensors"
+    path = model_file(run)
     read_model(path)  # says what is wrong with it
     return short_hash(path)
+
+
+def model_file(run: str | Path) -> Path:
+    """The model file of a run, also where that itself is named."""
+    path = expanded(run)
+    return path if path.suffix == ".safetensors" else path / "model.safetensors"
 
 
 def folder_of(run: str | Path) -> Path:

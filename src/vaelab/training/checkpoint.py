@@ -63,6 +63,7 @@ class Checkpoint:
     learner: dict[str, Any]  # see `Learner.state`
     progress: Progress
     fingerprint: str | None  # of the recipe
+    images: str | None = None  # the digest of those trained on
 
 
 def save_model(path: Path, model: nn.Module, metadata: dict[str, str]) -> None:

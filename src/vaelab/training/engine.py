@@ -68,6 +68,11 @@ def train(
         kept = read_state(folder / "last.pt", world.device)
         if kept.fingerprint != (metadata or {}).get("fingerprint"):
             raise UsageError(f"{folder / 'last.pt'} belongs to another recipe; move it away or choose another --run")
+        if kept.images not in (None, data.digest):
+            raise UsageError(
+                f"{folder / 'last.pt'} was trained on {kept.images}, and now there are {data.digest}, split anew; "
+                "put the images back as they were, or start a new run"
+            )
         refuse_unlike(kept.learner, learner.state(), folder / "last.pt")
         learner.load(kept.learner)
         progress = kept.progress
@@ -95,7 +100,7 @@ def train(
 
     def save() -> None:
         if world.is_main:
-            now = Checkpoint(learner.state(), progress, (metadata or {}).get("fingerprint"))
+            now = Checkpoint(learner.state(), progress, (metadata or {}).get("fingerprint"), data.digest)
             save_state(folder / "last.pt", now)
 
     with closing(Log(folder / "log.jsonl", silent=not world.is_main, quiet=quiet)) as log, Interrupt() as interrupt:
