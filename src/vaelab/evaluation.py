@@ -136,7 +136,7 @@ def notes(model: VAE, data: Dataset) -> list[str]:
             "set data.binarise or model.likelihood=continuous_bernoulli for ones"
         ]
     if not is_mass(model):
-        return ["log_px is a density of images in [0, 1]; bits_per_dim counts it times a step of 1/256 per pixel"]
+        return ["log_px is a density of images in [0, 1]; bits_per_dim is of dequantised ones, in steps of 1/256"]
     return []
 
 

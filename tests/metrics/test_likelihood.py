@@ -10,7 +10,7 @@ from torch.distributions import Distribution, Independent, MixtureSameFamily
 from vaelab.data.source import Split
 from vaelab.metrics import likelihood as module
 from vaelab.metrics.batches import spread
-from vaelab.metrics.likelihood import is_mass, ladder, level, likelihood
+from vaelab.metrics.likelihood import dequantised, is_mass, ladder, level, likelihood
 from vaelab.metrics.measurement import NotApplicable
 from vaelab.model import VAE
 from vaelab.recipe import Recipe
@@ -108,16 +108,36 @@ def test_the_seed_decides(linear_gaussian, split):
 
 
 def test_bits_per_dimension(linear_gaussian, split):
-    """Of a density, one step of 1/256 per pixel; of a probability, as it is."""
+    """Of a density, of dequantised images in steps of 1/256; of a probability, of the images as they are."""
     model = linear_gaussian()
     nats = exact(model, split)
-    assert likelihood(model, split, samples=3).values["bits_per_dim"] == pytest.approx(-nats / 4 / math.log(2) + 8)
+    noisy = dequantised(split.images / 255, torch.Generator().manual_seed(0))
+    assert (noisy * 256).floor().byte().equal(split.images)
+    expected = model.log_evidence(noisy).mean().item()
+    found = likelihood(model, split, samples=1000).values["bits_per_dim"]  # the posterior is that of the images
+    assert found == pytest.approx(-expected / 4 / math.log(2) + 8, abs=1e-4)
     assert not is_mass(model)
     for word in ("binary", "discrete"):
         counted = linear_gaussian()
         setattr(counted.likelihood, word, True)
         assert is_mass(counted)
         assert likelihood(counted, split, samples=3).values["bits_per_dim"] == pytest.approx(-nats / 4 / math.log(2))
+
+
+SURE = ({"kind": "laplace", "scale": 1e-3}, {"kind": "normal", "sigma": 1e-3})
+
+
+@pytest.mark.parametrize("spec", [*SURE, {"kind": "continuous_bernoulli"}], ids=lambda spec: spec["kind"])
+def test_bits_of_a_density_are_those_of_a_code(spec):
+    """However sure a density is of black images, they take no negative number of bits; the uniform one takes 8."""
+    model = {"latent_dim": 2, "backbone": {"kind": "mlp", "width": 4}, "likelihood": spec}
+    built = Recipe("r", {"model": model}).build_model((1, 4, 4)).eval()
+    *others, bias = built.decoder.parameters()
+    for parameter in (*others, bias, *built.posterior.parameters()):  # which is the prior then
+        parameter.data.zero_()
+    bias.data.fill_(-20 if spec in SURE else 0)  # a black picture, or a grey one
+    found = likelihood(built, Split(torch.zeros(8, 1, 4, 4, dtype=torch.uint8)), samples=2).values["bits_per_dim"]
+    assert 0 <= found < 8 if spec in SURE else found == pytest.approx(8)
 
 
 def test_images_are_encoded_once_and_decoded_in_pieces_without_gradient(linear_gaussian, split, monkeypatch):

@@ -40,9 +40,10 @@ def likelihood(
 
     (Burda et al. 2016), over `images` images, evenly spaced, or all. `ess` = (Σ w)² / Σ w² counts the draws that carry
     the mean; `iwae_gain` is L_S − L_{S/2}, about what is still missing. `*_error` is the standard error over images.
-    `bits_per_dim` is −iwae / (C·H·W·log 2); for a density it counts one step of 1/256 per pixel. The curve `iwae` is
-    L_s against s, the mean over disjoint blocks of s of the same draws, so each point is unbiased for its bound. Draws
-    do not see where q has no mass: a flat curve is no proof, `ais` is the stronger check.
+    `bits_per_dim` is −iwae / (C·H·W·log 2); for a density that of `dequantised` images, times its step of 1/256, an
+    upper bound of the bits that the 8-bit values take (Theis et al. 2016). The curve `iwae` is L_s against s, the mean
+    over disjoint blocks of s of the same draws, so each point is unbiased for its bound. Draws do not see where q has
+    no mass: a flat curve is no proof, `ais` is the stronger check.
 
     `precision` is the decoder network's, probabilities are float32 and weights float64; `compile` pays from about
     1,000 images × 5,000 draws on. Log-weights are kept [S, B] for the curve; images never are.
@@ -52,13 +53,16 @@ def likelihood(
     score = _scorer(model, precision, compile)
     chosen, p = spread(split, images), model.p_z()
     rows = _rows(model, chosen.images, precision, compile)
+    noise = torch.Generator().manual_seed(seed)
     with seeded(seed, device_of(model)):
-        found = [_bounds(model, p, score, x, y, samples, rows) for x, y in batches(model, chosen, rows // samples)]
+        found = [
+            _bounds(model, p, score, (x,) if is_mass(model) else (x, dequantised(x, noise)), y, samples, rows)
+            for x, y in batches(model, chosen, rows // samples)
+        ]
     columns = {name: torch.cat([c[name] for c, _ in found]) for name in found[0][0]}
     curve = torch.cat([levels for _, levels in found], dim=1).mean(1)
     values, intervals = averages(**columns)
     values |= {f"{k}_error": standard_error(columns[k]) for k in ("elbo", "iwae")}
-    values["bits_per_dim"] = -values["iwae"] / math.log(2) / chosen.images[0].numel() + (0.0 if is_mass(model) else 8.0)
     return Measurement(
         values,
         intervals,
@@ -94,6 +98,11 @@ def is_mass(model: VAE) -> bool:
     return any(getattr(model.likelihood, name, False) for name in ("binary", "discrete"))
 
 
+def dequantised(x: Tensor, noise: torch.Generator) -> Tensor:
+    """(255 x + u) / 256 with u ~ U[0, 1): a density's values on cells of 1/256, one for each 8-bit value in x."""
+    return (255 * x + torch.rand(x.shape, generator=noise).to(x)) / 256
+
+
 def standard_error(column: Tensor) -> float:
     """Of the mean of numbers per image [N]."""
     return (column.std(correction=0) / math.sqrt(len(column))).item()
@@ -117,36 +126,51 @@ def _rows(model: VAE, images: Tensor, precision: str, compiled: bool) -> int:
     return max(1, BYTES.get(device_of(model).type, BYTES["other"]) // (images[0].numel() * per_pixel))
 
 
-def _scorer(model: VAE, precision: str, compiled: bool) -> Callable[[Tensor, Tensor, Tensor | None], Tensor]:
-    """log p(x | z) [K, B] of z [K, B, D] and x: autocast ends before the likelihood scores."""
+def _scorer(
+    model: VAE, precision: str, compiled: bool
+) -> Callable[[Tensor, tuple[Tensor, ...], Tensor | None], Tensor]:
+    """log p(x | z) [T, K, B] of z [K, B, D] and T tensors x: autocast ends before the likelihood scores."""
     kind, low = device_of(model).type, precision == "bfloat16"
 
-    def score(z: Tensor, x: Tensor, y: Tensor | None) -> Tensor:
+    def score(z: Tensor, targets: tuple[Tensor, ...], y: Tensor | None) -> Tensor:
         with torch.autocast(kind, torch.bfloat16, enabled=low):
             p_x = model.p_x(z, y)
-        return p_x.log_prob(x)
+        return torch.stack([p_x.log_prob(x) for x in targets])
 
     return torch.compile(score, dynamic=False) if compiled else score
 
 
 def _bounds(
-    model: VAE, p: Distribution, score: Callable, x: Tensor, y: Tensor | None, samples: int, rows: int
+    model: VAE,
+    p: Distribution,
+    score: Callable,
+    targets: tuple[Tensor, ...],
+    y: Tensor | None,
+    samples: int,
+    rows: int,
 ) -> tuple[dict[str, Tensor], Tensor]:
-    """Columns [B] by name, and L_s [len(ladder), B], in float64 on the CPU; x is encoded once, z decoded in pieces."""
+    """Columns [B] by name, and L_s [len(ladder), B], in float64 on the CPU; x is encoded once, z decoded in pieces.
+
+    `targets` are the images x, and of a density the dequantised ones, scored under the same draws.
+    """
+    x = targets[0]
     q, p = model.q_z(x, y), given(p, y)
     z, log_qz, log_pz, kl, of_levels = latents_of(q, p, samples)
     pieces = z.chunk(math.ceil(samples * len(x) / rows))  # of like size, so few are compiled
-    log_px = torch.cat([score(piece, x, y).cpu() for piece in pieces]).double()
+    scores = torch.cat([score(piece, targets, y).cpu() for piece in pieces], 1).double()
+    log_px = scores[0]
     terms = Terms(log_px, log_pz.cpu().double(), log_qz.cpu().double(), kl, z, of_levels)
     log_px_mean, log_w, rate = log_px.mean(0), terms.log_w, terms.rate.cpu().double()
     levels = torch.stack([level(log_w, size) for size in ladder(samples)])
     iwae, total = levels[-1], log_w.logsumexp(0)
+    nats_per_dim = -log_mean_exp(log_w + scores[-1] - log_px) / x[0].numel()
     columns = {
         "elbo": log_px_mean - rate,
         "log_px": log_px_mean,
         "kl": rate,
         "iwae": iwae,
         "iwae_gain": iwae - level(log_w, max(1, samples // 2)),
+        "bits_per_dim": nats_per_dim / math.log(2) + 8 * (len(targets) - 1),
         "ess": (2 * total - (2 * log_w).logsumexp(0)).exp(),
     } | {name: kl.cpu().double() for name, kl in terms.by_level.items()}
     return columns, levels
