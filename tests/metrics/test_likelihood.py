@@ -96,7 +96,7 @@ def test_every_draw_counts_the_same_without_a_closed_form(linear_gaussian, split
 def test_errors_are_standard_errors_over_images(linear_gaussian, split):
     model = linear_gaussian()
     evidence = model.log_evidence(split.images / 255)
-    error = (evidence.std(correction=0) / math.sqrt(len(evidence))).item()
+    error = (evidence.std() / math.sqrt(len(evidence))).item()
     assert likelihood(model, split, samples=3).values["iwae_error"] == pytest.approx(error)
 
 
@@ -138,6 +138,13 @@ def test_bits_of_a_density_are_those_of_a_code(spec):
     bias.data.fill_(-20 if spec in SURE else 0)  # a black picture, or a grey one
     found = likelihood(built, Split(torch.zeros(8, 1, 4, 4, dtype=torch.uint8)), samples=2).values["bits_per_dim"]
     assert 0 <= found < 8 if spec in SURE else found == pytest.approx(8)
+
+
+def test_one_image_has_no_interval_and_no_error(linear_gaussian, split):
+    found = likelihood(linear_gaussian(), split[:1], samples=3)
+    assert not found.intervals
+    assert not any(name.endswith("_error") for name in found.values)
+    assert "too few" in found.notes[0]
 
 
 def test_images_are_encoded_once_and_decoded_in_pieces_without_gradient(linear_gaussian, split, monkeypatch):

@@ -27,7 +27,7 @@ class Blur(nn.Module):
 
 @pytest.fixture
 def split() -> Split:
-    return Split(torch.randint(0, 256, (5, 1, 16, 16), dtype=torch.uint8))
+    return Split(torch.randint(0, 256, (9, 1, 16, 16), dtype=torch.uint8))
 
 
 @pytest.fixture

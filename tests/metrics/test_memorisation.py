@@ -20,7 +20,9 @@ def digits() -> Dataset:
 
 
 def judge(digits: Dataset, fake: torch.Tensor):
-    return memorisation(digits.test, digits, fake, CPU, extractor=build("extractor", "pixels", device=CPU))
+    return memorisation(
+        digits.test, digits, fake, CPU, quantile=0.02, extractor=build("extractor", "pixels", device=CPU)
+    )
 
 
 def assert_innocent(found) -> None:

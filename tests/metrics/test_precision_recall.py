@@ -72,12 +72,15 @@ def test_too_few_images_are_refused():
 
 
 def test_the_protocol_names_the_features_and_the_nearest_rule_warns():
-    pixels, split = build("extractor", "pixels", device=CPU), Split(random_images(30))
-    found = precision_recall(split, random_images(20), CPU, rule="nearest", extractor=pixels, pca_dim=6)
+    pixels, split = build("extractor", "pixels", device=CPU), Split(random_images(60))
+    found = precision_recall(split, random_images(50), CPU, rule="nearest", extractor=pixels, pca_dim=6)
     assert found.protocol["extractor"]["name"] == "pixels"
     assert found.protocol["features"] == 6
     assert "underestimates" in found.notes[0]
-    assert not precision_recall(split, random_images(20), CPU, extractor=pixels).notes
+    assert not precision_recall(split, random_images(50), CPU, extractor=pixels).notes
+    few = precision_recall(split, random_images(20), CPU, extractor=pixels)
+    assert not few.intervals
+    assert "20 images are too few for a 95 % interval, which takes 48" in few.notes
 
 
 def test_more_components_than_images_are_refused():

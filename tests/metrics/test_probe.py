@@ -40,7 +40,7 @@ def test_separate_classes_are_told():
     data = dataset(split(torch.arange(300) % 4), split(torch.arange(100) % 4))
     measured = probe(Pixels(), data.test, data)
     assert measured.values == {"probe_linear": 1, "probe_knn": 1}
-    assert measured.intervals["probe_linear"] == (1, 1)
+    assert measured.intervals["probe_linear"] == pytest.approx((100 / (100 + 1.96**2), 1), abs=1e-4)  # Wilson's
     assert measured.protocol["fitted_on"] == 300
     assert measured.protocol["judged_on"] == 100
     assert measured.protocol["chance"] == 0.25

@@ -11,7 +11,7 @@ from vaelab.data.source import Split
 from vaelab.distributions import draw, log_mean_exp
 from vaelab.metrics.batches import batches, spread
 from vaelab.metrics.likelihood import given_of, refuse_pseudo_likelihood, standard_error
-from vaelab.metrics.measurement import Measurement, averages
+from vaelab.metrics.measurement import OVER_IMAGES, Measurement, averages
 from vaelab.model import VAE, device_of
 from vaelab.process import seeded
 from vaelab.progress import over
@@ -54,14 +54,19 @@ def ais(
         steps = tuned_steps(path, path.draw(chains), betas, leapfrog)
         log_w, accepted = annealed_weights(path, path.draw(chains), betas, steps, leapfrog)
     log_p = log_mean_exp(log_w)
-    values, intervals = averages(ais=log_p)
+    values, intervals, notes = averages(ais=log_p)
+    values |= {"ais_error": standard_error(log_p)} if len(x) > 1 else {}
     doubt = f"{accepted:.0%} of the moves were accepted, so that chains hardly moved; raise temperatures or leapfrog"
     return Measurement(
-        values | {"ais_error": standard_error(log_p), "ais_acceptance": accepted},
+        values | {"ais_acceptance": accepted},
         intervals,
-        {"images": len(x), "estimator": "annealed importance sampling by HMC, step sizes tuned beforehand and fixed"}
+        {
+            "images": len(x),
+            "estimator": "annealed importance sampling by HMC, step sizes tuned beforehand and fixed",
+            "interval": OVER_IMAGES,
+        }
         | given_of(model),
-        notes=[doubt] if accepted < FEW else [],
+        notes=notes + ([doubt] if accepted < FEW else []),
     )
 
 

@@ -10,7 +10,7 @@ from vaelab.data.source import Split
 from vaelab.distributions import draw
 from vaelab.metrics.aggregate_posterior import diagonal_gaussian, log_mixture
 from vaelab.metrics.batches import batches, spread
-from vaelab.metrics.measurement import Measurement, NotApplicable, averages
+from vaelab.metrics.measurement import OVER_IMAGES, Measurement, NotApplicable, averages
 from vaelab.model import VAE, device_of
 from vaelab.process import seeded
 from vaelab.registry import Seed, Size, register
@@ -28,7 +28,8 @@ def elbo_surgery(model: VAE, split: Split, *, images: Size = 5000, samples: Size
     with the total correlation TC = KL(q(z) ‖ Π_d q(z_d)) (Chen et al. 2018). q(z) is the exact mixture of the
     posteriors of M = `images` images, evenly spaced, and expectations are over `samples` draws from each, so that the
     parts add up to `rate` draw by draw. I(n; z) is about these M images and at most log M. `dimension_kl` needs a prior
-    that factorises. Intervals take q(z) as given. Raises NotApplicable for posteriors other than diagonal Gaussians.
+    that factorises. Intervals are about their
+    expectations at this M. Raises NotApplicable for posteriors other than diagonal Gaussians.
     """
     with seeded(seed, device_of(model)):
         batch = [_encoded(model, x, y, samples) for x, y in batches(model, spread(split, images))]
@@ -44,11 +45,14 @@ def elbo_surgery(model: VAE, split: Split, *, images: Size = 5000, samples: Size
     }
     if _factorises(model):
         columns["dimension_kl"] = log_product - log_pz
-    values, intervals = averages(**{name: column.mean(0) for name, column in columns.items()})
+    values, intervals, few = averages(**{name: column.mean(0) for name, column in columns.items()})
     count = log_pz.shape[1]
     estimator = f"q(z) is the mixture of the posteriors of these {count} images; I(n; z) is at most log {count}"
     return Measurement(
-        values, intervals, {"images": count, "estimator": estimator}, notes=_doubts(values["mutual_information"], count)
+        values,
+        intervals,
+        {"images": count, "estimator": estimator, "interval": OVER_IMAGES},
+        notes=few + _doubts(values["mutual_information"], count),
     )
 
 

@@ -9,9 +9,9 @@ from torch import Tensor
 from vaelab.data.source import Split
 from vaelab.extractors.extractor import Extractor
 from vaelab.extractors.features import features
-from vaelab.metrics.measurement import NotApplicable
+from vaelab.metrics.measurement import Interval, NotApplicable, skewed_interval, student
 
-JACKKNIFE = "infinitesimal jackknife over the images of both sets, value ± 1.96 standard errors"
+JACKKNIFE = "jackknife over the images of both sets, pairs of images counted once, corrected for skewness (Hall 1992)"
 
 
 class FeaturePair(NamedTuple):
@@ -23,17 +23,30 @@ class FeaturePair(NamedTuple):
 
 
 class Estimate(NamedTuple):
-    """A number that two sets give, and by how much each image moves it (von Mises 1947), with mean 0: [N], [M]."""
+    """A number that two sets give, and by how much each image moves it (von Mises 1947), with mean 0: [N], [M].
+
+    `pairs` is the part of its variance that is due to pairs of images, beyond what each adds alone (Hoeffding 1948).
+    """
 
     value: float
     real: Tensor
     fake: Tensor
+    pairs: float = 0.0
 
     @property
-    def interval(self) -> tuple[float, float]:
-        """value ± 1.96 standard errors by the infinitesimal jackknife (Efron 1982): Var = Σ influence² / N²."""
-        spread = 1.96 * math.sqrt(sum(x.var().item() / len(x) for x in (self.real, self.fake)))
-        return self.value - spread, self.value + spread
+    def jackknife(self) -> float:
+        """Σ influence² / N² over both sets (Efron 1982), which counts the variance of pairs twice."""
+        return sum(x.var().item() / len(x) for x in (self.real, self.fake))
+
+    @property
+    def interval(self) -> Interval:
+        """95 %, by the jackknife's variance with that of pairs counted once, and the skewness of the influences."""
+        sides = self.real.double(), self.fake.double()
+        variance, freedom = self.jackknife, min(map(len, sides)) - 1
+        variance -= min(max(self.pairs, 0.0), variance / 2)
+        third = sum(x.pow(3).mean().item() / len(x) ** 2 for x in sides)
+        skewness = third / variance**1.5 if variance else 0.0
+        return skewed_interval(self.value, math.sqrt(variance), skewness, student(freedom))
 
 
 def feature_pair(

@@ -1,15 +1,17 @@
 """How far two image sets' features are apart in the mean of a polynomial kernel."""
 
-from typing import Annotated, Any
+import math
+from typing import Annotated, Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from vaelab.data.source import Split
-from vaelab.metrics.feature_pairs import JACKKNIFE, Estimate, feature_pair
-from vaelab.metrics.measurement import Measurement, NotApplicable
+from vaelab.metrics.feature_pairs import Estimate, feature_pair
+from vaelab.metrics.measurement import ENOUGH, Interval, Measurement, NotApplicable, student, too_few
 from vaelab.registry import Part, Size, register
 
+INTERVAL = "jackknife over the images of both sets, upwards in proportion to the distance"
 ROWS = 1024  # whose kernel values are held at once
 
 
@@ -32,27 +34,81 @@ def kernel(
         raise NotApplicable(f"a kernel distance needs 2 images in each set, got {len(split)} and {len(fake)}")
     pair = feature_pair(extractor, split, fake, device, pca_dim)
     distance = kernel_distance(pair.real, pair.fake)
-    protocol = pair.protocol | {"estimator": "unbiased, all pairs", "interval": JACKKNIFE}
-    return Measurement({"kernel": distance.value}, {"kernel": distance.interval}, protocol)
+    protocol = pair.protocol | {"estimator": "unbiased, all pairs", "interval": INTERVAL}
+    fewest = min(len(split), len(fake))
+    if fewest < ENOUGH:
+        return Measurement({"kernel": distance.value}, protocol=protocol, notes=[too_few(fewest, ENOUGH)])
+    return Measurement({"kernel": distance.value}, {"kernel": interval_of(distance)}, protocol)
 
 
 def kernel_distance(real: Tensor, fake: Tensor) -> Estimate:
     """Unbiased MMD² = E k(x, x') + E k(y, y') − 2 E k(x, y) of features [N, F] and [M, F], in float64.
 
-    An image x moves it by 2(E k(x, x') − E k(x, y)), less the mean of that: twice its Hoeffding projection.
+    An image x moves it by 2(E k(x, x') − E k(x, y)), less the mean of that: twice its Hoeffding projection. What is
+    left of k beside the projections of both images is the part of pairs.
     """
-    within = [(_sums(x, x) - _itself(x)) / (len(x) - 1) for x in (real, fake)]
-    across = _sums(real, fake) / len(fake), _sums(fake, real) / len(real)
-    by_real, by_fake = (2 * (own - other) for own, other in zip(within, across, strict=True))
+    own_real, own_fake = (_within(x) for x in (real, fake))
+    across = _sums(real, fake)
+    by_real = 2 * (own_real.rows - across.rows / len(fake))
+    by_fake = 2 * (own_fake.rows - across.columns / len(real))
     value = (by_real.mean() + by_fake.mean()).item() / 2
-    return Estimate(value, by_real - by_real.mean(), by_fake - by_fake.mean())
+    left = _left(across.squares, across.rows / len(fake), across.columns / len(real))
+    pairs = 2 * own_real.left / len(real) ** 2 + 2 * own_fake.left / len(fake) ** 2 + 4 * left / len(real) / len(fake)
+    return Estimate(value, by_real - by_real.mean(), by_fake - by_fake.mean(), pairs)
 
 
-def _sums(a: Tensor, b: Tensor) -> Tensor:
-    """Σ_b (ab/F + 1)³ for each row of a."""
-    b = b.double().T / b.shape[1]
-    return torch.cat([(rows.double() @ b).add_(1).pow_(3).sum(1) for rows in a.split(ROWS)])
+def interval_of(distance: Estimate) -> Interval:
+    """95 % interval of a squared distance, which scatters the more the larger it is.
+
+    Of the jackknife's variance, what images add alone grows in proportion to the distance above the one found. What
+    pairs add is counted once and a half, between once and the jackknife's twice, since its estimate is low by chance
+    when the distance is.
+    """
+    reach = student(min(len(distance.real), len(distance.fake)) - 1)
+    pairs = min(distance.pairs, distance.jackknife / 2)
+    alone, value = distance.jackknife - 2 * pairs, distance.value
+    spread = reach * math.sqrt(alone + 1.5 * pairs)
+    slope = alone / max(value, math.sqrt(pairs)) if alone else 0.0
+    middle = value + reach**2 * slope / 2
+    high = middle + math.sqrt(max(0.0, middle**2 - value**2 + 1.5 * reach**2 * pairs))
+    return value - spread, max(value + spread, high)
 
 
-def _itself(x: Tensor) -> Tensor:
-    return (x.double().square().mean(1) + 1) ** 3
+class _Sums(NamedTuple):
+    """Of the kernel over all pairs of two sets: sums over the second [N] and the first [M], and the sum of squares."""
+
+    rows: Tensor
+    columns: Tensor
+    squares: float
+
+
+class _Own(NamedTuple):
+    """Mean kernel value of each image with the others of its set, and the variance that pairs add to these."""
+
+    rows: Tensor
+    left: float
+
+
+def _within(x: Tensor) -> _Own:
+    sums, itself = _sums(x, x), (x.double().square().mean(1) + 1) ** 3
+    rows = (sums.rows - itself) / (len(x) - 1)
+    squares = (sums.squares - itself.square().sum().item()) * len(x) / (len(x) - 1)  # as if all N² pairs were there
+    return _Own(rows, _left(squares, rows, rows))
+
+
+def _left(squares: float, rows: Tensor, columns: Tensor) -> float:
+    """Variance of the kernel over pairs, less that of the mean over each of the two images."""
+    total = squares / len(rows) / len(columns) - rows.mean().item() ** 2
+    return max(0.0, total - rows.var(correction=0).item() - columns.var(correction=0).item())
+
+
+def _sums(a: Tensor, b: Tensor) -> _Sums:
+    """Of (ab/F + 1)³, in blocks of rows."""
+    b, rows, squares = b.double().T / b.shape[1], [], 0.0
+    columns = torch.zeros(b.shape[1], dtype=b.dtype, device=b.device)
+    for part in a.split(ROWS):
+        values = (part.double() @ b).add_(1).pow_(3)
+        rows.append(values.sum(1))
+        columns += values.sum(0)
+        squares += values.square_().sum().item()
+    return _Sums(torch.cat(rows), columns, squares)

@@ -12,7 +12,7 @@ from vaelab.data.source import Split
 from vaelab.distributions import given, log_mean_exp
 from vaelab.hierarchy import latents_of
 from vaelab.metrics.batches import batches, spread
-from vaelab.metrics.measurement import Measurement, NotApplicable, averages
+from vaelab.metrics.measurement import OVER_IMAGES, Measurement, NotApplicable, averages
 from vaelab.model import VAE, device_of, growth_of
 from vaelab.process import seeded
 from vaelab.registry import Seed, Size, register
@@ -61,15 +61,19 @@ def likelihood(
         ]
     columns = {name: torch.cat([c[name] for c, _ in found]) for name in found[0][0]}
     curve = torch.cat([levels for _, levels in found], dim=1).mean(1)
-    values, intervals = averages(**columns)
-    values |= {f"{k}_error": standard_error(columns[k]) for k in ("elbo", "iwae")}
+    values, intervals, few = averages(**columns)
+    values |= {f"{k}_error": standard_error(columns[k]) for k in ("elbo", "iwae") if len(chosen) > 1}
     return Measurement(
         values,
         intervals,
-        {"images": len(chosen), "estimator": f"importance sampling, {samples} draws of q(z | x) per image"}
+        {
+            "images": len(chosen),
+            "estimator": f"importance sampling, {samples} draws of q(z | x) per image",
+            "interval": OVER_IMAGES,
+        }
         | given_of(model),
         {"iwae": list(zip(map(float, ladder(samples)), curve.tolist(), strict=True))},
-        _doubts(values, samples),
+        few + _doubts(values, samples),
     )
 
 
@@ -104,8 +108,8 @@ def dequantised(x: Tensor, noise: torch.Generator) -> Tensor:
 
 
 def standard_error(column: Tensor) -> float:
-    """Of the mean of numbers per image [N]."""
-    return (column.std(correction=0) / math.sqrt(len(column))).item()
+    """Of the mean of numbers per image [N], N > 1."""
+    return (column.std() / math.sqrt(len(column))).item()
 
 
 def ladder(samples: int) -> list[int]:
@@ -179,7 +183,7 @@ def _bounds(
 def _doubts(values: dict[str, float], samples: int) -> list[str]:
     """What keeps the bound from being the likelihood; of one draw it is the ELBO and pretends nothing."""
     found = []
-    if samples > 1 and values["iwae_gain"] > values["iwae_error"]:
+    if samples > 1 and values["iwae_gain"] > values.get("iwae_error", math.inf):
         found.append(
             f"the last doubling raised it by {values['iwae_gain']:.2f} nats, more than its standard error over images, "
             f"{values['iwae_error']:.2f}"

@@ -7,7 +7,7 @@ import torch
 from vaelab.data.source import Split
 from vaelab.errors import UsageError
 from vaelab.metrics.batches import batches
-from vaelab.metrics.measurement import Measurement, NotApplicable, averages
+from vaelab.metrics.measurement import OVER_IMAGES, Measurement, NotApplicable, averages
 from vaelab.model import VAE, device_of
 from vaelab.perceptual.lpips import LPIPS, RESIZE
 from vaelab.registry import register
@@ -28,4 +28,5 @@ def lpips(model: VAE, split: Split, *, net: Literal["squeeze", "alex", "vgg"] = 
     except UsageError as error:
         raise NotApplicable(str(error)) from error
     network = {"name": net, "hash": distance.network.hash, "heads": distance.hash, "resize": RESIZE}
-    return Measurement(*averages(lpips=torch.cat(found)), protocol={"network": network})
+    values, intervals, notes = averages(lpips=torch.cat(found))
+    return Measurement(values, intervals, {"network": network, "interval": OVER_IMAGES}, notes=notes)

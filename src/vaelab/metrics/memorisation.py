@@ -9,13 +9,14 @@ from torch import Tensor
 from vaelab.data.source import Dataset, Split
 from vaelab.extractors.features import features
 from vaelab.metrics.feature_pairs import feature_pair
-from vaelab.metrics.measurement import Measurement, NotApplicable, averages
+from vaelab.metrics.measurement import ENOUGH, Interval, Measurement, NotApplicable, score_interval, student, too_few
 from vaelab.metrics.neighbours import nearest
 from vaelab.registry import Fraction, Part, register
 
 TRAINING_IMAGES = 60_000  # the first; more cost time and add little
+BESIDE = 5  # held-out images on either side of the quantile, for an interval of it
 ALARM = 5.0  # standard errors, which chance does not reach
-INTERVAL = "memorised: bootstrap over generated images; train_share: over real images, with all that each attracts"
+INTERVAL = "memorised: over generated and held-out images; train_share: over real images, with all that each attracts"
 
 
 @register("metric", "memorisation")
@@ -47,14 +48,29 @@ def memorisation(
     pair = feature_pair(extractor, split, fake, device)
     known = features(extractor, train, keep=True).to(pair.real.device)
     innocent, suspect = nearest(pair.real, known).values, nearest(pair.fake, known).values
-    values, intervals = averages(memorised=(suspect < innocent.quantile(quantile)).double())
-    values["nearest_ratio"] = (suspect.median() / innocent.median().clamp(min=1e-12)).item()
-    values["copying_z"] = copying_z(suspect, innocent)
-    values["train_share"], intervals["train_share"] = train_share(pair.fake, known, pair.real)
+    memorised, of_memorised = memorised_share(suspect, innocent, quantile)
+    share, of_share = train_share(pair.fake, known, pair.real)
+    values = {
+        "memorised": memorised,
+        "nearest_ratio": (suspect.median() / innocent.median().clamp(min=1e-12)).item(),
+        "copying_z": copying_z(suspect, innocent),
+        "train_share": share,
+    }
     expected = quantile + ALARM * math.sqrt(quantile * (1 - quantile) * (1 / len(suspect) + 1 / len(innocent)))
-    near = values["copying_z"] < -ALARM or values["memorised"] > expected
+    near = values["copying_z"] < -ALARM or memorised > expected
+    intervals, notes = _intervals(
+        memorised=(of_memorised, len(innocent), math.ceil(BESIDE / max(min(quantile, 1 - quantile), 1e-9))),
+        train_share=(of_share, min(len(suspect), len(innocent), len(known)), ENOUGH),
+    )
     protocol = pair.protocol | {"training_images": len(known), "interval": INTERVAL}
-    return Measurement(values, intervals, protocol, notes=[_verdict(intervals["train_share"][0] > 0.5)] if near else [])
+    return Measurement(values, intervals, protocol, notes=[_verdict(of_share[0] > 0.5), *notes] if near else notes)
+
+
+def _intervals(**found: tuple[Interval, int, int]) -> tuple[dict[str, Interval], list[str]]:
+    """Those that rest on enough images, and a note on each other: name = interval, images, images that it takes."""
+    kept = {name: interval for name, (interval, count, enough) in found.items() if count >= max(enough, ENOUGH)}
+    few = {name: too_few(count, max(enough, ENOUGH)) for name, (_, count, enough) in found.items() if name not in kept}
+    return kept, [f"{name}: {why}" for name, why in few.items()]
 
 
 def copying_z(suspect: Tensor, innocent: Tensor) -> float:
@@ -64,7 +80,7 @@ def copying_z(suspect: Tensor, innocent: Tensor) -> float:
     return (((below + up_to) / 2 - m * n / 2) / math.sqrt(m * n * (m + n + 1) / 12)).item()
 
 
-def train_share(fake: Tensor, train: Tensor, held: Tensor) -> tuple[float, tuple[float, float]]:
+def train_share(fake: Tensor, train: Tensor, held: Tensor) -> tuple[float, Interval]:
     """Share of `fake` nearer to `train` than to as many `held`, ties half, and a 95 % interval.
 
     Some real images attract many others, so the error is that of a sum over real images, not over generated ones.
@@ -74,8 +90,32 @@ def train_share(fake: Tensor, train: Tensor, held: Tensor) -> tuple[float, tuple
     won = ((to_held.values - to_train.values).sign().double() + 1) / 2
     owner = torch.where(to_train.values <= to_held.values, to_train.indices, count + to_held.indices)
     excess = torch.zeros(2 * count, dtype=won.dtype, device=won.device).index_add(0, owner, won - won.mean())
-    share, spread = won.mean().item(), 1.96 * excess.norm().item() / len(fake)
-    return share, (share - spread, share + spread)
+    scatter = (
+        excess.view(2, count).var(1, correction=0).sum().item() * count
+    )  # around each set's mean: counts are fixed
+    share = won.mean().item()
+    return share, score_interval(share, _alike(share, scatter / len(fake) ** 2, len(fake)), student())
+
+
+def memorised_share(suspect: Tensor, innocent: Tensor, share: float) -> tuple[float, Interval]:
+    """Share of `suspect` below that quantile of `innocent`, and a 95 % interval that lets both samples vary.
+
+    The n-th of N innocent ones is taken for their quantile n / (N + 1), below which a further one lies as often. The
+    quantile's error moves the share by its slope, taken over two standard errors to either side.
+    """
+    count, error = len(innocent), math.sqrt(share * (1 - share) / len(innocent))
+    levels = torch.tensor([share, share - 2 * error, share + 2 * error], dtype=torch.double)
+    levels = levels.clamp(1 / (count + 1), count / (count + 1))
+    limits = innocent.cpu().double().quantile((levels * (count + 1) - 1) / max(1, count - 1))
+    found, low, high = ((suspect.cpu() < limit).double().mean().item() for limit in limits)
+    slope = (high - low) / (levels[2] - levels[1]).clamp(min=1e-12).item()
+    variance = found * (1 - found) / len(suspect) + (slope * error) ** 2
+    return found, score_interval(found, _alike(found, variance, min(len(suspect), len(innocent))), student())
+
+
+def _alike(share: float, variance: float, count: int) -> float:
+    """How many independent hits scatter as much; `count` where there is no scatter to tell."""
+    return share * (1 - share) / variance if variance and 0 < share < 1 else count
 
 
 def _thinned(x: Tensor, count: int) -> Tensor:

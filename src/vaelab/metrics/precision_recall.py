@@ -1,5 +1,6 @@
 """How many generated images lie among the real ones, and how many real ones among the generated."""
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal, NamedTuple
 
 import torch
@@ -7,11 +8,22 @@ from torch import Tensor
 
 from vaelab.data.source import Split
 from vaelab.metrics.feature_pairs import feature_pair
-from vaelab.metrics.measurement import Measurement, NotApplicable, averages
+from vaelab.metrics.measurement import (
+    Interval,
+    Measurement,
+    NotApplicable,
+    count_interval,
+    score_interval,
+    student,
+    too_few,
+)
 from vaelab.metrics.neighbours import distances, nearest, radii
+from vaelab.metrics.parts import FREEDOM, variances
 from vaelab.registry import Part, Size, register
 
 Rule = Literal["any", "nearest"]
+INTERVAL = "about the expectation for so many images and this k, from the scatter of disjoint parts of both sets"
+FEWEST = 2  # times k + 1 images in the smallest of these parts
 
 
 @register("metric", "precision_recall")
@@ -34,17 +46,21 @@ def precision_recall(
 
     With `rule: nearest` only the ball of the nearest image counts for precision and recall, which is not the published
     definition and underestimates both. `pca_dim` fits that many principal components on the real features first.
-    Raises NotApplicable unless both sets have more than k images.
+    Intervals are about the four numbers' expectations at these numbers of images: both points and balls vary. Raises
+    NotApplicable unless both sets have more than k images.
     """
     if min(len(split), len(fake)) <= k:
         raise NotApplicable(
             f"neighbour number {k} needs {k + 1} images in each set, got {len(split)} and {len(fake)}; lower k"
         )
     pair = feature_pair(extractor, split, fake, device, pca_dim)
-    values, intervals = averages(**overlap(pair.real, pair.fake, k, rule)._asdict())
-    protocol = pair.protocol | {"interval": "bootstrap over the images that are counted, with all balls held fixed"}
-    note = "rule 'nearest' underestimates precision and recall; published numbers use 'any'"
-    return Measurement(values, intervals, protocol, notes=[note] if rule == "nearest" else [])
+    values = {name: column.double().mean().item() for name, column in overlap(*pair[:2], k, rule)._asdict().items()}
+    enough = 4 * FEWEST * (k + 1)
+    fewest = min(len(split), len(fake))
+    intervals = intervals_of(values, pair.real, pair.fake, k, rule) if fewest >= enough else {}
+    notes = ["rule 'nearest' underestimates precision and recall; published numbers use 'any'"] * (rule == "nearest")
+    notes += [] if intervals else [too_few(fewest, enough)]
+    return Measurement(values, intervals, pair.protocol | {"interval": INTERVAL}, notes=notes)
 
 
 class Overlap(NamedTuple):
@@ -77,3 +93,24 @@ def _in_nearest(points: Tensor, centres: Tensor, reach: Tensor) -> Tensor:
     """Whether each point lies in the ball of the centre that is nearest to it."""
     found = nearest(points, centres)
     return found.values < reach[found.indices]
+
+
+def intervals_of(
+    values: Mapping[str, float], real: Tensor, fake: Tensor, k: int, rule: Rule = "any"
+) -> dict[str, Interval]:
+    """95 % intervals about the expectations of the four means, by name: score intervals, none of width zero."""
+
+    def means(a: Tensor, b: Tensor) -> Tensor:
+        return torch.stack([column.double().mean() for column in overlap(a, b, k, rule)])
+
+    found = zip(Overlap._fields, variances(means, real, fake, FEWEST * (k + 1)).tolist(), strict=True)
+    counts = {"precision": len(fake), "recall": len(real), "density": len(fake), "coverage": len(real)}
+    return {name: _interval(name, values[name], variance, counts[name]) for name, variance in found}
+
+
+def _interval(name: str, value: float, variance: float, count: int) -> Interval:
+    """Of a share of `count` images, which scatter at least as much as independent ones, or of the density."""
+    spread = value if name == "density" else value * (1 - value)
+    alike = min(spread / variance, count) if variance and spread else count
+    score = count_interval if name == "density" else score_interval
+    return score(value, alike, student(FREEDOM))

@@ -7,7 +7,7 @@ from vaelab.data.source import Dataset, Split
 from vaelab.distributions import centre
 from vaelab.labels import LabelledEncoder
 from vaelab.metrics.batches import batches
-from vaelab.metrics.measurement import Measurement, NotApplicable, averages
+from vaelab.metrics.measurement import OVER_IMAGES, Measurement, NotApplicable, averages
 from vaelab.model import VAE
 from vaelab.registry import Seed, Size, register
 
@@ -41,12 +41,13 @@ def probe(
     )
     commonest = (split.labels == seen[counts.argmax()]).double().mean().item()
     protocol = {"fitted_on": len(train), "judged_on": len(split), "classes": len(seen), "chance": commonest}
-    protocol["chance_is"] = "always the commonest class of the training images"
+    protocol |= {"chance_is": "always the commonest class of the training images", "interval": OVER_IMAGES}
     unseen = int((~torch.isin(split.labels, seen)).sum())
     notes = [f"{unseen} images are of classes that no training image has; they count as errors"] if unseen else []
     if split is data.train:
         notes.append("the probe is judged on the images that it is fitted on; each is its own nearest neighbour")
-    return Measurement(*averages(**columns), protocol=protocol, notes=notes)
+    values, intervals, few = averages(**columns)
+    return Measurement(values, intervals, protocol, notes=notes + few)
 
 
 def hits(means: Tensor, labels: Tensor, judged: Tensor, truth: Tensor, neighbours: int = 5) -> dict[str, Tensor]:

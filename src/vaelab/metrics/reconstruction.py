@@ -4,7 +4,7 @@ import torch
 
 from vaelab.data.source import Split
 from vaelab.metrics.batches import batches
-from vaelab.metrics.measurement import Measurement, averages
+from vaelab.metrics.measurement import OVER_IMAGES, Measurement, averages
 from vaelab.metrics.ssim import ssim
 from vaelab.model import VAE
 from vaelab.registry import register
@@ -24,4 +24,5 @@ def reconstruction(model: VAE, split: Split) -> Measurement:
         similarities.append(ssim(x, back))
     mse = torch.cat(errors)
     psnr = -10 * mse.clamp(min=1e-12).log10()  # a perfect image counts 120 dB, not infinity
-    return Measurement(*averages(mse=mse, psnr=psnr, ssim=torch.cat(similarities)))
+    values, intervals, notes = averages(mse=mse, psnr=psnr, ssim=torch.cat(similarities))
+    return Measurement(values, intervals, {"interval": OVER_IMAGES}, notes=notes)

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from vaelab.data.source import Split
 from vaelab.errors import UsageError
-from vaelab.metrics.measurement import Measurement, NotApplicable, averages
+from vaelab.metrics.measurement import OVER_IMAGES, Measurement, NotApplicable, averages
 from vaelab.registry import register
 
 STATISTICS = ("laplacian_variance", "tenengrad", "high_frequency_ratio")
@@ -87,11 +87,11 @@ def sharpness(split: Split, fake: Tensor) -> Measurement:
     made, real = sharpness_statistics(fake), sharpness_statistics(split.images)
     if flat := [name for name, column in real.items() if not column.any()]:
         raise NotApplicable(f"the real images have no {flat[0]} to compare with; judge on images that are not blank")
-    values, intervals = averages(**made, **{f"{name}_real": column for name, column in real.items()})
+    values, intervals, notes = averages(**made, **{f"{name}_real": column for name, column in real.items()})
     for name, column in made.items():
         values[f"{name}_median"], values[f"{name}_p90"] = (
             column.double().quantile(column.new_tensor([0.5, 0.9]).double()).tolist()
         )
         values[f"{name}_ratio"] = values[name] / values[f"{name}_real"]
-    protocol = {"grey": "ITU-R 601 luma", "border": "mirrored"}
-    return Measurement(values, intervals, protocol)
+    protocol = {"grey": "ITU-R 601 luma", "border": "mirrored", "interval": OVER_IMAGES}
+    return Measurement(values, intervals, protocol, notes=notes)
