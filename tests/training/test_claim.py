@@ -152,6 +152,8 @@ def test_a_place_that_is_no_folder_is_said(tmp_path):
     (tmp_path / "gone").symlink_to(tmp_path / "nowhere" / "a")
     with pytest.raises(UsageError, match=r"could not write .*gone"), claimed(tmp_path / "gone"):
         pass
+    with pytest.raises(UsageError, match=r"could not write .*gone"), claimed(tmp_path / "gone" / "a", new=True):
+        pass
 
 
 @pytest.fixture

@@ -61,6 +61,7 @@ def _enter(path: Path, new: bool, made: list[Path], stack: ExitStack) -> Path:
 
 def _new(path: Path, made: list[Path]) -> Path:
     """A folder that was not there, which one process alone can make."""
+    _make(path.parent, made)  # so that what exists below is the folder itself
     for number in count(1):
         with contextlib.suppress(FileExistsError):
             return _make(path if number == 1 else path.with_name(f"{path.name}-{number}"), made, exist_ok=False)
@@ -68,10 +69,10 @@ def _new(path: Path, made: list[Path]) -> Path:
 
 
 def _make(folder: Path, made: list[Path], exist_ok: bool = True) -> Path:
-    """The folder; `made` learns what of it is new."""
+    """The folder; `made` learns what of it is new, the deepest first."""
     missing = [place for place in (folder, *folder.parents) if not place.exists()]
     folder.mkdir(parents=True, exist_ok=exist_ok)
-    made += missing
+    made[:0] = missing
     return folder
 
 
