@@ -182,5 +182,9 @@ def test_what_is_no_set_is_said_in_one_sentence(tmp_path):
             with pytest.raises(UsageError, match=message) as error:
                 quality([tmp_path / name], tmp_path / "out")
             assert "\n" not in str(error.value)
+        Image.new("L", (8, 8)).save(tmp_path / "empty.png")
+        with pytest.raises(UsageError, match="nowhere is neither"):
+            quality([tmp_path, tmp_path / "nowhere"], tmp_path / "out")
+        assert not (tmp_path / "out").exists(), "all are looked at before the first is measured"
         with pytest.raises(UsageError, match="nothing to measure; name folders of images, or runs"):
             quality([], tmp_path / "out")

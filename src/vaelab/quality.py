@@ -50,6 +50,8 @@ def quality(
         raise UsageError("nothing to measure; name folders of images, or runs")
     places = list(dict.fromkeys(_place(path) for path in paths))
     sources = [Samples(p, n, seed, device) if _is_run(p) else Folder(p) for p in places]
+    for source in sources:  # all, before the first is measured
+        source.fingerprint()
     stems = [Path(out) / tag for tag in distinct(places, taken=["summary"])]
     rows = [summary(stem.name, measured(s, stem).values) for s, stem in zip(sources, stems, strict=True)]
     write_csv(Path(out) / "summary.csv", [list(rows[0]), *(list(row.values()) for row in rows)])
