@@ -8,7 +8,9 @@ from matplotlib.figure import Figure
 
 from vaelab import data, gallery
 from vaelab.errors import UsageError
+from vaelab.figures.needs import NEEDS
 from vaelab.recipe import Recipe
+from vaelab.registry import build, names
 
 ROWS = [
     {
@@ -90,6 +92,25 @@ def test_drawing_is_repeatable_and_needs_no_closed_form(digits, monkeypatch):
     assert torch.equal(*seen)
     monkeypatch.setattr(gallery, "kl_per_dimension", lambda q, p: None)
     assert isinstance(gallery.walks(model, digits.test), Figure)
+
+
+@pytest.mark.parametrize("classes", [0, 10])
+def test_distances_of_the_figure_are_those_of_the_metric(digits, classes):
+    model = model_of((1, 8, 8), 8, classes, **({"condition": ["encoder", "decoder"]} if classes else {}))
+    curve = build("metric", "aggregate", "metric", model=model, split=digits.test).curves["aggregate_ks_by_dimension"]
+    panels = gallery.aggregate(model, digits.test).axes[: len(curve)]
+    told = {axes.get_title("left"): axes.get_title("right") for axes in panels}
+    assert told == {f"z{d:g}": f"KS {ks:.2f}" for d, ks in curve}
+
+
+def test_a_figure_that_is_not_allowed_says_what_it_needs(digits, tmp_path):
+    allowed = gallery.figures(model_of((1, 8, 8), 8), digits, [])
+    missing = [name for name in names("figure") if name in NEEDS and name not in allowed]
+    assert "manifold" in missing and "stages" in missing
+    for name in missing:
+        with pytest.raises(UsageError, match=f"figure '{name}' cannot be drawn of this run; it needs "):
+            list(gallery.draw(allowed, tmp_path, [name]))
+    assert "2 latent dimensions" in NEEDS["manifold"]
 
 
 def test_files_are_drawn_one_by_one_and_only_those_asked_for(tmp_path):

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.distributions import Distribution, Independent
 
 from vaelab.data.source import Dataset, Split
-from vaelab.distributions import centre, diagonal_normal, draws_of, given, kl_per_dimension
+from vaelab.distributions import centre, diagonal_normal, given, kl_per_dimension
 from vaelab.errors import UsageError
 from vaelab.figures.aggregate_posterior import aggregate_posterior
 from vaelab.figures.by_class import by_class
@@ -23,6 +23,7 @@ from vaelab.figures.latent_space import latent_space
 from vaelab.figures.level_kl import level_kl
 from vaelab.figures.level_traversals import level_traversals
 from vaelab.figures.manifold import manifold
+from vaelab.figures.needs import NEEDS
 from vaelab.figures.pseudo_inputs import pseudo_inputs
 from vaelab.figures.reconstructions import reconstructions
 from vaelab.figures.stages import stages
@@ -31,6 +32,7 @@ from vaelab.figures.timeline import timeline
 from vaelab.figures.training_losses import training_losses
 from vaelab.figures.traversals import traversals
 from vaelab.hierarchy import Hierarchy
+from vaelab.metrics.aggregate import drawn_from_both
 from vaelab.metrics.batches import batches
 from vaelab.model import VAE, device_of
 from vaelab.process import seeded
@@ -71,15 +73,10 @@ def latents(model: VAE, data: Dataset) -> Figure:
     return latent_space(means, shown.labels, data.classes)
 
 
-@torch.no_grad()
 def aggregate(model: VAE, split: Split) -> Figure:
-    """One draw of q(z | x) per image, against draws of the prior."""
-    shown = split[: SHOWN["latents"]]
+    """One draw of q(z | x) per image, against draws of the prior: those that the metric `aggregate` measures."""
     with seeded(SEED, device_of(model)):
-        posterior = torch.cat([model.q_z(x, y).sample().cpu() for x, y in batches(model, shown)])
-        picked = torch.randint(len(shown), (SHOWN["latents"],))  # classes as often as among these images
-        y = shown.labels[picked].to(device_of(model)) if model.classes and shown.labels is not None else None
-        return aggregate_posterior(posterior, draws_of(model.p_z(y), len(picked)).cpu())
+        return aggregate_posterior(*drawn_from_both(model, split))
 
 
 @torch.no_grad()
@@ -235,7 +232,8 @@ def draw(allowed: Mapping[str, Callable[[], Figure]], folder: Path, only: Iterab
     chosen = list(only) or list(allowed)
     for name in chosen:
         if name not in allowed:
-            raise UsageError(f"figure {name!r} cannot be drawn of this run; {hint(name, list(allowed))}")
+            why = f"it needs {NEEDS[name]}" if name in NEEDS else hint(name, list(allowed))
+            raise UsageError(f"figure {name!r} cannot be drawn of this run; {why}")
     for name in chosen:
         yield save(allowed[name](), folder / f"{name}.png")
 

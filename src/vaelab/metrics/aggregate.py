@@ -30,8 +30,7 @@ def aggregate(
     if len(split) < 2:
         raise NotApplicable("the aggregated posterior needs at least two images")
     with seeded(seed, device_of(model)):
-        drawn = [(model.q_z(x, y).sample(), draws_of(model.p_z(y), len(x))) for x, y in batches(model, split)]
-        posterior, prior = (torch.cat(column).cpu().double() for column in zip(*drawn, strict=True))
+        posterior, prior = drawn_from_both(model, split)
         order = torch.randperm(len(posterior))[:points]
         squared, p = mmd(posterior[order], prior[order], permutations)
     distances = kolmogorov_smirnov(posterior, prior)
@@ -50,6 +49,14 @@ def aggregate(
     }
     curves = {"aggregate_ks_by_dimension": [(float(d), ks) for d, ks in enumerate(distances.tolist(), 1)]}
     return Measurement(values, protocol=protocol, curves=curves, notes=[verdict(distances, p, limit)])
+
+
+@torch.no_grad()
+def drawn_from_both(model: VAE, split: Split) -> tuple[Tensor, Tensor]:
+    """A draw of q(z | x) per image and as many of p(z), of the same classes, float64 [N, D] on the CPU."""
+    drawn = [(model.q_z(x, y).sample(), draws_of(model.p_z(y), len(x))) for x, y in batches(model, split)]
+    posterior, prior = (torch.cat(column).cpu().double() for column in zip(*drawn, strict=True))
+    return posterior, prior
 
 
 def mmd(x: Tensor, y: Tensor, permutations: int = 200) -> tuple[float, float]:
