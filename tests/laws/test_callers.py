@@ -190,6 +190,14 @@ def test_runs_are_opened_sampled_judged_drawn_and_compared(run, tmp_path):
     assert first.text == second.text
     assert torch.equal(*same(lambda: export.reconstructions(restore(one)[0], data.load("digits").test[:5])))
     same(lambda: quality.quality([one], tmp_path / "q", n=9))
+    export.write_images(vaelab.sample(one, 9, device="cpu"), tmp_path / "made")
+    real = {"kind": "digits", "train_size": 96, "valid_size": 32, "test_size": 32}
+
+    def judged():
+        return vaelab.evaluate_images(tmp_path / "made", real, metrics=["kernel"], extractor="pixels")
+
+    first, second = same(judged)
+    assert numbers(first) == numbers(second)
 
 
 def numbers(report: dict) -> str:
