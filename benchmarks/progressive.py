@@ -3,6 +3,8 @@
 import argparse
 from functools import partial
 
+import torch
+
 from steps import Laps, compare, dataset, noise
 from vaelab.recipe import Recipe
 from vaelab.training.learner import Learner
@@ -16,6 +18,7 @@ STAGE = 10  # steps
 def run(first: int) -> Laps:
     """Four stages' length per lap, from a step on, of the shipped recipe with stages of ten steps, half fading in."""
     stages = ("model.backbone.epochs_per_stage=1", "train.epochs=4", "train.lr_decay_epochs=1")
+    torch.set_flush_denormal(True)  # as in vaelab.train
     recipe, world = Recipe.read("mnist-progressive", stages), World.join("cpu")
     data = dataset(noise(STAGE * recipe.options["train"]["batch_size"], 1, 32, 32))
     model = recipe.new_model(data)

@@ -31,6 +31,7 @@ def dataset(images: Tensor) -> Dataset:
 def vaelab(recipe: Recipe, *shape: int) -> Laps:
     """Our learner on images of a shape [N, C, H, W], with batches and seeds as the engine has them."""
     world = World.join("cpu")
+    torch.set_flush_denormal(True)  # as in vaelab.train
     data = dataset(noise(*shape))
     objective, options = recipe.build_training(data)
     learner = Learner(recipe.new_model(data), objective, data.augment, options, world)

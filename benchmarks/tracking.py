@@ -16,7 +16,6 @@ from contenders import BATCH
 from contenders import vaelab as training
 from measure import Lap, judged, load_average
 from vaelab.tracking.live import followed
-from vaelab.training.world import World
 
 TRACKERS = ("tensorboard", "swanlab", "wandb", "mlflow")
 BAR = 0.98  # of the throughput without a tracker
@@ -34,7 +33,6 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", choices=TRACKERS, default=list(TRACKERS))
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    World.join("cpu")
     os.environ |= {"WANDB_MODE": "offline"}
     print(f"{options.threads} threads, {options.rounds} rounds; load average before: {load_average()}", flush=True)
     for name in options.only:

@@ -15,7 +15,6 @@ from torch import Tensor
 
 from contenders import ALL, BARS, BATCH, LATENT, OURS, TITLES
 from measure import Lap, Ratio, Runner, interleaved, load_average, plain, serve_laps, verdict
-from vaelab.training.world import World
 
 
 def main() -> None:
@@ -71,7 +70,7 @@ def serve(pipe: Any, name: str, folder: str, width: int, images: int, epochs: in
     """One contender, in its own process."""
     torch.set_num_threads(threads)
     if name in OURS:
-        World.join("cpu")  # as vaelab.train does first of all: before threads start, so that they flush denormals
+        torch.set_flush_denormal(True)  # as in vaelab.train: before threads start, so that they do so, too
     serve_laps(pipe, ALL[name](read_images(images)[0], width, Path(folder), epochs))
 
 

@@ -11,6 +11,7 @@ from vaelab import process
 from vaelab.errors import UsageError
 from vaelab.process import (
     available_memory,
+    flushing_denormals,
     keep_freed_memory,
     refuse_too_large,
     seeded,
@@ -107,3 +108,28 @@ def test_many_small_modules_count_together(monkeypatch):
 def test_a_seed_that_torch_cannot_take_is_refused(seed):
     with pytest.raises(UsageError, match="beyond what fits into 64 bits"), seeded(seed):
         pass
+
+
+@pytest.mark.parametrize("before", [False, True])
+def test_denormals_are_flushed_within_in_all_threads(before):
+    """Also in those that parallel loops had begun before, and in none of them after."""
+
+    def flushed() -> set[bool]:
+        """Of pieces of each thread; read as bits, since comparing flushes too."""
+        torch.mul(small, 1.0, out=product)
+        return {bool((piece == 0).all()) for piece in product.view(torch.int32).chunk(8)}
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)
+    small = torch.full((2**20,), 2**19, dtype=torch.int32).view(torch.float32)
+    product = torch.empty_like(small)
+    try:
+        process._in_parallel(lambda: torch.set_flush_denormal(before))
+        assert flushed() == {before}
+        with pytest.raises(KeyError), flushing_denormals():
+            assert flushed() == {True}
+            raise KeyError
+        assert flushed() == {before}
+    finally:
+        process._in_parallel(lambda: torch.set_flush_denormal(False))
+        torch.set_num_threads(threads)

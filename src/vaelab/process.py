@@ -1,10 +1,11 @@
-"""The process that a call runs in: its random numbers, which are the caller's, and its memory."""
+"""The process that a call runs in: its random numbers and denormals, which are the caller's, and its memory."""
 
 import contextlib
 import ctypes
 import math
 import os
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import torch
@@ -48,6 +49,31 @@ def _generators_of(device: torch.device) -> list[torch.Generator]:
         torch.cuda.init()
         return [torch.cuda.default_generators[torch.cuda.current_device() if device.index is None else device.index]]
     return [torch.mps._get_default_mps_generator()] if device.type == "mps" else []
+
+
+@contextlib.contextmanager
+def flushing_denormals() -> Iterator[None]:
+    """Numbers too small for their format's full precision count as zero within, in all threads; then as before.
+
+    Adam's moments of pixels that are mostly black decay into such denormals, which cost a fifth of a step.
+    """
+    before = sys.float_info.min / 2 == 0
+    _in_parallel(lambda: torch.set_flush_denormal(True))
+    try:
+        yield
+    finally:
+        _in_parallel(lambda: torch.set_flush_denormal(before))
+
+
+def _in_parallel(act: Callable[[], object]) -> None:
+    """Call in this thread and in each that parallel loops share with it, which keep what was set before they began.
+
+    Those of GNU's OpenMP, or of one that speaks like it; else in this thread alone.
+    """
+    act()
+    with contextlib.suppress(OSError, AttributeError, TypeError):
+        loop = ctypes.CDLL(None).GOMP_parallel
+        loop(ctypes.CFUNCTYPE(None, ctypes.c_void_p)(lambda _: act()), None, torch.get_num_threads(), 0)
 
 
 def keep_freed_memory() -> None:

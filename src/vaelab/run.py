@@ -26,6 +26,7 @@ from vaelab.files import also_in, expanded, write_whole
 from vaelab.folder import Folder
 from vaelab.judge import Watch, versions
 from vaelab.model import VAE
+from vaelab.process import flushing_denormals, seeded
 from vaelab.progress import say
 from vaelab.recipe import TRAINED, Recipe
 from vaelab.recipe_text import as_texts, find
@@ -67,7 +68,11 @@ def train(
     """
     texts = as_texts(overrides)
     world = World.join(device)
-    with ExitStack() as claims:  # of the main process, which alone writes
+    with (
+        seeded(0, world.device),  # for training sets its own seeds, and gives the caller's back
+        flushing_denormals(),
+        ExitStack() as claims,  # of the main process, which alone writes
+    ):
         folder, wanted, done = world.first(lambda: _begin(claims, recipe, texts, run, resume))
         data_dir = data_dir or (made(folder).get("data_dir") if resume else None)
         called = f"vaelab.train({', '.join(repr(word) for word in ([recipe] if recipe else []) + list(texts))})"

@@ -1,4 +1,4 @@
-"""Laws of every call that is not training: the caller's process is as it was, and its random numbers change no result.
+"""Laws of every call: the caller's process is as it was, and its random numbers change no result.
 
 Random numbers of torch, numpy and Python, denormals, threads, dtype, gradients, warnings, rcParams, environment.
 """
@@ -214,3 +214,23 @@ def test_a_recipe_makes_data_model_and_objective():
         return torch.cat([p.flatten() for p in model.parameters()])
 
     assert torch.equal(*same(made))
+
+
+def test_training_and_resuming(tmp_path):
+    made = options("normal")
+    made["evaluate"] = {"metrics": [{"kind": "frechet", "extractor": "pixels"}], "n": 40}
+    made["train"]["draw_every"] = 2
+    path = tmp_path / "law.yaml"
+    path.write_text(json.dumps(made))
+
+    def trained(name: str) -> list:
+        for resume in (False, True):
+            epochs = {"train.epochs": 1 + resume}
+            vaelab.train(str(path), epochs, run=tmp_path / name, device="cpu", quiet=True, resume=resume)
+        return [tensor.tolist() for tensor in vaelab.load(tmp_path / name).state_dict().values()]
+
+    trained("first")  # imports sklearn, which sets filters of warnings and variables of the environment
+    one, two = same(lambda: trained(str(torch.initial_seed())))
+    assert one == two
+    with untouched(), pytest.raises(UsageError, match="holds a run already"):
+        vaelab.train(str(path), run=tmp_path / "first", device="cpu", quiet=True)

@@ -26,13 +26,8 @@ class World:
 
     @classmethod
     def join(cls, device: str = "auto") -> "World":
-        """Join the process group that torchrun has set up, or be the only process.
-
-        Turns on flushing of denormals in this thread and those it starts later, so it should come before other tensor
-        work: Adam's moments of pixels that are mostly black decay into denormals, which cost a fifth of a step.
-        """
+        """Join the process group that torchrun has set up, or be the only process."""
         rank, size, local = (int(os.environ.get(k, d)) for k, d in [("RANK", 0), ("WORLD_SIZE", 1), ("LOCAL_RANK", 0)])
-        torch.set_flush_denormal(True)
         chosen = pick_device(device, local)
         if chosen.type == "cuda":
             torch.cuda.set_device(chosen)
