@@ -250,3 +250,11 @@ def test_runs_that_cannot_be_compared_are_refused_in_one_sentence(make, tmp_path
     assert not (tmp_path / "out").exists()
     with pytest.raises(UsageError, match=r"order: no run 'goood' in this comparison; did you mean 'good'\?"):
         compare([good, make("other", plain(2.0), seed=1)], order=["goood"], out=tmp_path / "out", group=False)
+
+
+def test_names_of_folders_break_no_table(make, tmp_path):
+    made = compare(
+        [make("a\x1b[2J\nb", plain(1.0)), make("c", plain(2.0), seed=1)], out=tmp_path / "out", n=20, group=False
+    )
+    assert table(made)[""] == [r"a\x1b[2J\nb", "c"] and len(made.text.splitlines()) == 5
+    assert (tmp_path / "out" / "samples.png").is_file()

@@ -23,6 +23,7 @@ from vaelab.state import finite
 from vaelab.stored import changes, folder_of, open_run, read_report, weights_hash
 from vaelab.training.log import read_rows
 from vaelab.training.world import pick_device
+from vaelab.wording import printable
 
 
 class Unwritten(VaelabError):
@@ -68,7 +69,7 @@ def evaluate(
         unavailable = {k: v for k, v in before["unavailable"].items() if k not in entries} | unavailable
     whole = {k: v for k, v in entries.items() if v["protocol"].get("images") == len(subject.images)}
     report = {
-        "run": folder.resolve().name,
+        "run": printable(folder.resolve().name),
         "recipe": recipe.name,
         "data": data.name,
         "digest": data.digest,
@@ -113,7 +114,7 @@ def evaluate_images(
     asked = chosen if metrics else {k: v for k, v in chosen.items() if "model" not in subject.asks(k)}
     entries, unavailable = measure(asked, subject, announce)
     report = {
-        "images_folder": Path(fake).resolve().name,
+        "images_folder": printable(Path(fake).resolve().name),
         "data": data.name,
         "split": split,
         "images": len(subject.images),

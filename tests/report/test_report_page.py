@@ -1,6 +1,7 @@
 """The page of a report: whole from a folder alone, and of what is missing or broken says so and shows the rest."""
 
 import json
+import os
 import re
 import shutil
 from html.parser import HTMLParser
@@ -353,6 +354,14 @@ def test_a_number_too_large_for_sums_is_none(invent, value):
     rows[5] |= {"loss": value}
     page = Page(report([invent("a", rows)]))
     assert "are no finite number" in page.text and "1.7e+308" not in page.text and "Traceback" not in page.raw
+
+
+@pytest.mark.parametrize("name", ["a\x1b[2Jb", "a\nb", os.fsdecode(b"a\xffb"), "a<b"])
+def test_odd_names_of_folders_are_spelled_out(invent, tmp_path, name):
+    run, other = invent(name), measured(invent("c"))
+    for page in (Page(report([run])), Page(report([run, other], tmp_path / "both.html"))):
+        assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]", page.raw)
+        assert {"a\x1b[2Jb": r"a\x1b[2Jb", "a\nb": "a b", "a<b": "a<b"}.get(name, r"a\udcffb") in page.text
 
 
 def test_odd_recipes_beside_one_another(invent, tmp_path):

@@ -12,7 +12,7 @@ from vaelab.recipe import Recipe
 from vaelab.registry import hint
 from vaelab.registry import names as registered
 from vaelab.stored import folder_of, read_report, restore, weights_hash
-from vaelab.wording import typed
+from vaelab.wording import printable, typed
 
 Measure = Callable[[Path, str, list[str] | None], object]  # a run, why, and by which metrics, None for the usual
 
@@ -70,7 +70,8 @@ def read_runs(paths: Sequence[str | Path], measure: Measure | None = None) -> li
     folders = list(dict.fromkeys(folder_of(path).resolve() for path in paths))
     if len(folders) < 2:
         raise UsageError("a comparison needs two different runs or more; name their folders")
-    names = distinct(folders, taken=["real", "original"])  # which stand beside them in figures
+    taken = ["real", "original"]  # which stand beside them in figures
+    names = [printable(name) for name in distinct(folders, taken=taken)]
     recipes = [restore(folder)[1] for folder in folders]
     lacking = {folder: why for folder in folders if (why := _lack(folder))}
     whole = [read_report(folder / "metrics.json")["metrics"] for folder in folders if folder not in lacking]

@@ -1,5 +1,6 @@
 """The page of a report: what is known of the runs, laid into one template with its style and script inside."""
 
+import re
 import time
 from collections.abc import Mapping, Sequence
 from functools import cache
@@ -25,6 +26,7 @@ from vaelab.report.sentence import sentence
 from vaelab.wording import counted, span, typed, typeset
 
 HERE = Path(__file__).parent
+UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")  # what no page may hold, as in names of files
 CARRIES = 0.05  # nats above which a latent dimension counts as used, as the metric active_units has it
 
 
@@ -59,7 +61,7 @@ def page(runs: Sequence[Told], refused: Sequence[str] = ()) -> str:
         "style": Markup((HERE / "page.css").read_text(encoding="utf-8")),
         "script": Markup((HERE / "page.js").read_text(encoding="utf-8")),
     }
-    return _template().render(known)
+    return UNSEEN.sub(lambda found: found[0].encode("unicode_escape").decode(), _template().render(known))
 
 
 @cache
