@@ -81,8 +81,9 @@ def test_a_whole_run(invent, picture):
         picture(run, name)
     assert report([run]) == run / "report.html"
     page = Page(run / "report.html")
-    for part in ("diagnosis", "curves", "pictures", "dimensions", "numbers", "recipe"):
-        assert part in page.ids
+    sections = [name for name in page.ids if not name.startswith(("chart-", "clip-"))]
+    assert sections == ["samples", "diagnosis", "curves", "pictures", "dimensions", "numbers", "recipe"]
+    assert "Likelihood32 images · 100 draws" in page.text, "how it was measured stands once above a metric's numbers"
     assert "A variational autoencoder with 4 latent dimensions" in page.text
     assert "was trained on digits for 6 epochs to maximise the ELBO; epoch 6 is the best" in page.text
     for words in (
@@ -137,6 +138,14 @@ def test_pictures_of_an_epoch_stand_in(invent, picture):
     picture(run, "epoch_0002_samples")
     page = Page(report([run]))
     assert "drawn while training" in page.text and "generated_samples" not in page.text
+
+
+def test_pictures_of_other_images_are_told_apart(invent, picture, tmp_path):
+    one, two = invent("a"), invent("b")
+    picture(one, "reconstructions")
+    picture(two, "epoch_0002_reconstructions")
+    text = Page(report([one, two], tmp_path / "both.html")).text
+    assert "b: drawn while training, of validation images" in text and "a: drawn" not in text
 
 
 def test_large_pictures_become_small(invent):
@@ -217,7 +226,7 @@ def test_levels_of_latents_are_told(invent):
     assert "4 latent dimensions in 2 levels (1 and 3, the top first)" in page.text
     assert "gated fully connected networks of two levels, a posterior of two levels, a hierarchical prior" in page.text
     assert "with a VampPrior of 500 pseudo-inputs at the top and an autoregressive likelihood of pixels" in page.text
-    assert "KL of level 1 (top)32 images · 100 draws1.50 nats" in page.text and "KL of level 2" in page.text
+    assert "KL of level 1 (top)1.50 nats" in page.text and "KL of level 2" in page.text
     assert "z2 of level 2 3.00" in str(page.pictures) and "z1 of level 1: 0.5 nats" in page.raw
     assert "level 1 (top)level 2" in page.text.partition("KL of each dimension")[2]
 

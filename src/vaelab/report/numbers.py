@@ -62,14 +62,21 @@ class Line(NamedTuple):
     value: str
     interval: str
     unit: str
+
+
+class Group(NamedTuple):
+    """The numbers of one metric, and in short how they were measured."""
+
+    title: str
     protocol: str
+    lines: list[Line]
 
 
 class Measured(NamedTuple):
     """A split's numbers, what could not be measured and why, and what must be known of them."""
 
     of: str  # which images
-    lines: list[Line]
+    groups: list[Group]
     remarks: list[str]
     protocols: str  # in full
 
@@ -114,22 +121,27 @@ def title_of(name: str) -> str:
 
 
 def _measured(split: str, report: Mapping[str, Any]) -> Measured:
-    lines = []
-    for entry in report["metrics"].values():
-        protocol = _short(entry["protocol"])
-        for key, value in entry["values"].items():
-            if key.endswith("_error"):
-                continue
-            ends = entry["intervals"].get(key)
-            interval = f"{typeset(ends[0])} … {typeset(ends[1])}" if ends else ""
-            lines.append(Line(title_of(key), typeset(value), interval, unit_of(key), protocol))
+    groups = [
+        Group(name.replace("_", " ").capitalize(), _short(entry["protocol"]), _lines(entry))
+        for name, entry in report["metrics"].items()
+    ]
     remarks = [f"{name} was not measured: {reason}" for name, reason in report["unavailable"].items()]
     remarks += [_capital(expectation(verdict, title_of(verdict["name"]), typeset)) for verdict in report["expected"]]
     notes = {note for entry in report["metrics"].values() for note in entry["notes"]}
     protocols = {name: entry["protocol"] for name, entry in report["metrics"].items()}
     full = json.dumps(protocols, indent=2, ensure_ascii=False)
     of = images_of({**report, "split": SPLITS.get(split, split)}, report["metrics"])
-    return Measured(of, lines, [*remarks, *report["notes"], *sorted(notes)], full)
+    return Measured(of, groups, [*remarks, *report["notes"], *sorted(notes)], full)
+
+
+def _lines(entry: Mapping[str, Any]) -> list[Line]:
+    lines = []
+    for key, value in entry["values"].items():
+        if not key.endswith("_error"):
+            ends = entry["intervals"].get(key)
+            interval = f"{typeset(ends[0])} … {typeset(ends[1])}" if ends else ""
+            lines.append(Line(title_of(key), typeset(value), interval, unit_of(key)))
+    return lines
 
 
 def _capital(sentence: str) -> str:

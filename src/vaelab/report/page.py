@@ -27,6 +27,7 @@ from vaelab.wording import counted, span, typed, typeset
 
 HERE = Path(__file__).parent
 UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")  # what no page may hold, as in names of files
+FIRST = ("generated_samples", "reconstructions")  # pictures that a reader looks for before all else
 CARRIES = 0.05  # nats above which a latent dimension counts as used, as the metric active_units has it
 
 
@@ -43,13 +44,15 @@ def page(runs: Sequence[Told], refused: Sequence[str] = ()) -> str:
     folders, names = [run.folder for run in runs], [run.name for run in runs]
     described = [run.name for run in runs if run.folder.options]
     table, notes = side_by_side(runs) if len(runs) > 1 else ([], [])
+    shown = exhibits(folders, names)
     known = {
         "runs": [_run(run) for run in runs],
         "title": names[0] if len(runs) == 1 else f"{len(runs)} runs side by side",
         "problems": [*refused, *_apart(runs), *(_named(run, text, runs) for run in runs for text in run.problems)],
         "tiles": _tiles(runs[0]) if len(runs) == 1 else [],
         "charts": curves_of(folders[0]) if len(runs) == 1 else curves_of_all(folders, names),
-        "exhibits": exhibits(folders, names),
+        "first": [exhibit for exhibit in shown if exhibit.name in FIRST and exhibit.pictures],
+        "rest": [exhibit for exhibit in shown if exhibit.name not in FIRST or not exhibit.pictures],
         "measured": measured(runs[0]) if len(runs) == 1 else [],
         "table": table,
         "notes": notes,

@@ -102,7 +102,8 @@ def _find(run: Folder, name: str, epoch: str) -> tuple[Path | None, str]:
         older = model.exists() and path.stat().st_mtime < model.stat().st_mtime - COPYING
         return path, "drawn before the last training; draw it again: vaelab figures" if older else ""
     drawn = sorted((run.path / "figures").glob(f"epoch_*_{epoch}.png")) if epoch else []
-    return (drawn[-1], "drawn while training") if drawn else (None, "")
+    of = "" if name == "generated_samples" else ", of validation images"
+    return (drawn[-1], f"drawn while training{of}") if drawn else (None, "")
 
 
 def _picture(path: Path, run: str, alt: str, note: str) -> Picture | None:
