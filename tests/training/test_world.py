@@ -1,9 +1,12 @@
 """Several processes: the same weights in all, the curve of one process, and batches that divide."""
 
+import signal
+import socket
+
 import pytest
 import torch
 
-from vaelab.errors import UsageError
+from vaelab.errors import UsageError, VaelabError
 from vaelab.training.engine import steps_per_epoch
 from vaelab.training.world import World, pick_device
 
@@ -14,7 +17,7 @@ from pathlib import Path
 import torch
 
 import vaelab
-from vaelab.errors import UsageError
+from vaelab.errors import VaelabError
 from vaelab.training import engine
 from vaelab.training.learner import Learner
 
@@ -43,13 +46,19 @@ def train(name, *overrides, **options):
 def refused(*arguments, **options):
     try:
         train(*arguments, **options)
-    except UsageError as error:
+    except VaelabError as error:
         (out / f"refused-{rank}.txt").open("a").write(f"{error}\\n")
 
 
 def interrupted(self, batch, number, labels=None):
     if number in (8, 16) and rank == 1:  # a Ctrl-C that reaches one process only
         os.kill(os.getpid(), signal.SIGINT)
+    return step(self, batch, number, labels)
+
+
+def killed(self, batch, number, labels=None):
+    if number == 8 and rank == 1:
+        os.kill(os.getpid(), signal.SIGKILL)
     return step(self, batch, number, labels)
 
 
@@ -62,19 +71,30 @@ refused("half")
 refused("half", "train.log_steps=6", resume=True)
 Learner.step = step
 train("half", resume=True)
+Learner.step = killed
+refused("left")
 '''
 
 
 @pytest.fixture
-def pair(child, recipe, tmp_path):
+def pair(child, recipe, tmp_path, monkeypatch):
     """Two gloo processes have run the script; their files are in the folder."""
     script, out = tmp_path / "script.py", tmp_path / "out"
     script.write_text(SCRIPT)
     out.mkdir()
-    launch = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2")
-    process = child(*launch, script, recipe, out)
-    _, errors = process.communicate(timeout=180)
-    assert process.returncode == 0, errors[-3000:]
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        meeting = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free.getsockname()[1]), "WORLD_SIZE": "2"}
+    for name, value in meeting.items():
+        monkeypatch.setenv(name, value)
+    processes = []
+    for rank in ("0", "1"):  # as torchrun would, but with nobody to end one when the other is gone
+        monkeypatch.setenv("RANK", rank)
+        processes.append(child(script, recipe, out))
+    for name in (*meeting, "RANK"):
+        monkeypatch.delenv(name)
+    ends = [process.communicate(timeout=180)[1][-3000:] for process in processes]
+    assert [process.returncode for process in processes] == [0, -signal.SIGKILL], ends
     return out
 
 
@@ -107,6 +127,8 @@ def test_two_processes_are_one(pair, train, rows, within_the_noise, batches_of):
     # epochs are all that is logged.
     for rank in (0, 1):
         odd, again, *stopped = (pair / f"refused-{rank}.txt").read_text().splitlines()
+        gone = [stopped.pop()] if rank == 0 else []
+        assert gone == [line for line in gone if line.startswith("another process of this run has gone or hangs: ")]
         assert odd == "batch_size 15 does not divide by 2 processes; try 14 or 16"
         assert again.startswith(f"{pair / 'whole'} holds a run already")
         assert stopped == [
@@ -158,3 +180,30 @@ def test_alone_nothing_is_exchanged():
     assert world.first(lambda: 3) == 3
     assert world.share("text") == "text" and world.one_by_one(lambda: 3) == 3
     assert world.any(True) and not world.any(False)
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"RANK": "x"}, "RANK=x, WORLD_SIZE=1, LOCAL_RANK=0 is no place among processes"),
+        ({"RANK": "1"}, "RANK=1, WORLD_SIZE=1, LOCAL_RANK=0 is no place among processes"),
+        ({"RANK": "-1", "WORLD_SIZE": "2"}, "no place among processes"),
+        ({"WORLD_SIZE": "0"}, "no place among processes"),
+        ({"WORLD_SIZE": ""}, "no place among processes"),
+        ({"LOCAL_RANK": "-1"}, "no place among processes"),
+        ({"WORLD_SIZE": "2"}, "but MASTER_ADDR and MASTER_PORT not set"),
+        ({"WORLD_SIZE": "2", "MASTER_ADDR": "here"}, "but MASTER_PORT not set"),
+    ],
+)
+def test_half_a_set_up_of_processes_is_refused_with_the_fix(monkeypatch, given, told):
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(UsageError, match=rf"{told}; start .*torchrun, or unset these variables$"):
+        World.join("cpu")
+
+
+def test_a_meeting_place_that_is_none_is_told(monkeypatch):
+    for name, value in {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "x"}.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(VaelabError, match="another process of this run could not be reached"):
+        World.join("cpu")

@@ -62,6 +62,7 @@ def train(
     good checkpoint stays.
     """
     world = World.join(device)
+    world.meet()  # from here on nobody waits long, but where the first process measures and draws
     per_epoch = steps_per_epoch(len(data.train), options.batch_size, world.size)
     learner, progress = Learner(model, objective, data.augment, options, world), Progress()
     if (folder / "last.pt").exists():
@@ -145,6 +146,7 @@ def train(
                 save_model(folder / "model.safetensors", learner.average, metadata or {})
             # Its pictures are drawn before the checkpoint is written: a run killed between them draws them again.
             yield Epoch(number, learner.average, train_row, valid_row)
+            world.meet()
             stopped = not ended and world.any(interrupt.asked)
             if ended or stopped or number % options.save_every == 0:
                 save()

@@ -2,18 +2,24 @@
 
 import atexit
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import cache
 from typing import TypeVar, cast
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from vaelab.errors import UsageError
+from vaelab.errors import UsageError, VaelabError
 
 T = TypeVar("T")
+
+STEP = timedelta(minutes=10)  # that processes wait for each other in a step, where one may compile
+LONG = timedelta(hours=6)  # that the others wait while the first loads, measures or draws
+ALONE = {"RANK": "0", "WORLD_SIZE": "1", "LOCAL_RANK": "0"}  # torchrun's variables, as they are of one process
 
 
 @dataclass(frozen=True)
@@ -26,14 +32,14 @@ class World:
 
     @classmethod
     def join(cls, device: str = "auto") -> "World":
-        """Join the process group that torchrun has set up, or be the only process."""
-        rank, size, local = (int(os.environ.get(k, d)) for k, d in [("RANK", 0), ("WORLD_SIZE", 1), ("LOCAL_RANK", 0)])
+        """Join the process group that torchrun has set up, or be the only process; UsageError for half a set-up."""
+        rank, size, local = _place()
         chosen = pick_device(device, local)
         if chosen.type == "cuda":
             torch.cuda.set_device(chosen)
         if size > 1 and not dist.is_initialized():
-            # Long, because the others wait while the first process measures or draws.
-            dist.init_process_group("nccl" if chosen.type == "cuda" else "gloo", timeout=timedelta(hours=6))
+            with _with_others("could not be reached"):
+                dist.init_process_group("nccl" if chosen.type == "cuda" else "gloo", timeout=STEP)
             atexit.register(dist.destroy_process_group)  # else gloo's threads abort one exit in ten
         return cls(rank, size, chosen)
 
@@ -47,7 +53,7 @@ class World:
         if self.size == 1 or not tensors:
             return tensors
         flat = torch.cat([t.flatten() for t in tensors])
-        dist.all_reduce(flat)
+        _add_up(flat)
         parts = (flat / self.size).split([t.numel() for t in tensors])
         for tensor, part in zip(tensors, parts, strict=True):
             tensor.copy_(part.view_as(tensor))
@@ -56,15 +62,16 @@ class World:
     def agree_(self, tensors: Iterable[Tensor]) -> None:
         """Give every process the tensors of the first."""
         if self.size > 1:
-            for tensor in tensors:
-                dist.broadcast(tensor, 0)
+            with _with_others():
+                for tensor in tensors:
+                    dist.broadcast(tensor, 0)
 
     def sum(self, values: Mapping[str, float]) -> dict[str, float]:
         """Sums of scalars over the processes."""
         if self.size == 1:
             return dict(values)
         flat = torch.tensor(list(values.values()), dtype=torch.float32, device=self.device)
-        dist.all_reduce(flat)
+        _add_up(flat)
         return dict(zip(values, flat.tolist(), strict=True))
 
     def mean(self, values: Mapping[str, float]) -> dict[str, float]:
@@ -72,10 +79,11 @@ class World:
         return {k: v / self.size for k, v in self.sum(values).items()}
 
     def share(self, thing: T) -> T:
-        """The first process's."""
+        """The first process's, for which the others wait long."""
         box = [thing]
         if self.size > 1:
-            dist.broadcast_object_list(box, 0)
+            with _with_others():
+                dist.broadcast_object_list(box, 0, group=_patient())
         return box[0]
 
     def first(self, act: Callable[[], T]) -> T:
@@ -101,15 +109,60 @@ class World:
         return act()
 
     def meet(self) -> None:
-        """Wait for all processes."""
+        """Wait for all processes, and long: the first may load, measure or draw."""
         if self.size > 1:
-            dist.barrier()
+            with _with_others():
+                dist.barrier(group=_patient())
 
     def any(self, flag: bool) -> bool:
         """Whether the flag is up in any process."""
         if self.size == 1:
             return flag
         return self.sum({"flag": float(flag)})["flag"] > 0
+
+
+@cache
+def _patient() -> dist.ProcessGroup:
+    """The same processes, for what takes one of them long; only who has gone breaks off the wait before."""
+    return dist.new_group(backend="gloo", timeout=LONG)
+
+
+@contextmanager
+def _with_others(what: str = "has gone or hangs") -> Iterator[None]:
+    """A failure of what processes do together, in one sentence."""
+    try:
+        yield
+    except (RuntimeError, ValueError) as error:
+        raise VaelabError(
+            f"another process of this run {what}: its own words tell why; resume the run once all can be there"
+        ) from error
+
+
+def _add_up(flat: Tensor) -> None:
+    """Replace a tensor by its sum over the processes."""
+    if torch.compiler.is_compiling():  # into a graph, which has no handlers of errors
+        dist.all_reduce(flat)
+    else:
+        with _with_others():
+            dist.all_reduce(flat)
+
+
+def _place() -> tuple[int, int, int]:
+    """Rank, number of processes and rank on this machine, as the environment has them."""
+    given = {name: os.environ.get(name, default) for name, default in ALONE.items()}
+    try:
+        rank, size, local = map(int, given.values())
+    except ValueError:
+        rank, size, local = -1, 0, 0
+    told = ", ".join(f"{name}={value}" for name, value in given.items())
+    if not (0 <= rank < size and local >= 0):
+        raise UsageError(f"{told} is no place among processes; start them with torchrun, or unset these variables")
+    missing = [name for name in ("MASTER_ADDR", "MASTER_PORT") if not os.environ.get(name)]
+    if size > 1 and missing:
+        raise UsageError(
+            f"{told}, but {' and '.join(missing)} not set; start the processes with torchrun, or unset these variables"
+        )
+    return rank, size, local
 
 
 def pick_device(name: str, local: int = 0) -> torch.device:
