@@ -17,7 +17,7 @@ import pytest
 from pooch import retrieve
 
 from vaelab import files
-from vaelab.data import load
+from vaelab.data import load, static_mnist
 from vaelab.errors import UsageError, VaelabError
 from vaelab.files import File, fetch, locate
 from vaelab.files import cache as platform_cache
@@ -61,8 +61,9 @@ def test_a_misspelt_directory_is_refused(tmp_path, monkeypatch):
 def test_offline_the_error_names_file_places_address_and_remedy(tmp_path, cache, monkeypatch):
     monkeypatch.setenv("VAELAB_DATA", str(tmp_path))
     (tmp_path / "mine").mkdir()
-    with pytest.raises(UsageError) as error:
+    with pytest.raises(VaelabError) as error:
         load("mnist", tmp_path / "mine")
+    assert error.value.exit_code == 1  # no mistake of the user's
     said, name = str(error.value), "mnist/train-images-idx3-ubyte.gz"
     assert f"{name} is not in {tmp_path / 'mine'} or {tmp_path} or {cache}, and" in said
     assert "https://ossci-datasets.s3.amazonaws.com/mnist/train-images-idx3-ubyte.gz failed (ConnectionError)" in said
@@ -71,7 +72,7 @@ def test_offline_the_error_names_file_places_address_and_remedy(tmp_path, cache,
 
 @pytest.mark.parametrize("name", ["fashion_mnist", "static_mnist", "freyfaces"])
 def test_every_downloaded_set_says_so_offline(name):
-    with pytest.raises(UsageError, match=f"{name}/.* failed .ConnectionError.; get it there and save it as"):
+    with pytest.raises(VaelabError, match=f"{name}/.* failed .ConnectionError.; get it there and save it as"):
         load(name)
 
 
@@ -115,13 +116,43 @@ def test_a_download_goes_into_the_cache_and_happens_once(server, cache):
 def test_a_download_with_another_hash_is_refused_and_not_kept(server, cache):
     folder, address = server
     (folder / "file.bin").write_bytes(b"an error page")
-    with pytest.raises(UsageError, match=r"failed .another hash than expected.; get it there"):
+    with pytest.raises(VaelabError, match=r"failed .it sent something else: its 13 bytes have the md5 \w+ .*; get it"):
         fetch(File(FILE.path, f"{address}/file.bin", FILE.md5))
     assert not list(cache.rglob("*.bin"))
 
 
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"", "it is empty"),
+        (b"\n<!DOCTYPE html><html>moved</html>", "it is a web page"),
+        (b"0 1 1", "ValueError: cannot reshape array of size 3"),
+        (b"0 1 2", "it has characters other than 0, 1 and blanks"),
+    ],
+)
+def test_a_download_of_no_known_hash_is_kept_only_if_it_can_be_read(server, cache, monkeypatch, content, said):
+    folder, address = server
+    name = "binarized_mnist_train.amat"
+    (folder / name).write_bytes(content)
+    monkeypatch.setattr(static_mnist, "URL", f"{address}/")
+    with pytest.raises(VaelabError, match=f"failed .it sent something else: {said}") as error:
+        load("static_mnist")
+    assert error.value.exit_code == 1
+    assert not [path for path in cache.rglob("*") if path.is_file()]
+    monkeypatch.setattr(static_mnist, "COUNTS", {"train": 1})
+    (folder / name).write_bytes(b"0 " * 784)
+    assert static_mnist._read_amat("train", None).shape == (1, 28, 28)
+    assert (cache / "static_mnist" / name).is_file()
+
+
+@pytest.mark.usefixtures("server")
+def test_an_address_that_leads_to_no_web_address_is_said():
+    with pytest.raises(VaelabError, match=r"failed .InvalidSchema.; get it there"):
+        fetch(File(FILE.path, "file:///etc/hostname", FILE.md5))
+
+
 def test_a_file_that_the_server_lacks_is_an_error_of_ours(server):
-    with pytest.raises(UsageError, match=r"failed .HTTPError."):
+    with pytest.raises(VaelabError, match=r"failed .HTTPError."):
         fetch(File(FILE.path, f"{server[1]}/file.bin", FILE.md5))
 
 

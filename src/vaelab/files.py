@@ -98,19 +98,27 @@ def locate(path: str, directory: Folder = None) -> Path | None:
     return next((place / path for place in places(directory) if (place / path).is_file()), None)
 
 
-def fetch(file: File, directory: Folder = None) -> Path:
-    """The file, downloaded into the cache if it is nowhere yet; verified each time (20 ms for MNIST).
+def fetch(file: File, directory: Folder = None, check: Callable[[Path], object] = lambda path: None) -> Path:
+    """The file, downloaded into the cache if it is nowhere yet; its md5 is verified each time (20 ms for MNIST).
 
-    Raises UsageError for a file that is not to be had, naming every place, and for one that is damaged.
+    What is downloaded is kept only if `check`, such as its parser, does not refuse it; give one where no md5 is known.
+    Raises VaelabError for a file that is not to be had, naming every place, and UsageError for one that is damaged.
     """
-    path = locate(file.path, directory) or _download(file, directory)
-    if file.md5 is not None:
-        with parsing(path), path.open("rb") as stream:
-            md5 = hashlib.file_digest(stream, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
-        if md5 != file.md5:
-            size = path.stat().st_size
-            raise damaged(path, f"its {size:,} bytes have the md5 {md5} and should have {file.md5}")
+    path = locate(file.path, directory)
+    if path is None:
+        return _download(file, directory, check)
+    _verify(path, file)
     return path
+
+
+def _verify(path: Path, file: File) -> None:
+    if file.md5 is None:
+        return
+    with parsing(path), path.open("rb") as stream:
+        md5 = hashlib.file_digest(stream, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+    if md5 != file.md5:
+        size = path.stat().st_size
+        raise damaged(path, f"its {size:,} bytes have the md5 {md5} and should have {file.md5}")
 
 
 def short_hash(path: Path) -> str:
@@ -210,12 +218,20 @@ def disk_error(path: Path, error: Exception) -> VaelabError:
     return VaelabError(f"could not write {path}: {reason}; {kept}; {fix}{then}, or choose another place{how}")
 
 
-def damaged(path: Path, reason: str) -> UsageError:
+class Damaged(UsageError):
+    """A file that is there and is not what it should be, for a `reason`."""
+
+    def __init__(self, path: Path, reason: str) -> None:
+        super().__init__(
+            f"{path} is truncated, damaged or another file ({reason}); "
+            "delete it to have it made or downloaded again, or put the right one in its place"
+        )
+        self.reason = reason
+
+
+def damaged(path: Path, reason: str) -> Damaged:
     """The error for a file that is there and is not what it should be."""
-    return UsageError(
-        f"{path} is truncated, damaged or another file ({reason}); "
-        "delete it to have it made or downloaded again, or put the right one in its place"
-    )
+    return Damaged(path, reason)
 
 
 @contextmanager
@@ -241,27 +257,46 @@ def read_npz(path: Path, shapes: dict[str, tuple[int, ...]]) -> list[np.ndarray]
     return arrays
 
 
-def _download(file: File, directory: Folder) -> Path:
-    """Into the cache; a download that breaks off leaves nothing behind."""
+def _download(file: File, directory: Folder, check: Callable[[Path], object]) -> Path:
+    """Into the cache; a download that breaks off, or is something else, leaves nothing behind."""
     import pooch
+    from requests import RequestException
 
     pooch.get_logger().setLevel("WARNING")
     target = cache() / file.path
-    known_hash = f"md5:{file.md5}" if file.md5 else None
-    with Bar(f"downloading {file.path}") as bar:
-        downloader: Any = pooch.HTTPDownloader(progressbar=cast(bool, bar), chunk_size=2**16)
-        try:
-            pooch.retrieve(file.url, known_hash, target.name, target.parent, downloader=downloader)
-        except (OSError, ValueError) as error:  # no network, a full disk; a wrong hash
-            raise _unavailable(file, directory, error) from error
+
+    def receive(partial: Path) -> None:
+        with Bar(f"downloading {file.path}") as bar:
+            downloader: Any = pooch.HTTPDownloader(progressbar=cast(bool, bar), chunk_size=2**16)
+            try:
+                pooch.retrieve(file.url, None, partial.name, partial.parent, downloader=downloader)
+                _refuse_page(partial)
+                _verify(partial, file)
+                check(partial)
+            except RequestException as error:  # no network, no such file, or sent on to what is no web address
+                raise _unavailable(file, directory, type(error).__name__) from error
+            except Damaged as error:
+                raise _unavailable(file, directory, f"it sent something else: {error.reason}") from error
+
+    write_whole(target, receive)
     return target
 
 
-def _unavailable(file: File, directory: Folder, error: Exception) -> UsageError:
+def _refuse_page(path: Path) -> None:
+    """Damaged for what servers send in the place of a file that they do not have."""
+    with path.open("rb") as file:
+        head = file.read(100).lstrip().lower()
+    if not head:
+        raise damaged(path, "it is empty")
+    if head.startswith((b"<!doctype html", b"<html")):
+        raise damaged(path, "it is a web page")
+
+
+def _unavailable(file: File, directory: Folder, why: str) -> VaelabError:
+    """Not the user's mistake."""
     looked = " or ".join(map(str, places(directory)))
-    why = "another hash than expected" if isinstance(error, ValueError) else type(error).__name__
     target = places(directory)[0] / file.path
-    return UsageError(
+    return VaelabError(
         f"{file.path} is not in {looked}, and downloading {file.url} failed ({why}); get it there and save "
         f"it as {target}, or point --data-dir or VAELAB_DATA to a folder that has it"
     )

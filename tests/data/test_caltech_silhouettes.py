@@ -8,7 +8,7 @@ import scipy.io
 import torch
 
 from vaelab.data import caltech_silhouettes, load
-from vaelab.errors import UsageError
+from vaelab.errors import UsageError, VaelabError
 from vaelab.files import File
 
 COUNTS = {"train": 6, "val": 3, "test": 4}
@@ -88,7 +88,7 @@ def test_a_truncated_file_is_refused(folder, sets):
 
 
 def test_a_missing_set_names_the_file_with_the_official_split(tmp_path):
-    with pytest.raises(UsageError, match=r"caltech101_silhouettes_28_split1\.mat is not in .* save it as"):
+    with pytest.raises(VaelabError, match=r"caltech101_silhouettes_28_split1\.mat is not in .* save it as"):
         load("caltech_silhouettes", tmp_path)
 
 

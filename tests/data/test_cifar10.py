@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from vaelab.data import cifar10, load
-from vaelab.errors import UsageError
+from vaelab.errors import UsageError, VaelabError
 from vaelab.files import File
 
 RECORD = 3073
@@ -81,7 +81,7 @@ def test_what_is_no_batch_is_refused(tmp_path, content):
 
 
 def test_a_missing_set_names_the_archive_and_its_place(tmp_path):
-    with pytest.raises(UsageError, match=r"cifar-10-binary\.tar\.gz is not in .* save it as .*cifar10"):
+    with pytest.raises(VaelabError, match=r"cifar-10-binary\.tar\.gz is not in .* save it as .*cifar10"):
         load("cifar10", tmp_path)
 
 

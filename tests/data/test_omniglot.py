@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from vaelab.data import load, omniglot
-from vaelab.errors import UsageError
+from vaelab.errors import UsageError, VaelabError
 from vaelab.files import File
 
 COUNTS = {"data": 12, "testdata": 5}
@@ -117,14 +117,14 @@ def test_the_source_can_be_chosen(folder, monkeypatch):
     assert {s: len(data.classes) for s, data in chosen.items()} == {"auto": 50, "chardata": 50, "archives": 2}
     (folder / "chardata.mat").unlink()
     assert len(load("omniglot", folder.parent, valid_size=2).classes) == 2
-    with pytest.raises(UsageError, match=r"chardata\.mat is not in .* save it as"):
+    with pytest.raises(VaelabError, match=r"chardata\.mat is not in .* save it as"):
         load("omniglot", folder.parent, source="chardata")
 
 
 def test_a_missing_set_asks_for_chardata_or_the_large_archives(tmp_path):
-    with pytest.raises(UsageError, match=r"chardata\.mat is not in .* save it as"):
+    with pytest.raises(VaelabError, match=r"chardata\.mat is not in .* save it as"):
         load("omniglot", tmp_path)
-    with pytest.raises(UsageError, match=r"images_background\.zip is not in .* save it as"):
+    with pytest.raises(VaelabError, match=r"images_background\.zip is not in .* save it as"):
         load("omniglot", tmp_path, source="archives")
 
 

@@ -6,7 +6,7 @@ import pooch
 import pytest
 import torch
 
-from vaelab.errors import UsageError
+from vaelab.errors import UsageError, VaelabError
 from vaelab.perceptual.pretrained import INCEPTION, LPIPS_HEADS, NETWORKS, Weights, find, read
 
 TOY = Weights("toy-0000.pth", "weights/toy.pth", "http://example.org/toy.pth", sha256="0000", exact=False)
@@ -31,7 +31,7 @@ def test_the_hub_folder_comes_before_the_data_directory(tmp_path, cache):
 
 @pytest.mark.parametrize("weights", [*NETWORKS.values(), *LPIPS_HEADS.values(), INCEPTION], ids=lambda w: w.name)
 def test_offline_the_error_names_file_places_address_and_remedy(tmp_path, cache, weights):
-    with pytest.raises(UsageError) as error:
+    with pytest.raises(VaelabError) as error:
         find(weights)
     for part in (weights.name, tmp_path / "torch" / "hub", cache / weights.path, weights.url, "save it as"):
         assert str(part) in str(error.value)

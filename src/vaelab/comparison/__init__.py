@@ -9,7 +9,7 @@ from typing import Any
 from vaelab.comparison.judged import columns_of, read_runs
 from vaelab.comparison.pictures import draw_figures
 from vaelab.comparison.table import Row, rows_of
-from vaelab.errors import UsageError
+from vaelab.errors import VaelabError
 from vaelab.evaluation import evaluate
 from vaelab.files import write_whole
 from vaelab.progress import note
@@ -75,7 +75,7 @@ def compare(
         try:
             first = [column.runs[0] for column in columns]
             paths = draw_figures(first, folder, n=n, seed=seed, data_dir=data_dir, device=device)
-        except UsageError as reason:  # the table needs neither data nor models
+        except VaelabError as reason:  # the table needs neither data nor models
             notes.append(str(reason))
     made = Comparison(
         {column.label: len(column.runs) for column in columns},

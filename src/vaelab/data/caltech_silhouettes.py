@@ -40,18 +40,29 @@ class CaltechSilhouettes(Source):
 
     def read(self, directory: Folder) -> Pool:
         """From `caltech101_silhouettes/`, preferring the official split."""
-        from scipy.io import loadmat
+        if locate(WHOLE.path, directory) and not locate(SPLIT.path, directory):
+            return _read_whole(fetch(WHOLE, directory))
+        return _read_splits(fetch(SPLIT, directory, _read_splits))
 
-        whole = locate(WHOLE.path, directory) and not locate(SPLIT.path, directory)
-        path = fetch(WHOLE if whole else SPLIT, directory)
-        with parsing(path):
-            content = loadmat(path)
-            classes = tuple(str(name.item()) for name in content["classnames"].ravel())
-        if whole:
-            splits = [_split(path, content, "X", "Y", sum(COUNTS.values()))]
-        else:
-            splits = [_split(path, content, f"{s}_data", f"{s}_labels", count) for s, count in COUNTS.items()]
-        return Pool(*splits, classes=classes, binary=True)
+
+def _read_whole(path: Path) -> Pool:
+    content, classes = _content(path)
+    return Pool(_split(path, content, "X", "Y", sum(COUNTS.values())), classes=classes, binary=True)
+
+
+def _read_splits(path: Path) -> Pool:
+    content, classes = _content(path)
+    splits = [_split(path, content, f"{name}_data", f"{name}_labels", count) for name, count in COUNTS.items()]
+    return Pool(*splits, classes=classes, binary=True)
+
+
+def _content(path: Path) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """What the file holds, and the names of the classes."""
+    from scipy.io import loadmat
+
+    with parsing(path):
+        content = loadmat(path)
+        return content, tuple(str(name.item()) for name in content["classnames"].ravel())
 
 
 def _split(path: Path, content: dict[str, Any], x: str, y: str, count: int) -> Split:

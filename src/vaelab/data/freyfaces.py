@@ -1,6 +1,7 @@
 """Frey faces: 1,965 frames of one face, 28 × 20 pixels."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
@@ -33,15 +34,14 @@ class FreyFaces(Source):
         if path := locate("freyfaces/freyfaces.npz", directory):
             (faces,) = read_npz(path, {"x": (1965, 28, 20)})
         else:
-            faces = _read_mat(directory)
+            faces = _read_mat(fetch(ORIGINAL, directory, _read_mat))
         return Pool(Split(torch.from_numpy(faces)[:, None]))
 
 
-def _read_mat(directory: Folder) -> np.ndarray:
+def _read_mat(path: Path) -> np.ndarray:
     """Key `ff`, one face per column -> uint8 [1965, 28, 20]."""
     from scipy.io import loadmat
 
-    path = fetch(ORIGINAL, directory)
     with parsing(path):
         pixels = loadmat(path)["ff"]
     if pixels.shape != (560, 1965) or pixels.min() < 0 or pixels.max() > 255 or pixels.max() <= 1:

@@ -65,7 +65,7 @@ class Omniglot(Source):
         large, small = (all(locate(file.path, directory) for file in pair) for pair in (LARGE, SMALL))
         chardata = locate(CHARDATA.path, directory) or not (large or small)
         if self.source == "chardata" or (self.source == "auto" and chardata):
-            pool = _read_chardata(fetch(CHARDATA, directory))
+            pool = _read_chardata(fetch(CHARDATA, directory, _read_chardata))
         else:
             pool = _read_archives(SMALL if small and not large else LARGE, directory)
         if pool.test is None:

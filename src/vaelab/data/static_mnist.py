@@ -11,7 +11,7 @@ from vaelab.data.source import Pool, Source, Split
 from vaelab.files import File, Folder, damaged, fetch, locate, parsing, read_npz
 from vaelab.registry import register
 
-URL = "http://www.cs.toronto.edu/~larocheh/public/datasets/binarized_mnist/"
+URL = "https://www.cs.toronto.edu/~larocheh/public/datasets/binarized_mnist/"
 COUNTS = {"train": 50_000, "valid": 10_000, "test": 10_000}
 
 
@@ -41,9 +41,12 @@ class StaticMnist(Source):
 def _read_amat(split: str, directory: Folder) -> np.ndarray:
     """One line of 784 zeros and ones per image -> uint8 [N, 28, 28]."""
     name = f"binarized_mnist_{split}.amat"
-    path = fetch(File(f"static_mnist/{name}", URL + name), directory)
-    with parsing(path):
-        return parse_amat(path).reshape(COUNTS[split], 28, 28)
+
+    def parsed(path: Path) -> np.ndarray:
+        with parsing(path):
+            return parse_amat(path).reshape(COUNTS[split], 28, 28)
+
+    return parsed(fetch(File(f"static_mnist/{name}", URL + name), directory, parsed))
 
 
 def parse_amat(path: Path) -> np.ndarray:

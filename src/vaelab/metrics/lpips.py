@@ -5,7 +5,7 @@ from typing import Literal
 import torch
 
 from vaelab.data.source import Split
-from vaelab.errors import UsageError
+from vaelab.errors import VaelabError
 from vaelab.metrics.batches import batches
 from vaelab.metrics.measurement import OVER_IMAGES, Measurement, NotApplicable, averages
 from vaelab.model import VAE, device_of
@@ -25,7 +25,7 @@ def lpips(model: VAE, split: Split, *, net: Literal["squeeze", "alex", "vgg"] = 
     try:
         distance = LPIPS(net).to(device_of(model))
         found = [distance(x, model.reconstruct(x, y)) for x, y in batches(model, split, ROWS)]
-    except UsageError as error:
+    except VaelabError as error:
         raise NotApplicable(str(error)) from error
     network = {"name": net, "hash": distance.network.hash, "heads": distance.hash, "resize": RESIZE}
     values, intervals, notes = averages(lpips=torch.cat(found))

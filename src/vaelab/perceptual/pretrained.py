@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from vaelab import files
-from vaelab.errors import UsageError
+from vaelab.errors import VaelabError
 
 CHECKPOINTS = "weights/torch_home/hub/checkpoints"  # torch's hub folder, within a data directory
 
@@ -57,7 +57,7 @@ INCEPTION = Weights(
 def find(weights: Weights) -> tuple[Path, str]:
     """The file and 12 digits of its sha256: from torch's hub folder (`TORCH_HOME`), a data directory or a download.
 
-    Raises UsageError for a file that is not to be had, naming the places and the address, and for a damaged one.
+    Raises VaelabError for a file that is not to be had, naming places and address, UsageError for a damaged one.
     """
     hub = Path(torch.hub.get_dir()) / "checkpoints" / weights.name
     path = hub if hub.is_file() else files.locate(weights.path)
@@ -65,8 +65,8 @@ def find(weights: Weights) -> tuple[Path, str]:
     if path is None:
         try:
             path = files.fetch(files.File(weights.path, weights.url))
-        except UsageError as error:
-            raise UsageError(f"the weights {weights.name} are not in {hub.parent}; {error}") from error
+        except VaelabError as error:
+            raise VaelabError(f"the weights {weights.name} are not in {hub.parent}; {error}") from error
     with files.parsing(path), path.open("rb") as stream:
         sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
     if (weights.exact or downloaded) and not sha256.startswith(weights.sha256):

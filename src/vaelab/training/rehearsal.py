@@ -9,7 +9,7 @@ from torch.distributions import Distribution
 
 from vaelab.data.source import Dataset
 from vaelab.distributions import draw
-from vaelab.errors import UsageError
+from vaelab.errors import UsageError, VaelabError
 from vaelab.model import VAE
 from vaelab.training.plugins import explained, plugin_records
 
@@ -26,7 +26,7 @@ def rehearse(model: VAE, objective: Any, data: Dataset) -> None:
             _check_distributions(model.eval(), x, y)
             terms = model(x, y, samples=objective.samples)
             _check_loss(objective(terms, 0), objective.bound(terms))
-    except UsageError:
+    except VaelabError:
         raise
     except Exception as error:
         if not isinstance(error, ValueError) and not plugin_records():  # a fault of ours, whose traceback is wanted
