@@ -188,3 +188,14 @@ def test_what_is_no_set_is_said_in_one_sentence(tmp_path):
         assert not (tmp_path / "out").exists(), "all are looked at before the first is measured"
         with pytest.raises(UsageError, match="nothing to measure; name folders of images, or runs"):
             quality([], tmp_path / "out")
+
+
+def test_names_that_are_no_text_are_spelled_out(folder, tmp_path, measuring):
+    odd = os.fsdecode(b"caf\xe9")
+    (folder / "00003.png").rename(folder / f"{odd}.png")
+    folder = folder.rename(tmp_path / odd)
+    for _ in range(2):
+        (row,) = quality([folder], tmp_path / "out")
+        assert row["images"] == 12
+    table = (tmp_path / "out" / f"{odd}.csv").read_text(encoding="utf-8")
+    assert "caf\\udce9.png," in table and len(measuring) == 1

@@ -203,7 +203,8 @@ def write_csv(path: Path, rows: Iterable[Sequence[Any]]) -> None:
     """A table, written whole or not at all."""
 
     def write(file: Path) -> None:
-        with file.open("w", newline="", encoding="utf-8") as stream:
+        # Names of files may be bytes that are no text; they are spelled out.
+        with file.open("w", newline="", encoding="utf-8", errors="backslashreplace") as stream:
             csv.writer(stream, lineterminator="\n").writerows(rows)
 
     write_whole(path, write)
