@@ -261,3 +261,10 @@ def test_two_threads_may_write_the_same_file(tmp_path):
     for thread in threads:
         thread.join()
     assert (tmp_path / "a").read_text() in ("a" * 1000, "b" * 1000) and len(list(tmp_path.iterdir())) == 1
+
+
+@pytest.mark.parametrize("content", [b"[" * 100_000, b'{"a":' * 100_000, b"\xff", b"{", b"1" * 5000, b"[1]", b"", None])
+def test_what_holds_no_object_is_an_empty_one(tmp_path, content):
+    if content is not None:
+        (tmp_path / "a.json").write_bytes(content)
+    assert files.read_object(tmp_path / "a.json") == {}

@@ -127,10 +127,18 @@ def short_hash(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()[:12]
 
 
+def parse_json(text: str | bytes) -> Any:
+    """What a JSON text holds; ValueError for one that is none, or is nested too deeply to be read."""
+    try:
+        return json.loads(text)
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
+
+
 def read_object(path: Path) -> dict[str, Any]:
     """The object in a JSON file; empty where the file is missing, damaged or holds something else."""
     try:
-        found = json.loads(path.read_text())
+        found = parse_json(path.read_bytes())
     except (OSError, ValueError):
         return {}
     return found if isinstance(found, dict) else {}

@@ -1,6 +1,5 @@
 """A run folder as it lies there, whole or half written: recipe, log, pictures and state, without the model."""
 
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from vaelab.errors import UsageError
-from vaelab.files import expanded
+from vaelab.files import expanded, parse_json
 from vaelab.recipe_text import read_yaml
 from vaelab.state import State, finite, read_state
 from vaelab.training.log import Row, read_log
@@ -163,7 +162,7 @@ def _whole(model: Path) -> bool:
     try:
         with model.open("rb") as file:
             length = int.from_bytes(file.read(8), "little")
-            header = json.loads(file.read(min(length, model.stat().st_size)))
+            header = parse_json(file.read(min(length, model.stat().st_size)))
         ends = [tensor["data_offsets"][1] for name, tensor in header.items() if name != "__metadata__"]
         return 8 + length + max(ends, default=0) == model.stat().st_size
     except (OSError, ValueError, TypeError, LookupError, AttributeError):

@@ -15,7 +15,7 @@ import torch
 from vaelab.data.decode import SUFFIXES, as_array, decode_all, image_names, upright
 from vaelab.data.images import to_bytes
 from vaelab.errors import UsageError
-from vaelab.files import expanded, write_whole
+from vaelab.files import expanded, parse_json, write_whole
 from vaelab.judge import versions
 from vaelab.metrics.sharpness import STATISTICS, sharpness_statistics
 from vaelab.progress import Bar
@@ -183,7 +183,7 @@ def _by_size(decoded: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
 def _cached(table: Path, note: Path, fingerprint: str) -> Measured | None:
     """What an earlier call wrote, unless that was of other images, or is damaged."""
     try:
-        known = json.loads(note.read_text())
+        known = parse_json(note.read_bytes())
         with table.open(newline="", encoding="utf-8") as file:
             rows = list(csv.reader(file))[1:]
         if known["fingerprint"] == fingerprint:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from vaelab.errors import Diverged
-from vaelab.files import is_process, read_object, short_hash, write_whole
+from vaelab.files import is_process, parse_json, read_object, short_hash, write_whole
 
 FILE = "state.json"
 LARGEST = 1e100  # whose square, and the sum of many, are floats
@@ -116,8 +116,8 @@ def finite(found: Mapping[str, Any], key: str) -> float | None:
 def parse_row(line: bytes) -> dict[str, Any] | None:
     """The row in a line of `log.jsonl`: an object with a kind, a split, a step and an epoch; None for anything else."""
     try:
-        row = json.loads(line)
-    except (ValueError, RecursionError):  # a line cut short by a kill, or bytes that are no text
+        row = parse_json(line)
+    except ValueError:  # a line cut short by a kill, or bytes that are no text
         return None
     if not isinstance(row, dict) or None in (finite(row, "step"), finite(row, "epoch")):
         return None

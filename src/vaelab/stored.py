@@ -11,7 +11,7 @@ from torch import Tensor
 
 from vaelab.data.source import Dataset
 from vaelab.errors import UsageError
-from vaelab.files import expanded, short_hash
+from vaelab.files import expanded, parse_json, short_hash
 from vaelab.model import VAE
 from vaelab.recipe import Recipe
 from vaelab.recipe_text import read_yaml
@@ -111,8 +111,8 @@ def read_report(path: Path) -> dict[str, Any]:
     try:
         text = path.read_bytes()
         Results.model_validate_json(text, strict=True)
-        found = json.loads(text)
-    except (OSError, ValueError, RecursionError):  # ValidationError is a ValueError
+        found = parse_json(text)
+    except (OSError, ValueError):  # ValidationError is a ValueError
         return {}
     entries = {name: {"intervals": {}, "curves": {}, "notes": []} | entry for name, entry in found["metrics"].items()}
     return {"model": None, "data": None, "unavailable": {}, "expected": [], "notes": []} | found | {"metrics": entries}

@@ -45,7 +45,7 @@ def legend(figure):
         [row for row in rows(1) if row["kind"] == "step"],
         rows(1)[:1],
         [{"kind": "epoch"}, {"kind": "step"}, {"loss": 3.0}],
-        [{"epoch": 1, "loss": float("nan"), "kl": None, "reconstruction": "?"}],
+        [{"epoch": 1, "loss": float("nan"), "kl": 10**400, "reconstruction": "?"}],
         [{k: v for k, v in row.items() if k != "kl"} for row in rows(5)],
         [{k: v for k, v in row.items() if k != "step"} for row in rows(5)],
         [row | {"reconstruction": -500.0, "loss": -475.0} for row in rows(5)],

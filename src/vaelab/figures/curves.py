@@ -79,9 +79,12 @@ def applied(log: Log, key: str) -> Curve:
 
 
 def number(row: Row, key: str) -> float:
-    """The value of a key; NaN if it is missing or no number."""
+    """The value of a key; NaN if it is missing, no number, or an integer beyond all floats."""
     value = row.get(key)
-    return float(value) if isinstance(value, Real) else np.nan
+    try:
+        return float(value) if isinstance(value, Real) else np.nan
+    except OverflowError:
+        return np.nan
 
 
 def coarse(curve: Curve, most: int = 300) -> Curve:

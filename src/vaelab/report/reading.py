@@ -1,6 +1,5 @@
 """All that a report is made of: a run's folder, its numbers and what they are worth, the scale that it learned."""
 
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,6 +8,7 @@ from typing import Any
 
 from safetensors import SafetensorError, safe_open
 
+from vaelab.files import parse_json
 from vaelab.folder import NO_LIKELIHOODS, Folder, finite, kind_of
 from vaelab.registry import defaults, names, part
 from vaelab.report.charts import Bar
@@ -120,7 +120,7 @@ def _scale(run: Folder) -> float | None:
         with safe_open(run.path / "model.safetensors", "np") as file:
             names = [k for k in file.keys() if k.startswith("likelihood.") and k.endswith(("log_sigma", "log_scale"))]  # noqa: SIM118
             return math.exp(float(file.get_tensor(names[0]))) if names else None
-    except (OSError, SafetensorError, ValueError, TypeError, OverflowError, json.JSONDecodeError):
+    except (OSError, SafetensorError, ValueError, TypeError, OverflowError):
         return None
 
 
@@ -134,7 +134,7 @@ def _pixels(run: Folder) -> Pixels | None:
         return None
     try:
         with safe_open(run.path / "model.safetensors", "np") as file:
-            count = math.prod(json.loads(file.metadata()["x_shape"]))
+            count = math.prod(parse_json(file.metadata()["x_shape"]))
     except (OSError, SafetensorError, ValueError, TypeError, LookupError):
         return None
     thing = part("likelihood", kind)
