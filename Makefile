@@ -4,7 +4,7 @@ PY := $(VENV)/bin/python
 # Bytecode is compiled when first used: of most that is installed, never.
 PIP := $(PY) -m pip install --quiet --disable-pip-version-check --no-compile -c constraints.txt
 
-.PHONY: demo test check bench readme results clean
+.PHONY: demo test torture check bench readme results clean
 .DEFAULT_GOAL := demo
 
 # Stamps that are renewed when the dependencies change: what users need, and what developers need beside it.
@@ -29,6 +29,9 @@ demo: $(VENV)/.installed  ## train on bundled digits, evaluate, draw: a minute a
 # Two processes with one thread each: more threads than cores would fight.
 test: $(VENV)/.developing  ## all tests
 	OMP_NUM_THREADS=1 $(PY) -m pytest -n 2
+
+torture: $(VENV)/.developing  ## a hundred kills, ten thousand mutated recipes, a thousand hostile files: half an hour
+	cd tests && ../$(PY) -m torture
 
 check: $(VENV)/.developing  ## lint, format, types
 	$(VENV)/bin/ruff check .

@@ -1,0 +1,227 @@
+"""Random kills: a training that was killed anywhere, and resumed until done, equals one that was not, bit for bit."""
+
+import json
+import os
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import torch
+from safetensors import safe_open
+
+import vaelab
+from torture.campaign import Judged
+from torture.fork import Fork
+from vaelab.training import engine
+from vaelab.training.adam import Adam
+from vaelab.training.log import read_rows
+
+TINY = """
+data: {kind: digits, train_size: 96, valid_size: 32, test_size: 32}
+model: {latent_dim: 3, backbone: {kind: mlp, width: 16}}
+objective: {kind: elbo, beta: {kind: linear, steps: 6}}
+train: {epochs: 4, batch_size: 16, lr: 1e-2, clip_norm: 20, ema: 0.9, weight_decay: 0.01, log_steps: 2, draw_every: 2}
+"""
+GROWING = "{kind: progressive, start_res: 4, base_channels: 8, min_channels: 4, epochs_per_stage: 1}"
+KINDS: dict[str, tuple[str, ...]] = {
+    "mlp": ("train.lr_schedule=cosine", "train.lr_warmup_steps=3", "train.draw_every=1"),
+    "batch-norm": (
+        "model.backbone={kind: vampalign_resnet, width: 4, norm: batch}",
+        "data.resize=32",
+        "train.save_every=2",
+    ),
+    "vamp": ("model.prior={kind: vamp, components: 7, init: data}", "data.binarise=dynamic"),
+    "growing": ("data.pad=4", "objective.beta=1", f"model.backbone={GROWING}", "train.at_stage=reset"),
+    "hierarchical": (
+        *("data.pad=4", "objective.beta=1", f"model.backbone={GROWING}", "model.latent_dim=[2, 3]"),
+        "model.posterior={kind: ladder, width: 8}",
+        "model.prior=ladder",
+    ),
+    "iwae": ("objective={kind: iwae, samples: 3, doubly_reparameterised: true}", "train.optimizer=adam"),
+    "conditional": ("model.condition=[encoder, decoder]", "data.flip=true", "train.precision=bfloat16"),
+    "flow-prior": (
+        "model.prior={kind: flow, flow: {kind: coupling, layers: 2, width: 8}}",
+        "evaluate={metrics: [reconstruction, active_units], every: 2}",
+        "best={metric: ssim, mode: max}",
+    ),
+    "mixture": ("model.prior={kind: mixture, components: 4}", "model.likelihood={kind: normal, fit: optimal}"),
+}
+
+
+def _skip() -> None:
+    read = engine.read_state
+    engine.read_state = lambda *where: _later(read(*where))  # pyright: ignore[reportPrivateImportUsage]
+
+
+def _later(state: dict[str, Any]) -> dict[str, Any]:
+    state["progress"]["step"] += 1
+    return state
+
+
+def _reseed() -> None:
+    seed_of = engine.seed_of
+    engine.seed_of = lambda stream, seed, *rest: seed_of(stream, seed + 1, *rest)
+
+
+def _forget() -> None:
+    load = Adam.load
+
+    def halved(self: Adam, state: dict[str, Any]) -> None:
+        load(self, state)
+        self.m[0].zero_()
+
+    Adam.load = halved
+
+
+# Resumptions that are broken on purpose, which the comparison has to notice.
+BROKEN: dict[str, Callable[[], None]] = {"a step is left out": _skip, "another seed": _reseed, "one moment": _forget}
+
+
+KILLED = 100  # cases, after which come the controls
+
+
+class Kills:
+    """The campaign over some kinds of recipe: its references, and the judge of a case."""
+
+    def __init__(self, folder: Path, seed: int, kinds: tuple[str, ...] = tuple(KINDS)) -> None:
+        self.folder, self.seed, self.kinds = folder, seed, kinds
+        self.recipe = folder / "tiny.yaml"
+        self.recipe.write_text(TINY)
+        warm = folder / "warm"  # what a training imports, each child would import anew
+        vaelab.train(str(self.recipe), "train.epochs=1", "train.draw_every=1", "objective.beta=1", run=warm, quiet=True)
+        self.events: dict[str, int] = {}  # how often a whole run of a kind touches its folder
+        self.seconds: dict[str, float] = {}
+        for kind in kinds:
+            began = time.perf_counter()
+            self._leg(kind, folder / kind, None).wait(120)
+            self.seconds[kind] = time.perf_counter() - began
+            self.events[kind] = int((folder / f"{kind}.events").read_text())
+
+    def judge(self, case: int) -> Judged:
+        """One training killed once or twice, at a random moment or where it touches a file; from 100 on, a control."""
+        if case >= KILLED:
+            return self.control("mlp", list(BROKEN)[case - KILLED])
+        random, kind = Random(f"kill {self.seed} {case}"), self.kinds[case % len(self.kinds)]
+        with tempfile.TemporaryDirectory(dir=self.folder) as place:
+            run, kills = Path(place) / "run", random.choice((1, 1, 2))
+            hits = [self._kill(kind, run, random) for _ in range(kills)]
+            done = self._leg(kind, run, None)
+            if code := done.wait(120):
+                return Judged(kind, "stuck", f"{hits}: the resumed run ended with {code}: {_said(run)}")
+            gaps = differences(self.folder / kind, run)
+        return Judged(kind, "equal" if not gaps else "differs", "; ".join([*hits, *gaps]) if gaps else "")
+
+    def control(self, kind: str, broken: str) -> Judged:
+        """A broken resumption, which fails where it goes unnoticed."""
+        with tempfile.TemporaryDirectory(dir=self.folder) as place:
+            run = Path(place) / "run"
+            self._leg(kind, run, (self.events[kind] * 3 // 5, False)).wait(120)
+            assert (run / "last.pt").exists(), "killed too early to be resumed"
+            self._leg(kind, run, None, BROKEN[broken]).wait(120)
+            gaps = differences(self.folder / kind, run)
+        outcome = "noticed" if gaps else "unnoticed"
+        return Judged(f"control, {broken}", outcome, "" if gaps else f"{kind}: the comparison sees nothing")
+
+    def _kill(self, kind: str, run: Path, random: Random) -> str:
+        """One leg that is killed; says where."""
+        if random.random() < 0.5:
+            at, torn = random.randint(1, self.events[kind]), random.random() < 0.5
+            self._leg(kind, run, (at, torn)).wait(120)
+            return f"killed at event {at}" + " within its write" * torn
+        after = random.random() * self.seconds[kind]
+        child = self._leg(kind, run, None)
+        time.sleep(after)
+        child.end(signal.SIGKILL)
+        return f"killed after {after:.3f} s"
+
+    def _leg(
+        self, kind: str, run: Path, kill: tuple[int, bool] | None, broken: Callable[[], None] = lambda: None
+    ) -> Fork:
+        """Train, or carry on where there is a run; with a kill at an event."""
+
+        def act() -> None:
+            broken()
+            resume = (run / "recipe.yaml").exists()
+            touched = _count_events(run, kill)
+            overrides = () if resume else KINDS[kind]
+            vaelab.train(str(self.recipe), *overrides, run=run, device="cpu", quiet=True, resume=resume)
+            Path(f"{run}.events").write_text(str(touched()))
+
+        return Fork(act, (0, Path(os.devnull), Path(f"{run}.err")))
+
+
+def differences(one: Path, two: Path) -> list[str]:
+    """What two runs do not have alike: weights, checkpoints, rows, pictures, state, what was left lying about."""
+    found = [name for name, read in READERS.items() if not _same(read(one), read(two))]
+    left = [path.name for path in two.rglob("*") if path.name.startswith(".") and path.name.endswith(".tmp")]
+    return [f"{name} differ" for name in found] + [f"{name} was left" for name in left]
+
+
+def _weights(run: Path) -> Any:
+    with safe_open(run / "model.safetensors", "pt") as file:
+        return {k: file.get_tensor(k) for k in file.keys()}, file.metadata()  # noqa: SIM118
+
+
+def _rows(run: Path) -> Any:
+    return [{k: v for k, v in row.items() if k != "images_per_second"} for row in read_rows(run / "log.jsonl")]
+
+
+READERS: dict[str, Callable[[Path], Any]] = {
+    "weights": _weights,
+    "checkpoints": lambda run: torch.load(run / "last.pt", weights_only=True),
+    "rows": _rows,
+    "pictures": lambda run: {str(path.relative_to(run)): path.read_bytes() for path in run.rglob("*.png")},
+    "states": lambda run: json.loads((run / "state.json").read_text())["state"],
+}
+
+
+def _same(one: Any, two: Any) -> bool:
+    """Equal to the bit, type and all."""
+    if type(one) is not type(two):
+        return False
+    if isinstance(one, torch.Tensor):
+        return one.dtype == two.dtype and torch.equal(one, two)
+    if isinstance(one, dict):
+        return one.keys() == two.keys() and all(_same(one[k], two[k]) for k in one)
+    if isinstance(one, list | tuple):
+        return len(one) == len(two) and all(map(_same, one, two))
+    return one == two
+
+
+def _count_events(run: Path, kill: tuple[int, bool] | None) -> Callable[[], int]:
+    """Count from now on how often a file of the run is opened to be written, moved or removed; and die at one of them.
+
+    A kill within a write leaves half of the file that was about to be moved into its place, or half a row.
+    """
+    count, inside = 0, str(run)
+
+    def touched(event: str, arguments: tuple) -> None:
+        nonlocal count
+        if event not in ("open", "os.rename", "os.remove", "os.mkdir") or not str(arguments[0]).startswith(inside):
+            return
+        if event == "open" and not (isinstance(arguments[1], str) and set(arguments[1]) & set("wax")):
+            return
+        count += 1
+        if kill and count == kill[0]:
+            _die(event, str(arguments[0]), torn=kill[1])
+
+    sys.addaudithook(touched)
+    return lambda: count
+
+
+def _die(event: str, path: str, torn: bool) -> None:
+    if torn and event == "os.rename":
+        os.truncate(path, Path(path).stat().st_size // 2)
+    if torn and event == "open" and path.endswith("log.jsonl"):
+        number = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+        os.write(number, b'{"kind": "step", "st')
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _said(run: Path) -> str:
+    return Path(f"{run}.err").read_text()[-1000:]
