@@ -51,6 +51,7 @@ def same_in_float32(found, expected):
 def test_tensorboard_reads_back(run, expected):
     needs("tensorboard")
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+    from tensorboard.plugins.custom_scalar.layout_pb2 import Layout
 
     said = silently(run, "tensorboard")
     assert said == [f"tracking: tensorboard --logdir {run / 'tensorboard'}"]
@@ -61,6 +62,12 @@ def test_tensorboard_reads_back(run, expected):
     assert image.encoded_image_string == (run / "figures" / "epoch_0002_samples.png").read_bytes()
     [text] = events.Tensors("recipe/text_summary")
     assert b"latent_dim: 2" in text.tensor_proto.string_val[0]
+    [cards] = events.Tensors("custom_scalars__config__")
+    [category] = Layout.FromString(cards.tensor_proto.string_val[0]).category
+    assert {chart.title: list(chart.multiline.tag) for chart in category.chart}["kl"] == [
+        *("train/kl$", "epoch/kl$", "valid/kl$"),
+    ]
+    assert {"train/kl", "epoch/kl", "valid/kl"} <= set(events.Tags()["scalars"])
 
 
 def test_tensorboard_goes_on_in_a_resumed_run(run, more, expected):

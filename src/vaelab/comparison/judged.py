@@ -75,8 +75,10 @@ def read_runs(paths: Sequence[str | Path], measure: Measure | None = None) -> li
     recipes = [restore(folder)[1] for folder in folders]
     lacking = {folder: why for folder in folders if (why := _lack(folder))}
     whole = [read_report(folder / "metrics.json")["metrics"] for folder in folders if folder not in lacking]
-    for folder, why in lacking.items() if measure else ():
-        measure(folder, why, [name for name in dict.fromkeys(chain(*whole)) if name in registered("metric")] or None)
+    metrics = [name for name in dict.fromkeys(chain(*whole)) if name in registered("metric")]
+    if measure:
+        for folder, why in lacking.items():
+            measure(folder, why, metrics or None)
     if left := [f"{why}; run: vaelab evaluate {typed(folder)}" for folder in lacking if (why := _lack(folder))]:
         raise UsageError(left[0])
     reports = [read_report(folder / "metrics.json") for folder in folders]

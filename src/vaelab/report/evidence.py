@@ -32,19 +32,19 @@ class Finding(NamedTuple):
 
 
 class Pixels(NamedTuple):
-    """How a likelihood scores an image: `count` numbers of `levels` values each, as a probability or as a density.
+    """How a likelihood scores an image: `size` numbers of `levels` values each, as a probability or as a density.
 
     A density of fixed scale has a `least` −log p, in nats per number, whatever was learned.
     """
 
-    count: int
+    size: int
     levels: int
     is_density: bool
     least: float | None = None
 
     def bits(self, nats: float) -> float:
         """Per dimension, of nats per image; a density of [0, 1] counts times a step between two levels."""
-        return nats / self.count / math.log(2) + (self.uniform if self.is_density else 0.0)
+        return nats / self.size / math.log(2) + (self.uniform if self.is_density else 0.0)
 
     @property
     def uniform(self) -> float:

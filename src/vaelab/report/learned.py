@@ -106,7 +106,7 @@ def worse_than_uniform(e: Evidence) -> Finding | None:
     if e.pixels is None or not losses or (bits := e.pixels.bits(min(losses))) <= e.pixels.uniform:
         return None
     told = f"{bits:.2f} bits per dimension, where uniform pixels have {e.pixels.uniform:g}"
-    if e.pixels.least is not None and (least := e.pixels.bits(e.pixels.least * e.pixels.count)) > e.pixels.uniform:
+    if e.pixels.least is not None and (least := e.pixels.bits(e.pixels.least * e.pixels.size)) > e.pixels.uniform:
         return Finding(
             "uniform",
             "note",

@@ -15,6 +15,8 @@ from vaelab.registry import register
 from vaelab.tracking.tracker import Told, Tracker
 
 EVENTS = "events.out.*"
+TERMS = ("loss", "reconstruction", "kl")
+TOGETHER = ("train", "epoch", "valid")  # groups of numbers whose curves are of one quantity
 CHANNELS = {0: 1, 2: 3, 3: 3, 4: 2, 6: 4}  # by the colour type of a PNG
 
 
@@ -44,7 +46,9 @@ class TensorBoard(Tracker):
         if not known:
             run.memory["logdir"] = str(place)
             self._forget(0)
-            self._text("recipe", f"```yaml\n{yaml.safe_dump(dict(run.recipe), sort_keys=False)}\n```")
+            recipe = f"```yaml\n{yaml.safe_dump(dict(run.recipe), sort_keys=False)}\n```"
+            self._content("recipe/text_summary", "text", recipe.encode())
+            self._content("custom_scalars__config__", "custom_scalars", _cards())
         return known
 
     def rewind(self, step: int) -> bool:
@@ -86,18 +90,29 @@ class TensorBoard(Tracker):
         start = self.event.SessionLog(status=self.event.SessionLog.START)
         self.writer.add_event(self.event.Event(wall_time=time.time(), step=step, session_log=start))
 
-    def _text(self, name: str, text: str) -> None:
-        plugin = self.summary.SummaryMetadata.PluginData(plugin_name="text")
+    def _content(self, tag: str, plugin: str, content: bytes) -> None:
+        """What a plugin of TensorBoard shows in its own way."""
+        data = self.summary.SummaryMetadata.PluginData(plugin_name=plugin)
         value = self.summary.Summary.Value(
-            tag=f"{name}/text_summary",
-            metadata=self.summary.SummaryMetadata(plugin_data=plugin),
-            tensor=self.tensor(dtype="DT_STRING", string_val=[text.encode()]),
+            tag=tag,
+            metadata=self.summary.SummaryMetadata(plugin_data=data),
+            tensor=self.tensor(dtype="DT_STRING", string_val=[content]),
         )
         self._write([value], 0)
 
     def _write(self, values: list[Any], step: int) -> None:
         summary = self.summary.Summary(value=values)
         self.writer.add_event(self.event.Event(wall_time=time.time(), step=step, summary=summary))
+
+
+def _cards() -> bytes:
+    """A layout of custom scalars: training and validation of each term in one card."""
+    layout = import_module("tensorboard.plugins.custom_scalar.layout_pb2")
+    charts = [
+        layout.Chart(title=term, multiline=layout.MultilineChartContent(tag=[f"{of}/{term}$" for of in TOGETHER]))
+        for term in TERMS
+    ]
+    return layout.Layout(category=[layout.Category(title="training and validation", chart=charts)]).SerializeToString()
 
 
 def _mark(run: Told) -> str:
