@@ -71,9 +71,10 @@ def test_odd_fields_of_a_divergence_are_none(tmp_path, odd):
         *(b"", b"null", b"3", b"[]", b'{"a": 1}', b"\xff", b'{"kind": "st', b"[" * 10**5),
         *(
             b'{"kind": "step", "split": "train", "step": %b, "epoch": 1}' % x
-            for x in (b"null", b'"1"', b"-1", b"1e999")
+            for x in (b"null", b'"1"', b"-1", b"1e999", b"1e19")
         ),
         b'{"kind": "step", "split": "train", "step": 1}',
+        b'{"kind": "step", "split": "train", "step": 1, "epoch": 1e90}',
         b'{"kind": "step", "split": null, "step": 1, "epoch": 1}',
         b'{"kind": ["step"], "split": "train", "step": 1, "epoch": 1}',
     ],

@@ -15,6 +15,7 @@ from vaelab.errors import Diverged
 from vaelab.files import is_process, parse_json, read_object, short_hash, write_whole
 
 FILE = "state.json"
+LONGEST = 2**63  # steps; what a service can count
 LARGEST = 1e100  # whose square, and the sum of many, are floats
 SILENT = 3600  # seconds without a new row after which a process that cannot be seen counts as gone
 
@@ -110,7 +111,8 @@ def is_outdated(report: Mapping[str, Any], folder: Path) -> bool:
 def finite(found: Mapping[str, Any], key: str) -> float | None:
     """A number that was stored, None where it is missing, is none, or so large that sums and squares of it are none."""
     value = found.get(key)
-    return float(value) if isinstance(value, int | float) and abs(value) <= LARGEST else None
+    known = isinstance(value, int | float) and not isinstance(value, bool)
+    return float(value) if known and abs(value) <= LARGEST else None
 
 
 def parse_row(line: bytes) -> dict[str, Any] | None:
@@ -119,9 +121,10 @@ def parse_row(line: bytes) -> dict[str, Any] | None:
         row = parse_json(line)
     except ValueError:  # a line cut short by a kill, or bytes that are no text
         return None
-    if not isinstance(row, dict) or None in (finite(row, "step"), finite(row, "epoch")):
+    if not isinstance(row, dict) or not all(isinstance(row.get(key), str) for key in ("kind", "split")):
         return None
-    return row if isinstance(row.get("kind"), str) and isinstance(row.get("split"), str) and row["step"] >= 0 else None
+    counts = (finite(row, "step"), finite(row, "epoch"))
+    return row if all(count is not None and 0 <= count < LONGEST for count in counts) else None
 
 
 @lru_cache(maxsize=16)

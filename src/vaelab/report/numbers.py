@@ -52,6 +52,7 @@ TITLES = {
     "factor_vae": "FactorVAE score",
     "beta_vae": "β-VAE score",
 }
+GROUPS = {"ais": "AIS", "elbo_surgery": "ELBO surgery", "frechet": "Fréchet", "lpips": "LPIPS"}  # metrics
 SPLITS = {"valid": "validation", "train": "training"}
 
 
@@ -122,7 +123,7 @@ def title_of(name: str) -> str:
 
 def _measured(split: str, report: Mapping[str, Any]) -> Measured:
     groups = [
-        Group(name.replace("_", " ").capitalize(), _short(entry["protocol"]), _lines(entry))
+        Group(GROUPS.get(name, name.replace("_", " ").capitalize()), _short(entry["protocol"]), _lines(entry))
         for name, entry in report["metrics"].items()
     ]
     remarks = [f"{name} was not measured: {reason}" for name, reason in report["unavailable"].items()]

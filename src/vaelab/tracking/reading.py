@@ -18,7 +18,6 @@ RECORD = ("recipe.yaml", "log.jsonl", "figures", "metrics.json")
 PLACES = {("epoch", "train"): 1, ("evaluation", "valid"): 2, ("epoch", "valid"): 3}  # in the order they are written
 GROUPS = {("epoch", "train"): "epoch", ("evaluation", "valid"): "evaluation"}  # else the split
 NO_NUMBERS = ("kind", "split", "step", "epoch", "best")
-LONGEST = 2**63  # steps; what a service can count
 DRAWN_AT = re.compile(r"epoch_(\d+)_(.+)")
 
 
@@ -99,21 +98,14 @@ class Reader:
             self.identity, self.offset, self.broken = now.st_ino, 0, 0
 
     def _row(self, line: bytes) -> dict[str, Any] | None:
-        try:
-            if (row := parse_row(line)) is not None and mark_of(row):
-                return row
-        except ValueError:  # a step beyond what a service can count
-            pass
-        self.broken += bool(line.strip())
-        return None
+        row = parse_row(line)
+        self.broken += row is None and bool(line.strip())
+        return row
 
 
 def mark_of(row: Mapping[str, Any]) -> Mark:
-    """Where a row stands; later rows have greater marks. ValueError where its step or epoch is no finite number."""
-    step = row["step"]
-    if not (_is_number(step) and 0 <= step < LONGEST and _is_number(row["epoch"])):
-        raise ValueError("a row has a step and an epoch")
-    return float(step), PLACES.get((row["kind"], row["split"]), 0)
+    """Where a row stands; later rows have greater marks."""
+    return float(row["step"]), PLACES.get((row["kind"], row["split"]), 0)
 
 
 def values_of(row: Mapping[str, Any]) -> dict[str, float]:
