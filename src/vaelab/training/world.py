@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cache
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import torch
 import torch.distributed as dist
@@ -122,7 +122,7 @@ class World:
 
 
 @cache
-def _patient() -> dist.ProcessGroup:
+def _patient() -> Any:
     """The same processes, for what takes one of them long; only who has gone breaks off the wait before."""
     return dist.new_group(backend="gloo", timeout=LONG)
 
