@@ -19,9 +19,9 @@ from vaelab.data import load
 from vaelab.errors import UsageError, VaelabError
 from vaelab.export import write_images
 from vaelab.likelihoods.normal import NormalLikelihood
-from vaelab.listing import expectation, images_of
 from vaelab.registry import names
 from vaelab.stored import read_report
+from vaelab.wording import expectation, images_of
 
 TINY = """
 expect:

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from vaelab.listing import images_of, interval, say, show_table, unit_of
-from vaelab.wording import counted, number
+from vaelab.listing import interval, say, show_table, unit_of
+from vaelab.wording import counted, images_of, number
 
 COUNT = 10
 # In the order in which they are shown, the first COUNT of those that were measured.

@@ -7,10 +7,10 @@ from typing import Any, NamedTuple
 from vaelab.comparison.judged import Column, Judged
 from vaelab.comparison.table import rows_of
 from vaelab.folder import kind_of
-from vaelab.listing import expectation, images_of, unit_of
+from vaelab.listing import unit_of
 from vaelab.recipe import Recipe
 from vaelab.report.reading import Told
-from vaelab.wording import counted, typeset
+from vaelab.wording import counted, expectation, images_of, typeset
 
 TITLES = {
     "elbo": "ELBO",
