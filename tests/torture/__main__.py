@@ -8,6 +8,8 @@ from pathlib import Path
 
 os.environ["OMP_NUM_THREADS"] = "1"  # before torch starts its threads
 
+import pooch
+
 import vaelab.cli
 import vaelab.evaluation  # what children would import, each for itself
 import vaelab.report  # noqa: F401
@@ -15,6 +17,7 @@ from torture.campaign import GIGABYTE, Limits, judged, told
 from torture.files import Files
 from torture.kills import BROKEN, KILLED, Kills
 from torture.recipes import Recipes
+from vaelab import files as library
 
 CAMPAIGNS = {  # what is tortured, how many cases, and the limits of one
     "kills": (Kills, KILLED + len(BROKEN), Limits(300, None)),
@@ -32,14 +35,20 @@ def main() -> int:
     parser.add_argument("--cases", type=int, help="so many, in place of all")
     parser.add_argument("--processes", type=int, default=2)
     asked = parser.parse_args()
+    pooch.retrieve = _offline
     well = True
     for name in [asked.only] if asked.only else CAMPAIGNS:
         make, count, limits = CAMPAIGNS[name]
         cases = range(asked.cases or count) if asked.case is None else [asked.case]
         with tempfile.TemporaryDirectory(prefix="torture-") as folder:
+            library.cache = lambda place=Path(folder): place / "cache"
             campaign = make(Path(folder), asked.seed)
             well &= told(name, judged(campaign.judge, cases, limits, asked.processes), asked.seed)
     return 0 if well else 1
+
+
+def _offline(*_: object, **__: object) -> None:
+    raise ConnectionError("no case waits for the network")
 
 
 if __name__ == "__main__":
