@@ -1,5 +1,6 @@
 """A copy of this process that runs a function: warm at once, where a new interpreter imports for seconds."""
 
+import contextlib
 import os
 import signal
 import sys
@@ -7,7 +8,7 @@ import time
 import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Never
 
 import torch
 
@@ -22,7 +23,7 @@ class Fork:
         self.code: int | None = None
         self.pid = os.fork()
         if self.pid == 0:
-            os._exit(_inside(act, streams, environment))
+            _inside(act, streams, environment)
 
     def poll(self) -> int | None:
         """The exit code, or minus the signal that ended it; None while it runs."""
@@ -67,21 +68,23 @@ def command(words: Sequence[object], folder: Path) -> Callable[[], None]:
     return act
 
 
-def _inside(act: Callable[[], object], streams: Sequence[int | Path], environment: dict[str, str]) -> int:
-    """Run `act` in the child; gives the exit code."""
-    for number, given in enumerate(streams):
-        os.dup2(given if isinstance(given, int) else os.open(given, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)
-    sys.stdin, sys.stdout, sys.stderr = open(0), open(1, "w"), open(2, "w", buffering=1)  # noqa: SIM115
-    os.environ.update(environment)
-    torch.set_num_threads(1)  # OpenMP's threads do not survive a fork
+def _inside(act: Callable[[], object], streams: Sequence[int | Path], environment: dict[str, str]) -> Never:
+    """Run `act` in the child, and leave; whatever happens, none of the parent's frames go on here."""
+    code: Any = 1
     try:
+        for number, given in enumerate(streams):
+            os.dup2(given if isinstance(given, int) else os.open(given, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)
+        sys.stdin, sys.stdout, sys.stderr = (open(i, "rww"[i], closefd=False) for i in range(3))  # noqa: SIM115
+        os.environ.update(environment)
+        torch.set_num_threads(1)  # OpenMP's threads do not survive a fork
         act()
-        code: Any = 0
+        code = 0
     except SystemExit as leaving:
         code = leaving.code
     except BaseException:
         traceback.print_exc()
-        code = 1
-    for stream in (sys.stdout, sys.stderr):
-        stream.flush()
-    return code if isinstance(code, int) else int(code is not None)
+    finally:
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(OSError, ValueError):
+                stream.flush()
+        os._exit(code if isinstance(code, int) else int(code is not None))

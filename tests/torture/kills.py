@@ -19,6 +19,7 @@ from torture.campaign import Judged
 from torture.fork import Fork
 from vaelab.training import engine
 from vaelab.training.adam import Adam
+from vaelab.training.checkpoint import Checkpoint
 from vaelab.training.log import read_rows
 
 TINY = """
@@ -58,9 +59,9 @@ def _skip() -> None:
     engine.read_state = lambda *where: _later(read(*where))  # pyright: ignore[reportPrivateImportUsage]
 
 
-def _later(state: dict[str, Any]) -> dict[str, Any]:
-    state["progress"]["step"] += 1
-    return state
+def _later(kept: Checkpoint) -> Checkpoint:
+    kept.progress.step += 1
+    return kept
 
 
 def _reseed() -> None:
@@ -109,12 +110,15 @@ class Kills:
         random, kind = Random(f"kill {self.seed} {case}"), self.kinds[case % len(self.kinds)]
         with tempfile.TemporaryDirectory(dir=self.folder) as place:
             run, kills = Path(place) / "run", random.choice((1, 1, 2))
-            hits = [self._kill(kind, run, random) for _ in range(kills)]
-            done = self._leg(kind, run, None)
-            if code := done.wait(120):
-                return Judged(kind, "stuck", f"{hits}: the resumed run ended with {code}: {_said(run)}")
+            legs = [self._killed(kind, run, random) for _ in range(kills)]
+            legs.append(("resumed", self._leg(kind, run, None).wait(120)))
+            told, codes = [name for name, _ in legs], [code for _, code in legs]
+            if codes[-1] or not {0, -signal.SIGKILL}.issuperset(codes):
+                return Judged(kind, "stuck", f"{legs}: {_said(run)}")
             gaps = differences(self.folder / kind, run)
-        return Judged(kind, "equal" if not gaps else "differs", "; ".join([*hits, *gaps]) if gaps else "")
+        if gaps:
+            return Judged(kind, "differ", "; ".join(told + gaps))
+        return Judged(kind, f"equal after {codes.count(-signal.SIGKILL)} SIGKILL")
 
     def control(self, kind: str, broken: str) -> Judged:
         """A broken resumption, which fails where it goes unnoticed."""
@@ -122,22 +126,22 @@ class Kills:
             run = Path(place) / "run"
             self._leg(kind, run, (self.events[kind] * 3 // 5, False)).wait(120)
             assert (run / "last.pt").exists(), "killed too early to be resumed"
-            self._leg(kind, run, None, BROKEN[broken]).wait(120)
-            gaps = differences(self.folder / kind, run)
-        outcome = "noticed" if gaps else "unnoticed"
-        return Judged(f"control, {broken}", outcome, "" if gaps else f"{kind}: the comparison sees nothing")
+            code = self._leg(kind, run, None, BROKEN[broken]).wait(120)
+            gaps = [] if code else differences(self.folder / kind, run)
+        failure = "" if gaps else f"{kind}: the comparison sees nothing; {code} {_said(run)}"
+        return Judged(f"control, {broken}", "unnoticed" if failure else "noticed", failure)
 
-    def _kill(self, kind: str, run: Path, random: Random) -> str:
-        """One leg that is killed; says where."""
+    def _killed(self, kind: str, run: Path, random: Random) -> tuple[str, int]:
+        """One leg that is killed, unless it ends before: where, and its exit code."""
         if random.random() < 0.5:
             at, torn = random.randint(1, self.events[kind]), random.random() < 0.5
-            self._leg(kind, run, (at, torn)).wait(120)
-            return f"killed at event {at}" + " within its write" * torn
+            name = f"killed at event {at}" + " within its write" * torn
+            return name, self._leg(kind, run, (at, torn)).wait(120)
         after = random.random() * self.seconds[kind]
         child = self._leg(kind, run, None)
         time.sleep(after)
         child.end(signal.SIGKILL)
-        return f"killed after {after:.3f} s"
+        return f"killed after {after:.3f} s", child.wait(0)
 
     def _leg(
         self, kind: str, run: Path, kill: tuple[int, bool] | None, broken: Callable[[], None] = lambda: None
