@@ -111,8 +111,9 @@ def is_outdated(report: Mapping[str, Any], folder: Path) -> bool:
 def finite(found: Mapping[str, Any], key: str) -> float | None:
     """A number that was stored, None where it is missing, is none, or so large that sums and squares of it are none."""
     value = found.get(key)
-    known = isinstance(value, int | float) and not isinstance(value, bool)
-    return float(value) if known and abs(value) <= LARGEST else None
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return float(value) if abs(value) <= LARGEST else None
 
 
 def parse_row(line: bytes) -> dict[str, Any] | None:

@@ -118,12 +118,16 @@ def title_of(name: str) -> str:
     """A number's name as people say it; `kl_1` is the KL of the top level of latents."""
     if (level := name.removeprefix("kl_")).isdecimal():
         return f"KL of level {level}{' (top)' if level == '1' else ''}"
-    return TITLES.get(name, name.replace("_", " ").capitalize())
+    return _titled(name, TITLES)
+
+
+def _titled(name: str, known: Mapping[str, str]) -> str:
+    return known.get(name) or name.replace("_", " ").capitalize()
 
 
 def _measured(split: str, report: Mapping[str, Any]) -> Measured:
     groups = [
-        Group(GROUPS.get(name, name.replace("_", " ").capitalize()), _short(entry["protocol"]), _lines(entry))
+        Group(_titled(name, GROUPS), _short(entry["protocol"]), _lines(entry))
         for name, entry in report["metrics"].items()
     ]
     remarks = [f"{name} was not measured: {reason}" for name, reason in report["unavailable"].items()]
