@@ -104,11 +104,16 @@ def show_metrics(report: dict[str, Any], only: Sequence[str] | None = None) -> N
         rows,
         markdown=False,
     )
+    say_features(entries)
+    for name, reason in unavailable.items():
+        say(f"not measured: {name}: {reason}")
+
+
+def say_features(entries: Mapping[str, Any]) -> None:
+    """Whose features the numbers of samples are of, and the hash of their weights."""
     extractors = {e["protocol"]["extractor"]["name"]: e for e in entries.values() if _extracted(e)}
     for name, entry in extractors.items():
         say(f"features: {name} {entry['protocol']['extractor']['hash']}")
-    for name, reason in unavailable.items():
-        say(f"not measured: {name}: {reason}")
 
 
 def show_verdicts(report: dict[str, Any]) -> None:

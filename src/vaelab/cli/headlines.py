@@ -3,26 +3,26 @@
 from collections.abc import Mapping
 from typing import Any
 
-from vaelab.listing import interval, say, show_table, unit_of
+from vaelab.listing import interval, say, say_features, show_table, unit_of
 from vaelab.wording import counted, images_of, number
 
 COUNT = 10
-# In the order in which they are shown, the first COUNT of those that were measured.
+# In the order in which they are shown, the first COUNT of those that were measured; short enough for 80 columns.
 MEANINGS = {
     "elbo": "bound on log p(x) ↑",
     "ais": "log p(x) ↑",
     "bits_per_dim": "to store a pixel ↓",
-    "kl": "what a code tells of its image",
+    "kl": "what codes say of images",
     "active_units": "latent dimensions in use",
-    "aggregate_ks": "distance of codes to prior ↓",
+    "aggregate_ks": "codes unlike the prior ↓",
     "psnr": "of reconstructions ↑",
-    "frechet": "distance of samples to images ↓",
-    "precision": "samples that could be images ↑",
-    "recall": "images that samples resemble ↑",
-    "memorised": "samples that are copies ↓",
-    "probe_knn": "classes read off the codes ↑",
-    "lpips": "of reconstructions to the eye ↓",
-    "coverage": "images with a sample near ↑",
+    "frechet": "samples unlike images ↓",
+    "precision": "plausible samples ↑",
+    "recall": "variety of samples ↑",
+    "memorised": "copies among samples ↓",
+    "probe_knn": "classes read off codes ↑",
+    "lpips": "reconstruction, by eye ↓",
+    "coverage": "images near a sample ↑",
     "ssim": "of reconstructions ↑",
 }
 
@@ -30,12 +30,13 @@ MEANINGS = {
 def show_headlines(report: Mapping[str, Any]) -> None:
     """A table of ten lines, what could not be measured, and where the rest is."""
     unavailable = report["unavailable"]
-    entries = [entry for name, entry in report["metrics"].items() if name not in unavailable]
-    values = {key: (value, entry) for entry in entries for key, value in entry["values"].items()}
+    entries = {name: entry for name, entry in report["metrics"].items() if name not in unavailable}
+    values = {key: (value, entry) for entry in entries.values() for key, value in entry["values"].items()}
     names = [name for name in MEANINGS if name in values][:COUNT]
     rows = [_row(name, *values[name]) for name in names]
     head = f"{report.get('run') or report['images_folder']}: {images_of(report, report['metrics'])}"
     show_table(head, ["name", "value", "95 % interval", "meaning (↑ more is good)"], rows, markdown=False)
+    say_features(entries)
     if unavailable:
         say(f"not measured: {', '.join(unavailable)}; to learn why, name one: --metrics {next(iter(unavailable))}")
     more = sum(not key.endswith("_error") for key in values) - len(names)
