@@ -153,6 +153,11 @@ def test_the_command_is_quick_and_needs_no_torch(make, tmp_path):
     assert done.stdout.splitlines()[-1] == "False"
 
 
+def test_a_negative_bound_has_one_kind_of_minus(make, monkeypatch):
+    monkeypatch.setattr("vaelab.runs.finite", lambda row, key: -1709.0)
+    assert "−ELBO −1,709.00 nats" in summary(make("a"))
+
+
 def test_the_summary_of_a_run(make):
     run = make("a", epochs=4, state={"state": "done", "reason": "", "seconds": 200.0})
     assert summary(run).splitlines() == [

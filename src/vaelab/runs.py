@@ -11,7 +11,7 @@ from vaelab.errors import UsageError
 from vaelab.files import expanded
 from vaelab.folder import Folder, finite, is_run
 from vaelab.progress import note
-from vaelab.wording import number, printable, span, typed
+from vaelab.wording import number, printable, span, typed, typeset
 
 DEPTH = 3  # folders below the one that is named
 
@@ -55,7 +55,7 @@ def summary(path: Path) -> str:
     lines = [("trained:", str(path))]
     if run.best and (loss := finite(run.best, "loss")) is not None:
         took = f", {span(run.state.seconds)}" if run.state.seconds is not None else ""
-        lines.append(("best:", f"epoch {run.best['epoch']:g} of {run.epoch}, {run.bound} {number(loss)} nats{took}"))
+        lines.append(("best:", f"epoch {run.best['epoch']:g} of {run.epoch}, {run.bound} {typeset(loss)} nats{took}"))
     if (path / "report.html").exists():
         lines.append(("report:", str(path / "report.html")))
     lines += [("next:", f"vaelab evaluate {typed(path)}"), ("", f"vaelab figures {typed(path)}")]

@@ -22,9 +22,10 @@ def rows(losses, kl=10.0, beta=1.0, kind="epoch"):
 
 
 def found(valid, train=None, **more):
-    """Kind and level of each finding."""
-    evidence = Evidence(train=valid if train is None else train, valid=valid, **more)
-    return {f.kind: f for f in diagnose(evidence)}
+    """Each finding by its kind; all is well only where there is no other."""
+    findings = diagnose(Evidence(train=valid if train is None else train, valid=valid, **more))
+    assert len(findings) == 1 or all(finding.level != "good" for finding in findings)
+    return {f.kind: f for f in findings}
 
 
 def test_nothing_conspicuous():
@@ -96,6 +97,12 @@ def test_a_small_share_of_kl_at_a_large_beta_is_a_note():
 @pytest.mark.parametrize(("kl", "beta"), [(5.0, 1.0), (20.0, 4.0)])
 def test_a_usual_weight_or_a_large_kl_is_not_over_regularised(kl, beta):
     assert "over-regularised" not in found(rows(SETTLED, kl=kl, beta=beta))
+
+
+def test_an_error_is_written_in_plain_digits():
+    noise = [20.0, -30.0, 25.0, -25.0] * 3
+    finding = found(rows([-900.0 * i + x for i, x in enumerate(noise)]))["under-trained"]
+    assert "±" in finding.evidence and "e+" not in finding.evidence
 
 
 def test_under_trained_gives_its_slope():

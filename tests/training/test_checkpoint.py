@@ -342,10 +342,22 @@ def test_off_a_terminal_there_is_a_line_per_epoch(train, capsys):
     vaelab.train(str(folder), "train.epochs=3", run=folder, device="cpu", resume=True)
     out, errors = capsys.readouterr()
     assert not out
-    _, head, key, line = errors.splitlines()  # the first tells of the data
+    _, key, head, line = errors.splitlines()  # the first tells of the data
     assert "nats" in key and "*: the best" in key
     assert head.split() == ["epoch", "loss", "rec", "kl", "β", "valid", "images/s"]
     assert line.split()[0] == "3/3" and len(line.split()) == 7 and max(map(len, (head, key, line))) <= 80
+
+
+def test_numbers_of_any_size_keep_to_their_columns(tmp_path, capsys):
+    log = Log(tmp_path / "log.jsonl", silent=False)
+    log.begin(0, 4, 4)
+    for epoch, loss in enumerate((-93.125, -1493.0, 32267.78, -1e30), 1):
+        at = {"kind": "epoch", "epoch": epoch, "step": epoch, "loss": loss}
+        log.write(at | {"split": "train", "reconstruction": loss, "kl": 1.0, "beta": 1.0, "images_per_second": 9.0})
+        log.write(at | {"split": "valid"})
+    _, head, *lines = capsys.readouterr().err.splitlines()
+    assert [line.split()[-2] for line in lines] == ["-93.12", "-1493.0", "32267.8", "-1e+30"]
+    assert {len(line) for line in lines} == {len(head)}
 
 
 def test_the_table_has_a_line_per_tenth_of_a_run_and_at_least_one_a_minute(tmp_path, capsys, monkeypatch):

@@ -53,7 +53,8 @@ def under_trained(e: Evidence) -> Finding | None:
     if not falling or gain < clear(losses[-1]):
         return None
     over = f"the last {window} of {counted(len(losses), 'epoch')}"
-    told = f"Slope {typeset(slope)} ± {error:.1g} nats per epoch over {over}; the last value is {typeset(losses[-1])}."
+    sure = f"{typeset(slope)} ± {float(f'{error:.1g}'):g}"
+    told = f"Slope {sure} nats per epoch over {over}; the last value is {typeset(losses[-1])}."
     if e.state in CUT:
         sentence = f"The validation loss was still falling when the training was {e.state}."
         return Finding("under-trained", "note", sentence, told, e.longer)

@@ -13,7 +13,7 @@ RULES = (
 
 
 def diagnose(evidence: Evidence) -> list[Finding]:
-    """All findings, the gravest first; one that says so where nothing is conspicuous."""
+    """All findings, the gravest first; where none is grave, one that says so, and "all well" where there is no other."""
     found = [finding for rule in RULES if (finding := rule(evidence)) is not None]
     if not any(f.level in ("warning", "bad") for f in found) and evidence.valid:
         found.append(_inconspicuous(evidence, bool(found)))
@@ -25,7 +25,7 @@ def _inconspicuous(e: Evidence, noted: bool) -> Finding:
     told += f" after {counted(len(e.valid), 'epoch')}"
     so_far = " so far" if e.state == "running" else ""
     if noted:
-        return Finding("nothing", "good", f"Otherwise nothing conspicuous{so_far}.", f"{told}.")
+        return Finding("nothing", "note", f"Otherwise nothing conspicuous{so_far}.", f"{told}.")
     none = "no sign of collapse, over-regularisation, overfitting or numbers that are none"
     none = none if so_far or len(e.valid) < 2 * FEW else none.replace(" or ", ", ") + " or a loss still falling"
     return Finding("nothing", "good", f"Nothing conspicuous{so_far}.", f"{told}; {none}.")

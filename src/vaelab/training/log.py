@@ -135,7 +135,7 @@ class _Bar:
         return True
 
     def _line(self, valid: Row) -> None:
-        lines = [] if self.headed else [HEAD, KEY]
+        lines = [] if self.headed else [KEY, HEAD]
         self.headed = True
         lines.append(_table_line(valid, self.train, self.epochs))
         if self.measured:
@@ -172,7 +172,9 @@ def _short(row: Row) -> str:
 
 
 def _five(value: float | None) -> str:
-    """Two decimals, or five digits of what is large."""
+    """Two decimals, one of what is large, or five digits of what is huge."""
     if value is None:
         return ""
-    return f"{value:.2f}" if abs(value) < 1000 else f"{value:.5g}"
+    if abs(value) >= 1e6:
+        return f"{value:.5g}"
+    return f"{value:.2f}" if abs(value) < 1000 else f"{value:.1f}"
