@@ -264,8 +264,16 @@ def test_reconstruct_test_images_or_those_given(run, tmp_path):
     assert (tmp_path / "pairs.png").is_file()
 
 
+def figures_of(said: str) -> set[str]:
+    """The names in the one line that the command prints."""
+    [line] = said.splitlines()
+    names = line.rpartition(": ")[2].split(", ")
+    assert line.startswith(f"{len(names)} figures in ")
+    return {Path(name).stem for name in names}
+
+
 def test_figures_draws_what_the_run_allows(run, tmp_path):
-    drawn = {Path(line).stem for line in typed("figures", run).stdout.splitlines()}
+    drawn = figures_of(typed("figures", run).stdout)
     assert drawn - {"convergence"} == {  # that one is of runs that were evaluated
         "training_losses", "kl_ratio", "reconstructions", "generated_samples", "latent_space", "manifold", "traversals",
         "interpolations", "aggregate_posterior",
@@ -273,9 +281,9 @@ def test_figures_draws_what_the_run_allows(run, tmp_path):
     assert all((run / "figures" / f"{name}.png").stat().st_size > 5000 for name in drawn)
     alone = tmp_path / "model.safetensors"
     alone.write_bytes((run / "model.safetensors").read_bytes())
-    drawn = {Path(line).stem for line in typed("figures", alone).stdout.splitlines()}
+    drawn = figures_of(typed("figures", alone).stdout)
     assert "manifold" in drawn and not {"training_losses", "kl_ratio"} & drawn
-    assert typed("figures", run, "manifold").stdout == f"{run / 'figures' / 'manifold.png'}\n"
+    assert typed("figures", run, "manifold").stdout == f"1 figure in {run / 'figures'}: manifold.png\n"
 
 
 def test_list_shows_parts_and_recipes():

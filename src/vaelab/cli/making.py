@@ -140,10 +140,12 @@ def figures(
     plugin: Plugin = None,
 ) -> None:
     """Draw the figures that a run allows into RUN/figures."""
+    from vaelab.listing import say
     from vaelab.report import refresh
     from vaelab.run import draw
     from vaelab.stored import folder_of
+    from vaelab.wording import counted
 
-    for path in draw(run, *only or [], data_dir=data_dir, device=device):
-        show(path)
+    drawn = draw(run, *only or [], data_dir=data_dir, device=device)
+    say(f"{counted(len(drawn), 'figure')} in {drawn[0].parent}: {', '.join(path.name for path in drawn)}")
     refresh(folder_of(run))

@@ -10,9 +10,9 @@ from vaelab.registry import Count, Fraction, NonNegative, Positive, Seed, Size
 
 @dataclass(frozen=True, kw_only=True)
 class TrainOptions:
-    """The `train` section: how long, how fast, how exactly and how often; in a recipe, steps may be given as epochs.
+    """The `train` section: how long, how fast, how exactly and how often; lengths in steps may be given in epochs.
 
-    - `steps`: the length of the run;
+    - `steps`: the length of the run; in its place mostly `epochs`, as in train.epochs=5;
     - `batch_size`: images in a step, over all processes;
     - `optimizer`: with weight decay apart from the gradient (adamw, Loshchilov & Hutter 2019) or in it (adam);
     - `lr`: the learning rate;
