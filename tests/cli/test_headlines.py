@@ -21,6 +21,7 @@ def test_a_line_for_each_number_in_80_columns(first, capsys, monkeypatch):
 
 def test_numbers_of_features_say_whose(capsys):
     extractor = {"name": "pixels", "hash": "0123456789ab", "resize": "none"}
-    entry = {"values": {"frechet": 3.25}, "intervals": {}, "protocol": {"images": 64, "extractor": extractor}, "notes": []}
+    protocol = {"images": 64, "extractor": extractor}
+    entry = {"values": {"frechet": 3.25}, "intervals": {}, "protocol": protocol, "notes": []}
     show_headlines({"run": "a", "images": 64, "split": "test", "metrics": {"frechet": entry}, "unavailable": {}})
     assert "features: pixels 0123456789ab" in capsys.readouterr().out

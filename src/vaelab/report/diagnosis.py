@@ -13,7 +13,7 @@ RULES = (
 
 
 def diagnose(evidence: Evidence) -> list[Finding]:
-    """All findings, the gravest first; where none is grave, one that says so, and "all well" where there is no other."""
+    """All findings, the gravest first; where none is grave, also that nothing, or nothing else, is conspicuous."""
     found = [finding for rule in RULES if (finding := rule(evidence)) is not None]
     if not any(f.level in ("warning", "bad") for f in found) and evidence.valid:
         found.append(_inconspicuous(evidence, bool(found)))
