@@ -128,6 +128,26 @@ def test_numbers_of_different_protocols_never_share_a_row(make, tmp_path, ours, 
     assert made.notes == [f"frechet: in rows of their own, not compared, because runs differ in {differ}"]
 
 
+def test_bounds_of_different_kinds_never_share_a_row_but_bits_of_levels_do(make, tmp_path):
+    numbers = {"elbo": -90.0, "bits_per_dim": 1.5, "kl": 9.0}
+    kinds = ("density", "levels", "binary")
+    runs = [make(kind, {"likelihood": entry(numbers, scores=kind, kind="likelihood")}) for kind in kinds]
+    made = compare(runs, out=tmp_path / "c", figures=False)
+    shared = {(row.name, *row.cells) for row in made.rows}
+    bits = {("bits_per_dim", "density", "levels"), ("bits_per_dim", "binary")}
+    assert shared == {*(("elbo", kind) for kind in kinds), *bits, ("kl", *kinds)}
+    assert "elbo, bits_per_dim: in rows of their own, not compared, because runs differ in scores" in made.notes
+    assert not any(row.best for row in made.rows), "one value is no best among its equals"
+
+
+def test_conditional_bounds_are_no_others(make, tmp_path):
+    runs = [
+        make("plain", {"likelihood": entry({"elbo": -90.0}, kind="likelihood")}),
+        make("conditional", {"likelihood": entry({"elbo": -80.0}, kind="likelihood", given="the class of each image")}),
+    ]
+    assert len(compare(runs, out=tmp_path / "c", figures=False).rows) == 2
+
+
 def test_seeds_and_what_was_found_are_no_protocol(make, tmp_path):
     runs = [
         make("a", {"probe": entry({"probe_knn": 0.5}, seed=0, fitted_on=96)}),
@@ -170,6 +190,12 @@ def test_the_order_is_the_users(make, tmp_path, order, columns):
     a, b = (make(n, plain(1.0), options=OPTIONS | {"train": {"epochs": e}}) for n, e in (("a", 1), ("b", 2)))
     seeds = [make(n, plain(1.0), seed, OPTIONS | {"train": {"epochs": 3}}) for seed, n in enumerate("cd")]
     assert list(compare([a, b, *seeds], order=order, out=tmp_path / "out", figures=False).columns) == columns
+
+
+def test_of_how_many_images_numbers_are(make, tmp_path):
+    runs = [make(name, plain(1.0), images=10_000, split="test") for name in ("a", "b")]
+    made = compare(runs, out=tmp_path / "c", figures=False)
+    assert "a, b: 32 of 10,000 test images" in made.notes
 
 
 def test_what_was_not_measured_and_what_one_must_know_is_passed_on(make, tmp_path):

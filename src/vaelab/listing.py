@@ -113,7 +113,7 @@ def say_features(entries: Mapping[str, Any]) -> None:
     """Whose features the numbers of samples are of, and the hash of their weights."""
     extractors = {e["protocol"]["extractor"]["name"]: e for e in entries.values() if _extracted(e)}
     for name, entry in extractors.items():
-        say(f"features: {name} {entry['protocol']['extractor']['hash']}")
+        say(f"features: {name} {entry['protocol']['extractor']['hash']}".rstrip())
 
 
 def show_verdicts(report: dict[str, Any]) -> None:

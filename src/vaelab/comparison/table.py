@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from vaelab.comparison.judged import Column, Judged
 from vaelab.metrics.sharpness import STATISTICS
 from vaelab.registry import names, options, part
+from vaelab.wording import images_of
 
 HIGHER = {
     *("elbo", "iwae", "log_px", "ais", "psnr", "ssim", "precision", "recall", "density", "coverage"),
@@ -21,8 +22,10 @@ LOWER = {
 NEAR_ONE = {f"{name}_ratio" for name in STATISTICS}
 
 # Of a protocol, what decides whether two numbers compare; beside it, the options of the metric but for these.
-DECISIVE = ("split", "images", "fakes", "sampler", "pixels", "extractor", "network", "estimator")
+DECISIVE = ("split", "images", "fakes", "sampler", "pixels", "extractor", "network", "estimator", "given")
 INDIFFERENT = ("seed", "compile")
+# Nats of a density, of 8-bit levels and of binary pixels are of three kinds; bits of the first two are of one.
+SCORED = {name: {} for name in ("elbo", "log_px", "iwae", "ais")} | {"bits_per_dim": {"density": "levels"}}
 
 
 class Cell(NamedTuple):
@@ -45,10 +48,11 @@ class Row:
 
     @property
     def best(self) -> set[str]:
-        """The columns with the best value, if there are several columns and a best is known."""
+        """The columns with the best value, if not all have it and a best is known."""
         loss = {label: _loss(self.name, cell.value) for label, cell in self.cells.items()}
         least = min(loss.values())
-        return {k for k, v in loss.items() if v == least} if len(loss) > 1 and not math.isnan(least) else set()
+        best = {k for k, v in loss.items() if v == least}
+        return best if len(best) < len(loss) else set()
 
 
 def rows_of(columns: Sequence[Column]) -> tuple[list[Row], list[str]]:
@@ -107,7 +111,13 @@ def _numbers(run: Judged) -> Iterator[tuple[str, str, dict[str, Any], Cell]]:
         protocol = _flat({**kept, "data": run.data})
         for name, value in entry["values"].items():
             if value is not None and not name.endswith("_error"):  # the interval says that already
-                yield metric, name, protocol, Cell(value, entry["intervals"].get(name))
+                yield metric, name, protocol | _scores(name, entry), Cell(value, entry["intervals"].get(name))
+
+
+def _scores(name: str, entry: Mapping[str, Any]) -> dict[str, str]:
+    """Of what p(x | z) is, for numbers that depend on it."""
+    of = entry["protocol"].get("scores")
+    return {"scores": SCORED[name].get(of, of)} if name in SCORED and isinstance(of, str) else {}
 
 
 def _flat(tree: Mapping[str, Any], above: str = "") -> dict[str, Any]:
@@ -119,9 +129,11 @@ def _flat(tree: Mapping[str, Any], above: str = "") -> dict[str, Any]:
 
 
 def _remarks(columns: Sequence[Column]) -> list[str]:
-    """Why numbers are not there, and what the reader of the others must know."""
+    """Of how many images numbers are, why some are not there, and what the reader of the others must know."""
     notes: dict[str, list[str]] = {}
     for run in (run for column in columns for run in column.runs):
+        if isinstance(run.report.get("images"), int):
+            notes.setdefault(images_of(run.report, run.report["metrics"]), []).append(run.name)
         for metric, reason in run.report.get("unavailable", {}).items():
             notes.setdefault(f"{metric} is not measured: {reason}", []).append(run.name)
         for note in run.report.get("notes", []):

@@ -10,7 +10,7 @@ from torch.distributions import Distribution
 from vaelab.data.source import Split
 from vaelab.distributions import draw, log_mean_exp
 from vaelab.metrics.batches import batches, spread
-from vaelab.metrics.likelihood import given_of, refuse_pseudo_likelihood, standard_error
+from vaelab.metrics.likelihood import refuse_pseudo_likelihood, scored, standard_error
 from vaelab.metrics.measurement import OVER_IMAGES, Measurement, averages
 from vaelab.model import VAE, device_of
 from vaelab.process import seeded
@@ -65,7 +65,7 @@ def ais(
             "estimator": "annealed importance sampling by HMC, step sizes tuned beforehand and fixed",
             "interval": OVER_IMAGES,
         }
-        | given_of(model),
+        | scored(model),
         notes=notes + ([doubt] if accepted < FEW else []),
     )
 

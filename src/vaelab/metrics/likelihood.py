@@ -71,15 +71,16 @@ def likelihood(
             "estimator": f"importance sampling, {samples} draws of q(z | x) per image",
             "interval": OVER_IMAGES,
         }
-        | given_of(model),
+        | scored(model),
         {"iwae": list(zip(map(float, ladder(samples)), curve.tolist(), strict=True))},
         few + _doubts(values, samples),
     )
 
 
-def given_of(model: VAE) -> dict[str, str]:
-    """For a protocol: that a conditional model scores log p(x | y), which is no log p(x)."""
-    return {"given": "the class of each image"} if model.classes else {}
+def scored(model: VAE) -> dict[str, str]:
+    """For a protocol: of what p(x | z) is, and that a conditional model scores log p(x | y), which is no log p(x)."""
+    of = "density" if not is_mass(model) else "binary" if getattr(model.likelihood, "binary", False) else "levels"
+    return {"scores": of} | ({"given": "the class of each image"} if model.classes else {})
 
 
 def refuse_pseudo_likelihood(model: VAE, withheld: str) -> None:
