@@ -13,7 +13,7 @@ def test_a_line_for_each_number_in_80_columns(first, capsys, monkeypatch):
     entry = {"values": values, "intervals": ends, "protocol": {"images": 10_000}, "notes": []}
     show_headlines({"run": "a", "images": 10_000, "split": "test", "metrics": {"any": entry}, "unavailable": {}})
     head, columns, *rest = capsys.readouterr().out.splitlines()
-    assert head.rstrip() == "a: 10,000 test images" and columns.endswith("meaning (↑ more is good)")
+    assert head.rstrip() == "a: 10,000 test images" and columns.endswith("meaning (↑ is better)")
     for name, line in zip(names, rest[:COUNT], strict=True):
         assert line.split()[:2] == [name, "-32,267.78"] and line.rstrip().endswith(MEANINGS[name])
     assert not rest[COUNT].strip()

@@ -12,18 +12,19 @@ MEANINGS = {
     "elbo": "bound on log p(x) ↑",
     "ais": "log p(x) ↑",
     "bits_per_dim": "to store a pixel ↓",
-    "kl": "what codes say of images",
-    "active_units": "latent dimensions in use",
-    "aggregate_ks": "codes unlike the prior ↓",
+    "kl": "what a code tells",
+    "active_units_kl": "dimensions in use",
+    "aggregate_ks": "codes against prior ↓",
     "psnr": "of reconstructions ↑",
-    "frechet": "samples unlike images ↓",
+    "frechet": "distance of samples ↓",
     "precision": "plausible samples ↑",
     "recall": "variety of samples ↑",
-    "memorised": "copies among samples ↓",
-    "probe_knn": "classes read off codes ↑",
-    "lpips": "reconstruction, by eye ↓",
-    "coverage": "images near a sample ↑",
+    "memorised": "copied samples ↓",
+    "probe_knn": "classes from codes ↑",
+    "lpips": "of reconstructions ↓",
+    "coverage": "images covered ↑",
     "ssim": "of reconstructions ↑",
+    "active_units": "dimensions in use",
 }
 
 
@@ -35,7 +36,7 @@ def show_headlines(report: Mapping[str, Any]) -> None:
     names = [name for name in MEANINGS if name in values][:COUNT]
     rows = [_row(name, *values[name]) for name in names]
     head = f"{report.get('run') or report['images_folder']}: {images_of(report, report['metrics'])}"
-    show_table(head, ["name", "value", "95 % interval", "meaning (↑ more is good)"], rows, markdown=False)
+    show_table(head, ["name", "value", "95 % interval", "meaning (↑ is better)"], rows, markdown=False)
     say_features(entries)
     if unavailable:
         say(f"not measured: {', '.join(unavailable)}; to learn why, name one: --metrics {next(iter(unavailable))}")
@@ -45,6 +46,6 @@ def show_headlines(report: Mapping[str, Any]) -> None:
 
 def _row(name: str, value: Any, entry: Mapping[str, Any]) -> list[str]:
     told = f"{number(value)} {unit_of(name)}".rstrip()
-    if name == "active_units" and "latent_dim" in entry["values"]:
+    if name.startswith("active_units") and "latent_dim" in entry["values"]:
         told = f"{value} of {entry['values']['latent_dim']}"
     return [name, told, interval(entry["intervals"].get(name)), MEANINGS[name]]
