@@ -7,7 +7,7 @@ import torch
 
 from vaelab.data import load
 from vaelab.data.source import Dataset, Split
-from vaelab.errors import UsageError
+from vaelab.errors import UsageError, VaelabError
 from vaelab.extractors import classifier as module
 from vaelab.extractors.auto import auto
 from vaelab.extractors.classifier import Classifier
@@ -74,6 +74,6 @@ def test_without_classes_it_is_refused_and_auto_takes_another(toy, labels):
     data = dataclasses.replace(toy, train=Split(toy.train.images, labels))
     with pytest.raises(UsageError, match="labels of several classes, which toy has not; try squeezenet"):
         Classifier(data, CPU)
-    with pytest.raises(UsageError, match="squeezenet1_1-b8a52dc0"):
+    with pytest.raises(VaelabError, match="squeezenet1_1-b8a52dc0"):
         auto(data, CPU)
     assert auto(toy, CPU).name == "classifier"

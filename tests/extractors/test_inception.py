@@ -8,7 +8,7 @@ from unittest.mock import MagicMock
 import pytest
 import torch
 
-from vaelab.errors import UsageError
+from vaelab.errors import UsageError, VaelabError
 from vaelab.extractors import inception
 from vaelab.extractors.inception import Inception
 
@@ -39,7 +39,7 @@ def test_inception_without_its_package_says_what_to_install(monkeypatch):
 
 
 def test_inception_without_its_weights_says_where_they_are(fidelity):
-    with pytest.raises(UsageError, match=f"downloading {fidelity.URL_INCEPTION_V3} failed"):
+    with pytest.raises(VaelabError, match=f"downloading {fidelity.URL_INCEPTION_V3} failed"):
         Inception(CPU)
 
 

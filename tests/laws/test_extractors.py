@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from vaelab.data.source import Dataset, Split
-from vaelab.errors import UsageError
+from vaelab.errors import VaelabError
 from vaelab.registry import build
 
 SHAPES = [(1, 8, 8), (3, 17, 12)]
@@ -31,7 +31,7 @@ def built(real, monkeypatch, dataset):
     def build_it(extractor: dict):
         try:
             return build("extractor", extractor, data=dataset, device=torch.device("cpu"))
-        except UsageError as reason:
+        except VaelabError as reason:
             assert re.search("weights|vaelab\\[fidelity", str(reason)), (
                 "these sets have all that an extractor may ask for"
             )

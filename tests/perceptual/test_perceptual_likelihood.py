@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import load_file
 
 import vaelab
-from vaelab.errors import UsageError
+from vaelab.errors import UsageError, VaelabError
 from vaelab.likelihoods import perceptual
 from vaelab.likelihoods.perceptual import PerceptualLikelihood
 from vaelab.registry import build
@@ -136,7 +136,7 @@ def test_a_trained_model_is_loaded_and_sampled_without_the_weights(random_lpips,
 
 
 def test_missing_weights_end_a_run_before_anything_is_written(recipe, tmp_path):
-    with pytest.raises(UsageError) as error:
+    with pytest.raises(VaelabError) as error:
         vaelab.train(recipe, KIND, run=tmp_path / "run", device="cpu", quiet=True)
     assert "squeeze" in str(error.value) and "\n" not in str(error.value).strip()
     assert not (tmp_path / "run").exists()
