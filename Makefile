@@ -26,9 +26,10 @@ demo: $(VENV)/.installed  ## train on bundled digits, evaluate, draw: a minute a
 	$(VENV)/bin/vaelab figures runs/demo
 	@echo "look at runs/demo/samples.png and, in a browser, at runs/demo/report.html"
 
-# Two processes with one thread each: more threads than cores would fight.
+# Two processes with one thread each, since more threads than cores would fight; each keeps to files that lie together, so that
+# runs which their tests share are trained once, until the other has nothing left to do.
 test: $(VENV)/.developing  ## all tests
-	OMP_NUM_THREADS=1 $(PY) -m pytest -n 2
+	OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 --dist worksteal
 
 torture: $(VENV)/.developing  ## a hundred kills, ten thousand mutated recipes, a thousand hostile files: half an hour
 	cd tests && ../$(PY) -m torture
