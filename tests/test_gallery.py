@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 from matplotlib.figure import Figure
+from torch.distributions import Independent, Normal
 
 from vaelab import data, gallery
 from vaelab.errors import UsageError
@@ -143,6 +144,21 @@ def test_a_mixture_of_posteriors_shows_what_it_is_made_of(digits, prior, posteri
     allowed = gallery.figures(model, digits, [])
     assert set(allowed) == ALWAYS | {"interpolations", "manifold", "pseudo_inputs", "prior_samples"}
     assert all(isinstance(allowed[name](), Figure) for name in ("pseudo_inputs", "prior_samples", "traversals"))
+
+
+@pytest.mark.parametrize("scale", [0.01, 1.0, 50.0])
+def test_traversals_move_as_far_as_codes_lie_apart(digits, scale, monkeypatch):
+    """Whatever the scale and place of the latent, which a learned prior leaves free."""
+    model, decoded = model_of((1, 8, 8), 2), []
+    q = Independent(Normal(torch.full((len(digits.test), 2), 7.0 * scale), scale), 1)
+    monkeypatch.setattr(model, "q_z", lambda x, y=None: q)
+    monkeypatch.setattr(gallery, "_decoded", lambda model, z, y: decoded.append(z) or torch.zeros(2, 11, 1, 8, 8))
+    gallery.walks(model, digits.test)
+    moved = torch.stack([decoded[0][row, :, dimension] for row, dimension in ((0, 0), (0, 1), (1, 0), (1, 1))])
+    farthest = moved[(moved.amax(1) - moved.amin(1)).argsort(descending=True)[:2]]
+    n = 8 * len(digits.test)
+    wanted = (7 + torch.linspace(-3, 3, 11)) * scale
+    assert (farthest - wanted).abs().max() < 5 * scale * (1 / n + 9 / (2 * n)) ** 0.5
 
 
 def test_every_figure_of_a_conditional_model(digits):

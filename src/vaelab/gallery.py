@@ -90,17 +90,20 @@ def plane(model: VAE) -> Figure:
 
 @torch.no_grad()
 def walks(model: VAE, split: Split) -> Figure:
-    """One image's latent, with one dimension moved at a time: those of the largest KL, or of the largest spread."""
+    """One image's latent, one dimension moved at a time: those of the largest KL, or else spread, in units of it."""
     x, y = next(batches(model, split))
     q = model.q_z(x, y)
+    with seeded(SEED, device_of(model)):  # whose spread is the unit: a learned prior leaves the scale of latents free
+        codes = q.sample(torch.Size([8])).flatten(0, 1).cpu()
     means, kl = centre(q), kl_per_dimension(q, model.p_z(y))
     ranked = (means.var(0) if kl is None else kl.mean(0)).argsort(descending=True)[: SHOWN["dimensions"]]
     values = torch.arange(-5, 6) * 0.6  # −3 … 3, and exactly 0 in the middle
     z = means[0].cpu().repeat(len(ranked), len(values), 1)
     for row, dimension in enumerate(ranked.tolist()):
-        z[row, :, dimension] = values
+        z[row, :, dimension] = codes[:, dimension].mean() + values * codes[:, dimension].std()
     nats = None if kl is None else kl.mean(0)[ranked].cpu()
-    return traversals(_decoded(model, z, None if y is None else y[0]), values, (ranked + 1).tolist(), nats)
+    shown, names = _decoded(model, z, None if y is None else y[0]), (ranked + 1).tolist()
+    return traversals(shown, values, names, nats, note="In standard deviations of all codes, from their mean.")
 
 
 @torch.no_grad()

@@ -150,7 +150,7 @@ def test_figures(subject):
     for name, draw in gallery.figures(subject["model"], subject["data"], []).items():
         with untouched():
             draw()
-        if name in ("aggregate_posterior", "pseudo_inputs", "level_traversals"):  # which draw random numbers
+        if name in ("aggregate_posterior", "pseudo_inputs", "traversals", "level_traversals"):  # which draw at random
             first, second = same(draw)
             first.canvas.draw()
             second.canvas.draw()

@@ -29,15 +29,17 @@ def traversals(
     kl: ArrayLike | None = None,
     *,
     title: str = "Latent traversals",
+    note: str = "",
 ) -> Figure:
     """One row per latent dimension, one column per value that it is set to while the others stay.
 
     Args:
         images: [R, S, C, H, W] in [0, 1].
-        values: the S values of z.
+        values: the S values of z, as its columns are named.
         dimensions: the R numbers to name them by; counted from 1 they agree with z1, z2 of the other figures.
         kl: nats per image of each of the R dimensions, written beside its name.
         title: what stands above.
+        note: in a smaller line below it, such as the unit of the values.
     """
     array, steps = as_images(images, dimensions=5), np.asarray(values, np.float64)
     rows, columns, _, height, width = array.shape
@@ -50,7 +52,7 @@ def traversals(
     factor = enlarge(rows, columns, array.shape)
     names = [f"z{d}" if nats is None else f"z{d} · {nats[i]:.1f} nats" for i, d in enumerate(dimensions)]
     picture = tile(array.reshape(-1, *array.shape[2:]), columns, factor=factor)
-    figure, axes = mount(picture, title=title, left=text_width(names, TEXT) + 5, top=10)
+    figure, axes = mount(picture, title=title, note=note, left=text_width(names, TEXT) + 5, top=10)
     label_rows(axes, centres(rows, height * factor), names)
     label_columns(axes, centres(columns, width * factor), [signed(z, "+.3g") if z else "0" for z in steps])
     return figure
