@@ -59,6 +59,13 @@ def test_what_cannot_be_printed(many, redirected, code, said):
     assert (done.returncode, done.stderr) == (code, said)
 
 
+@pytest.mark.parametrize("command", ["--help", "train --help"])
+def test_help_that_cannot_be_printed(tmp_path, command):
+    done = in_bash(f"{VAELAB} {command} >/dev/full", tmp_path)
+    said = "error: cannot use the output: No space left on device; free or choose another place\n"
+    assert (done.returncode, done.stderr) == (1, said)
+
+
 @pytest.mark.parametrize(("command", "code"), [("--help", 0), ("nonsense", 2), ("runs nowhere", 2)])
 def test_help_and_mistakes_without_a_reader(tmp_path, command, code):
     assert in_bash(f"{VAELAB} {command} 2>&1 | true", tmp_path).returncode == code

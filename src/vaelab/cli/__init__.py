@@ -1,15 +1,16 @@
 """The command line: words in, words out; every heavy import waits until its command runs."""
 
 import os
+import sys
 import warnings
 from pathlib import Path
 from typing import Any
 
 from vaelab.cli import making  # isort: skip  # in the order of the help
 from vaelab.cli import judging, looking
-from vaelab.cli.command import app
+from vaelab.cli.command import app, unusable
 from vaelab.cli.output import settle
-from vaelab.progress import note
+from vaelab.progress import note, say
 
 __all__ = ["app", "judging", "looking", "main", "making"]
 
@@ -29,4 +30,9 @@ def main() -> None:
             shown(message, category, filename, *place)
 
     warnings.showwarning = show
-    app()
+    try:
+        app()
+    except OSError as error:  # help that cannot be printed, which no command says
+        message, code = unusable(error)
+        say(f"error: {message}")
+        sys.exit(code)

@@ -57,18 +57,7 @@ def command(function: Callable) -> Callable:
         except OSError as error:
             if error.errno is None:
                 raise
-            place = error.filename2 or error.filename or "the output"
-            misnamed = error.errno in (
-                errno.EEXIST,
-                errno.EISDIR,
-                errno.ENOTDIR,
-                errno.ENOENT,
-                errno.ENAMETOOLONG,
-            )
-            _leave(
-                f"cannot use {place}: {os.strerror(error.errno)}; free or choose another place",
-                2 if misnamed else 1,
-            )
+            _leave(*unusable(error))
         except (MemoryError, RuntimeError) as error:
             if isinstance(error, RuntimeError) and "memory" not in str(error):
                 raise
@@ -91,6 +80,13 @@ def _prepare(plugin: list[str] | None, data_dir: Path | None) -> None:
         from vaelab.files import places
 
         places(data_dir)
+
+
+def unusable(error: OSError) -> tuple[str, int]:
+    """What to say of a place that cannot be used, and the exit code: 2 where it was misnamed."""
+    place, number = error.filename2 or error.filename or "the output", error.errno or 0
+    misnamed = number in (errno.EEXIST, errno.EISDIR, errno.ENOTDIR, errno.ENOENT, errno.ENAMETOOLONG)
+    return f"cannot use {place}: {os.strerror(number)}; free or choose another place", 2 if misnamed else 1
 
 
 def _literal(text: str | None) -> str:
