@@ -202,8 +202,20 @@ def test_half_a_set_up_of_processes_is_refused_with_the_fix(monkeypatch, given, 
         World.join("cpu")
 
 
-def test_a_meeting_place_that_is_none_is_told(monkeypatch):
-    for name, value in {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "x"}.items():
+@pytest.mark.parametrize("port", ["x", "-1", "65536", "²"])
+def test_a_port_that_is_none_is_refused_with_the_fix(monkeypatch, port):
+    for name, value in {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}.items():
         monkeypatch.setenv(name, value)
+    with pytest.raises(UsageError, match=rf"^MASTER_PORT={port} is no port; start the processes with torchrun"):
+        World.join("cpu")
+
+
+def test_a_meeting_place_that_is_none_is_told(monkeypatch):
+    def refuse(*args, **options):
+        raise RuntimeError("the server socket has failed to listen")
+
+    for name, value in {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "1"}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr("torch.distributed.init_process_group", refuse)
     with pytest.raises(VaelabError, match="another process of this run could not be reached"):
         World.join("cpu")

@@ -162,6 +162,10 @@ def _place() -> tuple[int, int, int]:
         raise UsageError(
             f"{told}, but {' and '.join(missing)} not set; start the processes with torchrun, or unset these variables"
         )
+    if size > 1 and (port := os.environ["MASTER_PORT"]) not in map(str, range(2**16)):
+        raise UsageError(
+            f"MASTER_PORT={port} is no port; start the processes with torchrun, or give a number up to 65535"
+        )
     return rank, size, local
 
 
