@@ -134,11 +134,7 @@ def _train(
         for epoch in engine.train(model, objective, data, options, folder, **choice):
             if not world.is_main:
                 continue
-            keep_stage(epoch.model, epoch.train["step"], folder)
-            if options.draw_every and epoch.number % options.draw_every == 0:
-                _draw_progress(epoch, data, folder)
-            if not (folder / "recipe.yaml").exists():
-                raise lost(folder)
+            _keep_pictures(epoch, data, options.draw_every, folder)
 
 
 def load(run: str | Path, device: str = "cpu") -> VAE:
@@ -326,10 +322,22 @@ def _write_recipe(path: Path, recipe: Recipe, data_dir: str | Path | None, calle
     write_whole(path, lambda file: file.write_text(text, encoding="utf-8") and None)
 
 
+def _keep_pictures(epoch: engine.Epoch, data: Dataset, every: int, folder: Path) -> None:
+    """What an epoch leaves to look at, in a folder that is not made again where it went away."""
+    try:
+        keep_stage(epoch.model, epoch.train["step"], folder)
+        if every and epoch.number % every == 0:
+            _draw_progress(epoch, data, folder)
+    finally:  # also where that is why they could not be written
+        if not (folder / "recipe.yaml").exists():
+            raise lost(folder)
+
+
 def _draw_progress(epoch: engine.Epoch, data: Dataset, folder: Path) -> None:
     """Samples and reconstructions of an epoch."""
     at = f"after epoch {epoch.number}"
     stem = folder / "figures" / f"epoch_{epoch.number:04d}"
+    stem.parent.mkdir(exist_ok=True)  # not its parent, which may have gone away
     save(gallery.samples(epoch.model, f"Samples {at}"), Path(f"{stem}_samples.png"))
     if hasattr(epoch.model.prior, "pseudo_inputs"):
         drawn = gallery.inputs(epoch.model, data.valid, f"Pseudo-inputs {at}")

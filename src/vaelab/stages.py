@@ -26,6 +26,7 @@ def keep_stage(model: VAE, step: int, folder: Path) -> None:
     factor = drawn.shape[-1] // resolution
     strip = np.concatenate(list(to_bytes(drawn[..., ::factor, ::factor]).numpy()), -1)
     picture = Image.fromarray(strip[0] if len(strip) == 1 else np.moveaxis(strip, 0, -1))
+    (folder / "stages").mkdir(exist_ok=True)  # not its parent, which may have gone away
     write_whole(folder / "stages" / f"{resolution:04d}.png", lambda path: picture.save(path, "PNG"))
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 import torch
 
+import vaelab.run
 from vaelab import files
 from vaelab.errors import UsageError, VaelabError
 from vaelab.files import write_whole
@@ -290,6 +291,19 @@ def test_a_folder_that_goes_away_ends_its_training(train, tmp_path, monkeypatch,
     with pytest.raises(VaelabError, match=r"a was removed or moved while it was trained; move it back") as error:
         train("a", "train.epochs=2", "train.draw_every=1")
     assert error.value.exit_code == 1 and not (tmp_path / "a").exists()
+
+
+def test_a_folder_that_goes_away_before_pictures_are_drawn_is_not_made_again(train, tmp_path, monkeypatch):
+    draw = vaelab.run._draw_progress
+
+    def drawing(epoch, data, folder):
+        folder.rename(tmp_path / "moved")
+        draw(epoch, data, folder)
+
+    monkeypatch.setattr("vaelab.run._draw_progress", drawing)
+    with pytest.raises(VaelabError, match=r"a was removed or moved while it was trained"):
+        train("a", "train.epochs=1", "train.draw_every=1")
+    assert not (tmp_path / "a").exists()
 
 
 def test_a_folder_that_goes_away_while_pictures_are_drawn_is_said_too(train, tmp_path, monkeypatch):
