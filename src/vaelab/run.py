@@ -244,7 +244,7 @@ def _begin(
     claims: ExitStack, recipe: str | None, overrides: tuple[str, ...], run: str | Path | None, resume: bool
 ) -> tuple[Path, Recipe, int]:
     """The folder, claimed, its recipe with the overrides, and the step that it has reached."""
-    if run == "":
+    if isinstance(run, str) and not run.strip():
         raise UsageError("the name of the run's folder is empty; give it one, or leave it out")
     if resume:
         folder = _to_resume(recipe, run)

@@ -63,8 +63,9 @@ def test_what_to_carry_on_with_must_be_named():
 
 
 @pytest.mark.parametrize("resume", [[], ["--resume"]])
-def test_an_empty_name_is_no_folder(resume):
-    said = typed("train", "tiny.yaml", "--run", "", *resume, code=2)
+@pytest.mark.parametrize("name", ["", " \t"])
+def test_an_empty_name_is_no_folder(resume, name):
+    said = typed("train", "tiny.yaml", "--run", name, *resume, code=2)
     assert said == "error: the name of the run's folder is empty; give it one, or leave it out\n"
     assert [path.name for path in Path.cwd().iterdir()] == ["tiny.yaml"]
 
