@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import sys
 import tempfile
@@ -111,6 +112,9 @@ class Kills:
         with tempfile.TemporaryDirectory(dir=self.folder) as place:
             run, kills = Path(place) / "run", random.choice((1, 1, 2))
             legs = [self._killed(kind, run, random) for _ in range(kills)]
+            if -signal.SIGKILL not in [code for _, code in legs]:  # all were done before their moment came
+                shutil.rmtree(run)
+                legs.append(self._at_event(kind, run, random))
             legs.append(("resumed", self._leg(kind, run, None).wait(120)))
             told, codes = [name for name, _ in legs], [code for _, code in legs]
             if codes[-1] or not {0, -signal.SIGKILL}.issuperset(codes):
@@ -134,14 +138,17 @@ class Kills:
     def _killed(self, kind: str, run: Path, random: Random) -> tuple[str, int]:
         """One leg that is killed, unless it ends before: where, and its exit code."""
         if random.random() < 0.5:
-            at, torn = random.randint(1, self.events[kind]), random.random() < 0.5
-            name = f"killed at event {at}" + " within its write" * torn
-            return name, self._leg(kind, run, (at, torn)).wait(120)
+            return self._at_event(kind, run, random)
         after = random.random() * self.seconds[kind]
         child = self._leg(kind, run, None)
         time.sleep(after)
         child.end(signal.SIGKILL)
         return f"killed after {after:.3f} s", child.wait(0)
+
+    def _at_event(self, kind: str, run: Path, random: Random) -> tuple[str, int]:
+        at, torn = random.randint(1, self.events[kind]), random.random() < 0.5
+        name = f"killed at event {at}" + " within its write" * torn
+        return name, self._leg(kind, run, (at, torn)).wait(120)
 
     def _leg(
         self, kind: str, run: Path, kill: tuple[int, bool] | None, broken: Callable[[], None] = lambda: None
