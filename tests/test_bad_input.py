@@ -82,7 +82,7 @@ def refused(*words: object, code: int = 2, lines: int = 1, begun: bool = False) 
         ("objective.beta={kind: linear, epochs: 3}", "but the run has 2 epochs; shorten them, for example"),
         ("train.lr_warmup_steps=13", "lr_warmup_steps 13 is longer than the run of 12 steps"),
         ("train.betas=[0.9, 1.0]", "betas must be below 1"),
-        ("train.epochs=0", "train.steps: expected greater than 0; got 0"),
+        ("train.epochs=0", "train.epochs: less than a step; give more"),
         ("train.epochs", "is not of the form key.key=value, for example train.epochs=5"),
         ("train.lr=[1", "is not readable as YAML"),
         ("data=mnist", "mnist/train-images-idx3-ubyte.gz is not in "),

@@ -323,7 +323,7 @@ def test_epochs_are_a_number(base, epochs):
     "override", ["train.epochs=0", "train.epochs=1e-9", "objective.beta.epochs=0", "train.batch_size=0"]
 )
 def test_a_duration_of_no_step_is_refused_in_one_sentence(base, override):
-    with pytest.raises(UsageError, match=r"expected greater than 0; got 0$"):
+    with pytest.raises(UsageError, match=r"less than a step; give more$|batch_size: expected greater than 0; got 0$"):
         recipe = Recipe.read(base, [override])
         recipe.build_training(recipe.load_data())
 

@@ -230,7 +230,7 @@ class TestDurations:
         assert problems(size_epochs=3)[0].startswith("house.lamp.size_epochs: unknown option")
 
     def test_less_than_one_step_is_an_error_of_ours(self, lamp):
-        with pytest.raises(UsageError, match=r"lamp\.steps: expected greater than 0; got 0"):
+        with pytest.raises(UsageError, match=r"lamp\.epochs: less than a step; give more"):
             build("lamp", {"kind": "bright", "epochs": 0.01}, steps_per_epoch=10)
         assert build("lamp", {"kind": "bright", "fade_epochs": 0}, steps_per_epoch=10).fade_steps == 0
 

@@ -96,7 +96,7 @@ def test_older_runs_have_no_state_and_are_judged_by_their_length(tmp_path, train
     [
         ({}, "elbo", "−ELBO"),
         ({}, {"kind": "iwae", "samples": 5}, "−IWAE bound"),
-        ({}, "of_mine", "−bound"),
+        ({}, "mine", "−bound of mine"),
         ({"likelihood": {"kind": "perceptual"}}, "elbo", "loss at β = 1"),
     ],
 )

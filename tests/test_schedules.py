@@ -92,7 +92,7 @@ class TestEveryRamp:
             build("schedule", given)
 
     def test_no_epochs_are_refused_where_a_step_is_the_least(self, name):
-        with pytest.raises(UsageError, match=r"schedule\.steps: expected greater than 0; got 0"):
+        with pytest.raises(UsageError, match=r"schedule\.epochs: less than a step; give more"):
             build("schedule", {"kind": name, "epochs": 0.01}, steps_per_epoch=7)
 
     def test_stays_between_its_ends(self, name):

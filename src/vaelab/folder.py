@@ -126,7 +126,8 @@ class Folder:
         """What its validation loss is called."""
         if self.part("likelihood")[0] in NO_LIKELIHOODS:
             return "loss at β = 1"
-        return {"elbo": "−ELBO", "iwae": "−IWAE bound"}.get(kind_of(self.options.get("objective", "")), "−bound")
+        objective = kind_of(self.options.get("objective", ""))
+        return {"elbo": "−ELBO", "iwae": "−IWAE bound", "": "−bound"}.get(objective, f"−bound of {objective}")
 
     @cached_property
     def is_damaged(self) -> bool:

@@ -191,17 +191,22 @@ def resolve(thing: Callable, given: Mapping[str, Any], where: str, **supplied: A
     """The options in their final types: epochs as steps, parts as objects; assumes that `check` found nothing."""
     known = options(thing)
     plain = {k: p.default for k, p in known.items() if role_of(p) and isinstance(p.default, str)} | dict(given)
-    for key, steps in _in_epochs(given, known):
+    in_epochs = {steps: key for key, steps in _in_epochs(given, known)}
+    for steps, key in in_epochs.items():
         if "steps_per_epoch" not in supplied:
             raise UsageError(f"{where}.{key}: the length of an epoch is not known here; give {steps}")
         plain[steps] = round(plain.pop(key) * supplied["steps_per_epoch"])
     nested = {k: plain.pop(k) for k in list(plain) if role_of(known[k]) and plain[k] is not None}
     try:
         validated = _validate(thing, plain | nested)
-    except ValidationError as error:  # a duration that is less than a step
-        raise UsageError(
-            listed([_sentence(e, where, known) for e in error.errors()], "the recipe has these problems")
-        ) from error
+    except ValidationError as error:
+        problems = [
+            f"{where}.{in_epochs[e['loc'][0]]}: less than a step; give more"
+            if e["loc"][0] in in_epochs and not e["input"]
+            else _sentence(e, where, known)
+            for e in error.errors()
+        ]
+        raise UsageError(listed(problems, "the recipe has these problems")) from error
     chosen = {k: getattr(validated, k) for k in plain}
     for key, value in nested.items():
         mark = _mark(known[key])
