@@ -85,6 +85,15 @@ def test_copying_z_is_mann_whitneys():
     assert copying_z(first, first) == pytest.approx(0)
 
 
+@pytest.mark.parametrize("in_training", [True, False])
+def test_one_image_that_attracts_all_samples_is_no_evidence(in_training):
+    """Two samples of one law, and beside them images far off, as a poor model draws them: chance says to which."""
+    train, held = torch.randn(200, 8), torch.randn(200, 8)
+    (train if in_training else held)[0] = 20
+    share, (low, high) = train_share(30 + torch.randn(300, 8), train, held)
+    assert share == float(in_training) and low < 0.5 < high
+
+
 def test_train_share_covers_one_half_as_often_as_it_claims():
     """Points of one distribution, of unequal numbers, which must not matter."""
     found = [train_share(torch.randn(150, 8), torch.randn(200, 8), torch.randn(100, 8)) for _ in range(200)]

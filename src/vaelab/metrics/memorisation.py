@@ -83,18 +83,17 @@ def copying_z(suspect: Tensor, innocent: Tensor) -> float:
 def train_share(fake: Tensor, train: Tensor, held: Tensor) -> tuple[float, Interval]:
     """Share of `fake` nearer to `train` than to as many `held`, ties half, and a 95 % interval.
 
-    Some real images attract many others, so the error is that of a sum over real images, not over generated ones.
+    Some real images attract many others, so they are what is counted: as many as would scatter like their attraction.
+    One that attracts all counts as one, whichever set it is in.
     """
     count = min(len(train), len(held))
     to_train, to_held = nearest(fake, _thinned(train, count)), nearest(fake, _thinned(held, count))
     won = ((to_held.values - to_train.values).sign().double() + 1) / 2
     owner = torch.where(to_train.values <= to_held.values, to_train.indices, count + to_held.indices)
-    excess = torch.zeros(2 * count, dtype=won.dtype, device=won.device).index_add(0, owner, won - won.mean())
-    scatter = (
-        excess.view(2, count).var(1, correction=0).sum().item() * count
-    )  # around each set's mean: counts are fixed
-    share = won.mean().item()
-    return share, score_interval(share, _alike(share, scatter / len(fake) ** 2, len(fake)), student())
+    attracted = owner.bincount(minlength=2 * count).double().view(2, count)
+    scatter = attracted.var(1, correction=0).sum().item() * count  # around each set's mean: counts are fixed
+    share, alike = won.mean().item(), min(len(fake), len(fake) ** 2 / max(scatter, 1.0))
+    return share, score_interval(share, alike, student())
 
 
 def memorised_share(suspect: Tensor, innocent: Tensor, share: float) -> tuple[float, Interval]:
