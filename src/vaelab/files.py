@@ -213,6 +213,8 @@ def check_writable(path: Path) -> None:
 
 def disk_error(path: Path, error: Exception) -> VaelabError:
     """What to say when a file cannot be written."""
+    if isinstance(error, RuntimeError) and isinstance(error.__context__, OSError):
+        error = error.__context__  # torch tells where it stopped writing an archive, and not why
     if isinstance(error, FileExistsError | NotADirectoryError | IsADirectoryError):
         reason = "it is a folder; name a file in it" if path.is_dir() else f"{path.parent} is no folder; correct it"
         return UsageError(f"could not write {path}: {reason}, or choose another place")
