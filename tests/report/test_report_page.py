@@ -275,6 +275,19 @@ def test_runs_of_one_recipe_do_not_differ(invent, tmp_path):
     assert "The recipes do not differ." in text
 
 
+def test_bounds_of_likelihoods_of_different_kinds_are_said_not_to_compare(invent, tmp_path):
+    runs = {}
+    for kind in ("bernoulli", "logistic", "normal", "laplace"):
+        runs[kind] = invent(kind)
+        recipe = yaml.safe_load((runs[kind] / "recipe.yaml").read_text())
+        recipe["model"]["likelihood"] = kind
+        (runs[kind] / "recipe.yaml").write_text(yaml.safe_dump(recipe))
+    told = "score pixels in different ways (bernoulli by 2 levels, logistic by 256 levels, normal by a density, laplace"
+    assert told in Page(report(list(runs.values()), tmp_path / "all.html")).text
+    densities = Page(report([runs["normal"], runs["laplace"]], tmp_path / "densities.html")).text
+    assert "score pixels" not in densities
+
+
 def test_different_data_is_said_in_one_sentence(invent, tmp_path):
     one, two = measured(invent("a")), measured(invent("b", data={"kind": "shapes", "count": 100}))
     text = Page(report([one, two], tmp_path / "both.html")).text

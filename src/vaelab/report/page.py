@@ -48,7 +48,12 @@ def page(runs: Sequence[Told], refused: Sequence[str] = ()) -> str:
     known = {
         "runs": [_run(run) for run in runs],
         "title": names[0] if len(runs) == 1 else f"{len(runs)} runs side by side",
-        "problems": [*refused, *_apart(runs), *(_named(run, text, runs) for run in runs for text in run.problems)],
+        "problems": [
+            *refused,
+            *_apart(runs),
+            *_unlike(runs),
+            *(_named(run, text, runs) for run in runs for text in run.problems),
+        ],
         "tiles": _tiles(runs[0]) if len(runs) == 1 else [],
         "charts": curves_of(folders[0]) if len(runs) == 1 else curves_of_all(folders, names),
         "first": [exhibit for exhibit in shown if exhibit.name in FIRST and exhibit.pictures],
@@ -163,6 +168,16 @@ def _apart(runs: Sequence[Told]) -> list[str]:
     if any(key.startswith("data.") and key.removeprefix("data.") not in HARMLESS for key in apart):
         return [f"These runs prepared their images differently (see data below), {no}."]
     return []
+
+
+def _unlike(runs: Sequence[Told]) -> list[str]:
+    """A sentence where likelihoods score images in different ways."""
+    pixels = {run.name: run.evidence.pixels for run in runs}
+    ways = {name: "a density" if p.is_density else f"{p.levels} levels" for name, p in pixels.items() if p}
+    if len(set(ways.values())) < 2:
+        return []
+    told = ", ".join(f"{name} by {way}" for name, way in ways.items())
+    return [f"These runs score pixels in different ways ({told}), so their losses and bounds in nats do not compare."]
 
 
 def _folders(runs: Sequence[Told]) -> list[Folder]:
