@@ -230,7 +230,7 @@ def test_training_in_a_pipe_is_plain_lines(tiny):
     assert child.wait(100) == 0
     said, errors = ((tiny / name).read_text() for name in ("out", "err"))
     assert "\x1b" not in said + errors and "\r" not in said + errors
-    told, head, _, *lines = errors.splitlines()
+    told, _, head, *lines = errors.splitlines()
     measured = [line for line in lines if "/12 " not in line]
     assert (
         " images of " in told
