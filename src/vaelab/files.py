@@ -219,7 +219,8 @@ def disk_error(path: Path, error: Exception) -> VaelabError:
         reason = "it is a folder; name a file in it" if path.is_dir() else f"{path.parent} is no folder; correct it"
         return UsageError(f"could not write {path}: {reason}, or choose another place")
     full = getattr(error, "errno", None) == errno.ENOSPC or "No space left" in str(error)
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    told = getattr(error, "strerror", None) or str(error)  # without the name of a temporary neighbour
+    lines = [line.strip() for line in told.splitlines() if line.strip()]
     reason = "the disk is full" if full else lines[0] if lines else type(error).__name__
     kept = "the one before is intact" if path.exists() else "nothing was there before"
     fix = "free some space" if full else "make the place writable"
