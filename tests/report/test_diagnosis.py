@@ -111,6 +111,11 @@ def test_under_trained_gives_its_slope():
     assert finding.remedy == "more train.epochs"
 
 
+def test_a_loss_that_still_falls_a_little_is_a_note():
+    finding = found(rows([100.0 - 0.1 * i for i in range(20)]))["under-trained"]
+    assert finding.level == "note" and "a little" in finding.sentence and finding.remedy == "more train.epochs"
+
+
 @pytest.mark.parametrize("state", ["stopped", "killed"])
 def test_a_run_that_was_stopped_is_not_under_trained(state):
     finding = found(rows([100.0 - 2 * i for i in range(20)]), state=state)["under-trained"]

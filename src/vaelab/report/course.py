@@ -8,6 +8,7 @@ from vaelab.report.trends import FEW, clear, is_whole, last_gain, numbers, slope
 from vaelab.training.log import Row
 from vaelab.wording import counted, typeset
 
+LITTLE = 0.005  # share of the loss that a tenth more epochs would gain, below which a run is not called under-trained
 SIGMAS = 4  # standard errors by which a slope stands out of its noise
 QUANTITIES = {"kl": "KL", "reconstruction": "reconstruction term", "grad_norm": "gradient's norm"}
 
@@ -58,6 +59,8 @@ def under_trained(e: Evidence) -> Finding | None:
     if e.state in CUT:
         sentence = f"The validation loss was still falling when the training was {e.state}."
         return Finding("under-trained", "note", sentence, told, e.longer)
+    if gain < LITTLE * abs(losses[-1]):
+        return Finding("under-trained", "note", "The validation loss was still falling a little.", told, e.longer)
     sentence = "Under-trained: the validation loss was still falling at the end."
     return Finding("under-trained", "warning", sentence, told, e.longer)
 
