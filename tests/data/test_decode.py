@@ -78,7 +78,7 @@ def test_image_files_are_opened_in_one_place_only():
 
 
 @pytest.mark.parametrize("limit", [20, 10])  # Pillow itself refuses from twice the limit on
-@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
+@pytest.mark.filterwarnings("error")
 def test_a_bomb_is_refused_before_its_pixels_are_read(tmp_path, monkeypatch, limit):
     Image.new("L", (5, 5)).save(tmp_path / "a.png")
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 25)

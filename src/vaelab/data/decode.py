@@ -1,6 +1,6 @@
 """Image files: finding them in a folder, and their pixels, whatever the format, mode and orientation."""
 
-import math
+import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -82,13 +82,13 @@ def open_image(file: Opened, size: int = 0) -> "Image":
     """
     from PIL import Image
 
-    limit = Image.MAX_IMAGE_PIXELS or math.inf
     try:
-        image = Image.open(file, formats=FORMATS)
-        if image.width * image.height > limit:
-            raise Image.DecompressionBombError
-    except Image.DecompressionBombError as error:  # Pillow's own comes at twice the limit
-        raise ValueError(f"more than {limit:,} pixels, as if made to exhaust memory; make it smaller") from error
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)  # Pillow's error comes at twice its limit
+            image = Image.open(file, formats=FORMATS)
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        limit = f"{Image.MAX_IMAGE_PIXELS:,} pixels"
+        raise ValueError(f"more than {limit}, as if made to exhaust memory; make it smaller") from error
     if size:
         image.draft(None, (DRAFT * size, DRAFT * size))
     return image
