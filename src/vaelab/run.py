@@ -71,6 +71,7 @@ def train(
     with (
         seeded(0, world.device),  # for training sets its own seeds, and gives the caller's back
         flushing_denormals(),
+        torch.enable_grad(),  # whatever the caller has set
         ExitStack() as claims,  # of the main process, which alone writes
     ):
         folder, wanted, done = world.first(lambda: _begin(claims, recipe, texts, run, resume))

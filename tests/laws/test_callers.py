@@ -229,5 +229,7 @@ def test_training_and_resuming(tmp_path):
     trained("first")  # imports sklearn, which sets filters of warnings and variables of the environment
     one, two = same(lambda: trained(str(torch.initial_seed())))
     assert one == two
+    with torch.no_grad():
+        assert trained("without gradients") == one and not torch.is_grad_enabled()
     with untouched(), pytest.raises(UsageError, match="holds a run already"):
         vaelab.train(str(path), run=tmp_path / "first", device="cpu", quiet=True)
