@@ -117,3 +117,8 @@ def test_importing_costs_only_what_is_used(module, absent):
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "vaelab" in done.stdout.split()
     assert not absent & set(done.stdout.split())
+
+
+def test_the_package_lists_what_it_offers():
+    assert set(vaelab.__all__) <= set(dir(vaelab))
+    assert all(getattr(vaelab, name) for name in vaelab.__all__)
