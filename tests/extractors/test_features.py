@@ -5,7 +5,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from vaelab.errors import VaelabError
+from vaelab import process
+from vaelab.errors import UsageError, VaelabError
 from vaelab.extractors import features as module
 from vaelab.extractors.features import ROWS, features
 
@@ -102,6 +103,14 @@ def test_a_damaged_file_is_computed_again(images, monkeypatch, cache, damage):
 def test_a_cache_that_cannot_be_written_costs_nothing(images, cache):
     cache.write_text("a file in the folder's place")
     assert features(Sums(), images, keep=True).shape == (len(images), 8)
+
+
+def test_features_that_memory_cannot_hold_are_refused_before_they_fill_it(images, monkeypatch):
+    monkeypatch.setattr(process, "available_memory", lambda: 100.0)
+    sums = Sums()
+    with pytest.raises(UsageError, match=rf"^{len(images)} rows of \d+ features would take .* take fewer images"):
+        features(sums, images)
+    assert sums.seen <= ROWS
 
 
 def test_features_that_are_not_finite_are_refused(images):

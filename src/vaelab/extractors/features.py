@@ -11,9 +11,11 @@ from vaelab import files
 from vaelab.errors import VaelabError
 from vaelab.extractors.content import sha256
 from vaelab.extractors.extractor import Extractor
+from vaelab.process import refuse_too_large
 from vaelab.progress import over
 
 ROWS = 64  # images in a batch
+WORKED = 24  # bytes that a feature takes where distances are measured: it, and copies of it in float64
 MEMORY = 2**30  # bytes of features that are kept, the latest
 
 _latest: dict[str, Tensor] = {}
@@ -23,7 +25,8 @@ def features(extractor: Extractor, images: Tensor, *, keep: bool = False) -> Ten
     """Features, float32 [N, F] on the CPU, of uint8 images [N, C, H, W]; the tensor is shared, do not write into it.
 
     They are found again by content: the extractor's name, hash and resize rule, and the sha256 of the images. With
-    `keep` also by later programs, below `cache()/features`. Raises VaelabError where features are not finite.
+    `keep` also by later programs, below `cache()/features`. Raises VaelabError where features are not finite, and
+    UsageError where they do not fit into memory.
     """
     key = sha256([images], extractor.name, extractor.hash, extractor.resize)
     path = files.cache() / "features" / f"{key}.npy" if keep else None
@@ -41,7 +44,14 @@ def features(extractor: Extractor, images: Tensor, *, keep: bool = False) -> Ten
 
 @torch.no_grad()
 def _compute(extractor: Extractor, images: Tensor) -> Tensor:
-    found = torch.cat([extractor(batch).float().cpu() for batch in over(images.split(ROWS))])
+    found = torch.empty(0, 0)
+    for start, batch in zip(range(0, len(images), ROWS), over(images.split(ROWS)), strict=True):
+        rows = extractor(batch).float().cpu()
+        if not start:
+            count, width = len(images), rows.shape[1]
+            refuse_too_large(WORKED * count * width, f"{count:,} rows of {width:,} features", "take fewer images")
+            found = rows.new_empty(count, width)
+        found[start : start + ROWS] = rows
     if not found.isfinite().all():
         raise VaelabError(f"extractor {extractor.name!r} gave features that are not finite; choose another one")
     return found
