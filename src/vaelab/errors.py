@@ -53,3 +53,11 @@ def listed(problems: list[str], heading: str) -> str:
     if len(problems) == 1:
         return problems[0]
     return "\n".join([f"{heading}:", *(f"  {problem}" for problem in problems)])
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error is MemoryError, or what torch and oneDNN raise in its place, whose words alone tell it."""
+    said = str(error)
+    return isinstance(error, MemoryError) or (
+        isinstance(error, RuntimeError) and ("memory" in said or "could not create a primitive" in said)
+    )

@@ -13,7 +13,7 @@ from torture.campaign import LONG, Judged, typed, where
 from torture.mutations import SMALL, TEXT, WORDS, change, odd_part, override
 from vaelab import run as runs
 from vaelab.data.source import Dataset, Split
-from vaelab.errors import VaelabError
+from vaelab.errors import VaelabError, is_out_of_memory
 from vaelab.recipe import Recipe
 from vaelab.recipe_text import SHIPPED, find, read_recipe, shipped_names
 from vaelab.registry import roles
@@ -46,7 +46,7 @@ class Recipes:
             long = len(str(error)) > LONG
             return Judged(kind, "refused", f"a sentence of {len(str(error)):,} characters" if long else "")
         except (MemoryError, RuntimeError) as error:
-            if isinstance(error, RuntimeError) and "memory" not in str(error):
+            if not is_out_of_memory(error):
                 return Judged(kind, "crashed", where(error))
             return Judged(kind, "out of memory")  # at one allocation; of growth, the limits tell
         except BaseException as error:

@@ -12,7 +12,7 @@ from typing import Annotated, Any, get_args
 
 import typer
 
-from vaelab.errors import VaelabError, brief
+from vaelab.errors import VaelabError, brief, is_out_of_memory
 from vaelab.progress import say
 
 app = typer.Typer(
@@ -59,7 +59,7 @@ def command(function: Callable) -> Callable:
                 raise
             _leave(*unusable(error))
         except (MemoryError, RuntimeError) as error:
-            if isinstance(error, RuntimeError) and "memory" not in str(error):
+            if not is_out_of_memory(error):
                 raise
             _leave(
                 "out of memory; lower train.batch_size, the sizes of the model or of the data, or --samples",

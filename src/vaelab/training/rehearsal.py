@@ -14,6 +14,7 @@ from vaelab.model import VAE
 from vaelab.training.plugins import explained, plugin_records
 
 IMAGES = 2
+SAMPLES = 64  # draws at most, which show as much as the thousands that a training may have memory for
 
 
 @torch.no_grad()
@@ -24,7 +25,7 @@ def rehearse(model: VAE, objective: Any, data: Dataset) -> None:
     try:
         with explained():
             _check_distributions(model.eval(), x, y)
-            terms = model(x, y, samples=objective.samples)
+            terms = model(x, y, samples=min(objective.samples, SAMPLES))
             _check_loss(objective(terms, 0), objective.bound(terms))
     except VaelabError:
         raise
