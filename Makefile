@@ -22,9 +22,8 @@ demo: $(VENV)/.installed  ## train on bundled digits, evaluate, draw: a minute a
 	rm -rf runs/demo
 	$(VENV)/bin/vaelab train digits-vamp --run runs/demo
 	$(VENV)/bin/vaelab evaluate runs/demo
-	$(VENV)/bin/vaelab sample runs/demo -n 64
 	$(VENV)/bin/vaelab figures runs/demo
-	@echo "look at runs/demo/samples.png and, in a browser, at runs/demo/report.html"
+	@echo "in a browser, look at runs/demo/report.html; every picture is in runs/demo/figures"
 
 # Two processes with one thread each, since more threads than cores would fight; each keeps to files that lie together, so that
 # runs which their tests share are trained once, until the other has nothing left to do.
