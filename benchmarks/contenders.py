@@ -142,7 +142,7 @@ def vaelab(images: Tensor, width: int, folder: Path, epochs: int, *, precision: 
     from vaelab.objectives.elbo import ELBO
     from vaelab.posteriors.gaussian import GaussianPosterior
     from vaelab.priors.normal import NormalPrior
-    from vaelab.training.engine import train
+    from vaelab.training.loop import train
     from vaelab.training.options import TrainOptions
 
     torch.manual_seed(0)

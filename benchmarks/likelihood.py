@@ -17,8 +17,8 @@ from vaelab.data.source import Split
 from vaelab.metrics.aggregate_posterior import log_mixture
 from vaelab.metrics.likelihood import likelihood
 from vaelab.model import VAE
-from vaelab.process import keep_freed_memory
-from vaelab.recipe import Recipe
+from vaelab.performance import keep_freed_memory
+from vaelab.recipe.recipe import Recipe
 
 PIXELS, LATENT, WIDTH, COMPONENTS, REPEATED = 784, 40, 300, 500, 100
 GATED = {"latent_dim": LATENT, "backbone": {"kind": "gated_mlp", "width": WIDTH, "depth": 2}}

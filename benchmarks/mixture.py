@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from measure import Runner, interleaved, judged, load_average, serve_laps
-from vaelab.mixtures import DiagonalMixture
+from vaelab.distributions.mixture import DiagonalMixture
 
 FASTER, SMALLER = 15.0, 25.0  # the bars
 CALLS = {"broadcast": 1, "product": 10}  # in one lap

@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader, TensorDataset
 from likelihood import PIXELS, Peer, PseudoInputs, log_normal
 from steps import Laps, compare, dataset, noise, vaelab
 from vaelab.model import VAE
-from vaelab.recipe import Recipe
+from vaelab.recipe.recipe import Recipe
 
 PLAIN = "vae_vampprior's loop"
 FORMS = {

@@ -6,10 +6,10 @@ from functools import partial
 import torch
 
 from steps import Laps, compare, dataset, noise
-from vaelab.recipe import Recipe
-from vaelab.training.learner import Learner
-from vaelab.training.randomness import seed_device, seed_of
-from vaelab.training.world import World
+from vaelab.recipe.recipe import Recipe
+from vaelab.training.process_group import World
+from vaelab.training.seeds import seed_device, seed_of
+from vaelab.training.step import Learner
 
 FULL, GROWING = "full resolution", "progressive"
 STAGE = 10  # steps

@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from plain_forms import Plain, crossvamp, vampalign
 from steps import Laps, compare, noise, vaelab
-from vaelab.recipe import Recipe
+from vaelab.recipe.recipe import Recipe
 
 OURS, PLAIN = "vaelab", "plain form"
 

@@ -10,10 +10,10 @@ from torch import Tensor
 
 from measure import Runner, interleaved, judged, load_average, serve_laps
 from vaelab.data.source import Dataset, Split
-from vaelab.recipe import Recipe
-from vaelab.training.learner import Learner
-from vaelab.training.randomness import seed_device, seed_of, shuffled
-from vaelab.training.world import World
+from vaelab.recipe.recipe import Recipe
+from vaelab.training.process_group import World
+from vaelab.training.seeds import seed_device, seed_of, shuffled
+from vaelab.training.step import Learner
 
 Laps = Iterator[float]  # trains for one epoch per `next`, and gives the last step's loss
 

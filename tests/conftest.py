@@ -14,10 +14,10 @@ from hypothesis import settings
 from torch import Tensor, nn
 from torch.distributions import Distribution, Independent, MultivariateNormal, Normal
 
-from vaelab import files
 from vaelab.distributions import diagonal_normal
+from vaelab.io import files
 from vaelab.model import VAE
-from vaelab.training import plugins
+from vaelab.registry import plugins
 
 REAL = Path(os.environ.get("VAELAB_DATA") or Path(__file__).parents[1].parent / "shared" / "data")
 

@@ -10,8 +10,8 @@ import pytest
 import vaelab
 from vaelab import registry
 from vaelab.errors import UsageError
-from vaelab.training.log import read_rows
-from vaelab.training.plugins import load_plugin
+from vaelab.registry.plugins import load_plugin
+from vaelab.runs.log import read_rows
 
 ROOT = Path(__file__).parents[1]
 EXAMPLE = re.findall(r"```python\n(.*?)```", (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8"), re.DOTALL)[0]

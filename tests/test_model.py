@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from vaelab.hierarchy import kl_of
+from vaelab.distributions.hierarchy import kl_of
 from vaelab.model import VAE
-from vaelab.recipe import Recipe
+from vaelab.recipe.recipe import Recipe
 from vaelab.registry import names, part
 from vaelab.terms import Terms
 

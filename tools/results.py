@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import vaelab
-from vaelab.recipe import Recipe
-from vaelab.recipe_text import shipped_names
+from vaelab.recipe.recipe import Recipe
+from vaelab.recipe.restore import read_report
+from vaelab.recipe.text import shipped_names
 from vaelab.registry import normalise
-from vaelab.stored import read_report
 
 ROOT = Path(__file__).parents[1]
 README, RUNS = ROOT / "README.md", ROOT / "runs" / "results"

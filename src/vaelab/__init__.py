@@ -10,24 +10,24 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from vaelab.comparison import compare
-    from vaelab.evaluation import evaluate, evaluate_images
+    from vaelab.evaluation.comparison import compare
+    from vaelab.evaluation.evaluate import evaluate, evaluate_images
     from vaelab.model import VAE
-    from vaelab.recipe import Recipe
-    from vaelab.run import draw, load, sample, train
-    from vaelab.training.plugins import load_plugin
+    from vaelab.recipe.recipe import Recipe
+    from vaelab.registry.plugins import load_plugin
+    from vaelab.workbench import draw, load, sample, train
 
 # Found when first used, so that importing vaelab costs nothing.
 _HOMES = {
-    "train": "run",
-    "load": "run",
-    "sample": "run",
-    "draw": "run",
-    "evaluate": "evaluation",
-    "evaluate_images": "evaluation",
-    "compare": "comparison",
-    "load_plugin": "training.plugins",
-    "Recipe": "recipe",
+    "train": "workbench",
+    "load": "workbench",
+    "sample": "workbench",
+    "draw": "workbench",
+    "evaluate": "evaluation.evaluate",
+    "evaluate_images": "evaluation.evaluate",
+    "compare": "evaluation.comparison",
+    "load_plugin": "registry.plugins",
+    "Recipe": "recipe.recipe",
     "VAE": "model",
 }
 __all__ = ["VAE", "Recipe", "compare", "draw", "evaluate", "evaluate_images", "load", "load_plugin", "sample", "train"]

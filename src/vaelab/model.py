@@ -7,8 +7,8 @@ from torch import Tensor, nn
 from torch.distributions import Distribution
 
 from vaelab.distributions import centre, detached, draws_of, given
-from vaelab.hierarchy import latents_of
-from vaelab.labels import apply, refuse_unknown
+from vaelab.distributions.hierarchy import latents_of
+from vaelab.nn.conditioning import apply, refuse_unknown
 from vaelab.terms import Terms
 
 

@@ -5,15 +5,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from vaelab.backbones.growth import averaged, enlarged
 from vaelab.data.source import Split
 from vaelab.distributions import detached, diagonal_normal, draw
-from vaelab.hierarchy import kl_of
+from vaelab.distributions.hierarchy import kl_of
 from vaelab.likelihoods.pyramid import PyramidLoss
 from vaelab.metrics.likelihood import likelihood
 from vaelab.metrics.measurement import NotApplicable
 from vaelab.model import VAE
-from vaelab.recipe import Recipe
+from vaelab.nn.growth import averaged, enlarged
+from vaelab.recipe.recipe import Recipe
 
 LEVELS = [2, 1, 3]
 BORDERS = (10, 20)  # steps in which stages 1 and 2 begin; they fade in within four

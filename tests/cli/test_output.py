@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from vaelab.cli.output import settle, show
-from vaelab.folder import Folder
+from vaelab.runs.folder import Folder
 
 TINY = """
 data: {kind: digits, train_size: 96, valid_size: 32, test_size: 32}

@@ -9,8 +9,8 @@ from typer.testing import CliRunner
 import vaelab
 from vaelab.cli import app
 from vaelab.errors import UsageError
-from vaelab.folder import Folder
-from vaelab.runs import runs_table
+from vaelab.runs.folder import Folder
+from vaelab.runs.table import runs_table
 
 TINY = """
 data: {kind: digits, train_size: 96, valid_size: 32, test_size: 32}

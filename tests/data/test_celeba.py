@@ -12,7 +12,7 @@ from PIL import Image
 
 from vaelab.data import load
 from vaelab.errors import UsageError
-from vaelab.recipe import Recipe
+from vaelab.recipe.recipe import Recipe
 
 NAMES = ("5_o_Clock_Shadow", "Male", "Smiling")
 

@@ -9,10 +9,10 @@ import pytest
 from PIL import EpsImagePlugin, Image, PngImagePlugin
 
 import vaelab
-from vaelab import export
 from vaelab.data import decode
 from vaelab.data.archive import open_images
 from vaelab.errors import UsageError
+from vaelab.evaluation import images as export
 
 
 def pixels_of(file, channels: int):

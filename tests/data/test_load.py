@@ -6,9 +6,10 @@ import sys
 import pytest
 from PIL import Image
 
-from vaelab import process, registry
+from vaelab import registry
 from vaelab.data import load
 from vaelab.errors import UsageError
+from vaelab.io import memory
 
 
 def test_every_set_of_the_first_issue_is_registered():
@@ -70,7 +71,7 @@ def test_importing_is_cheap():
 def test_images_that_memory_cannot_hold_are_refused_before_it_is_filled(name, options, tmp_path, monkeypatch):
     Image.new("L", (4, 4)).save(tmp_path / "a.png")
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(process, "available_memory", lambda: 2.0**34)
+    monkeypatch.setattr(memory, "available_memory", lambda: 2.0**34)
     said = r"^[\d,]+ images? of \d+×\d+ pixels would take [\d,.]+ GiB of memory, [\d,.]+ are free; lower data\.\w+"
     with pytest.raises(UsageError, match=said):
         load(name, **options)

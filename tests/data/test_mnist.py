@@ -11,7 +11,7 @@ from vaelab.data import load
 from vaelab.data.fashion_mnist import FashionMnist
 from vaelab.data.mnist import Mnist, read_idx
 from vaelab.errors import UsageError
-from vaelab.files import File
+from vaelab.io.files import File
 
 FILE = File("toy/images.gz", "http://example.org/images.gz")
 PIXELS = np.arange(2 * 3 * 4).reshape(2, 3, 4)

@@ -17,7 +17,7 @@ from vaelab.figures.generated_samples import generated_samples
 from vaelab.figures.latent_space import latent_space
 from vaelab.figures.style import DPI, FONT, save, signed, text_width
 from vaelab.figures.training_losses import training_losses
-from vaelab.files import write_whole
+from vaelab.io.files import write_whole
 from vaelab.registry import names, options, part
 
 ROWS = [{"epoch": 1, "loss": 3.0}, {"epoch": 2, "loss": 2.0}]

@@ -5,7 +5,7 @@ Each part comes as a recipe would give it: with its defaults, then with each oth
 
 from typing import Any, Literal, get_args, get_origin
 
-import vaelab.recipe  # noqa: F401  # registers all parts
+import vaelab.recipe.recipe  # noqa: F401  # registers all parts
 from vaelab.registry import names, options, part, roles
 
 REQUIRED = {"steps": 20}  # what a part without a default is given

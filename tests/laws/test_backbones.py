@@ -13,7 +13,7 @@ from vaelab.backbones.gated_conv import GatedConv
 from vaelab.backbones.resnet_attention import SelfAttention
 from vaelab.errors import UsageError
 from vaelab.likelihoods import perceptual
-from vaelab.recipe import Recipe
+from vaelab.recipe.recipe import Recipe
 from vaelab.registry import build, defaults, part
 
 SIZES = [(28, 28), (28, 20), (7, 9), (32, 32), (64, 64)]

@@ -19,13 +19,16 @@ import torch
 import torch._dynamo
 
 import vaelab
-from vaelab import data, export, gallery, quality
+from vaelab import data
 from vaelab.data.source import Dataset, Split
 from vaelab.errors import UsageError, VaelabError
+from vaelab.evaluation import figures as gallery
+from vaelab.evaluation import images as export
+from vaelab.evaluation import quality
 from vaelab.metrics.measurement import NotApplicable
-from vaelab.recipe import Recipe
+from vaelab.recipe.recipe import Recipe
+from vaelab.recipe.restore import restore
 from vaelab.registry import build, names
-from vaelab.stored import restore
 from vaelab.training.checkpoint import save_model
 
 MODELS = {

@@ -7,7 +7,7 @@ import torch
 
 from vaelab.data.source import Dataset, Split
 from vaelab.metrics.measurement import Measurement, NotApplicable
-from vaelab.recipe import Recipe
+from vaelab.recipe.recipe import Recipe
 from vaelab.registry import build, names
 
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from vaelab.backbones.small_maps import ChannelsLast, Conv2d, ConvTranspose2d
+from vaelab.nn.small_maps import ChannelsLast, Conv2d, ConvTranspose2d
 
 LAYERS = [
     (Conv2d(512, 256, 3, padding=1), (2, 2)),

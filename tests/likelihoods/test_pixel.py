@@ -9,8 +9,9 @@ from torch import Tensor, nn
 
 import vaelab
 from vaelab.errors import UsageError
-from vaelab.likelihoods import masked, pixel
-from vaelab.recipe import Recipe
+from vaelab.likelihoods import pixel
+from vaelab.nn import masked
+from vaelab.recipe.recipe import Recipe
 from vaelab.registry import build
 
 BASES = ["bernoulli", "continuous_bernoulli", "laplace", "logistic", "normal", {"kind": "normal", "fit": "optimal"}]

@@ -11,7 +11,7 @@ from vaelab.metrics import active_units as module
 from vaelab.metrics.active_units import active_units
 from vaelab.metrics.batches import batches
 from vaelab.metrics.measurement import NotApplicable
-from vaelab.recipe import Recipe
+from vaelab.recipe.recipe import Recipe
 
 N = 200
 GREY = torch.arange(N, dtype=torch.uint8)

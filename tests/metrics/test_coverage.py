@@ -8,8 +8,8 @@ import torch
 from scipy.stats import binom
 from torch import Tensor
 
-from vaelab.comparison.table import Cell, pooled
 from vaelab.data.source import Split
+from vaelab.evaluation.comparison.table import Cell, pooled
 from vaelab.metrics.ais import ais
 from vaelab.metrics.elbo_surgery import elbo_surgery
 from vaelab.metrics.frechet import extrapolated

@@ -13,7 +13,7 @@ from vaelab.metrics.batches import spread
 from vaelab.metrics.likelihood import dequantised, is_mass, ladder, level, likelihood
 from vaelab.metrics.measurement import NotApplicable
 from vaelab.model import VAE
-from vaelab.recipe import Recipe
+from vaelab.recipe.recipe import Recipe
 
 
 @pytest.fixture

@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from vaelab.errors import UsageError
-from vaelab.judge import Subject, measure, specs
+from vaelab.evaluation.target import Subject, measure, specs
 from vaelab.metrics.names import USUAL, YIELDS, metric_of
-from vaelab.recipe import Recipe
+from vaelab.recipe.recipe import Recipe
 from vaelab.registry import build, names
 
 

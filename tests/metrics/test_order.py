@@ -4,9 +4,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from vaelab import files
 from vaelab.data import load
 from vaelab.data.source import Dataset
+from vaelab.io import files
 from vaelab.metrics.measurement import Measurement
 from vaelab.registry import build, part
 

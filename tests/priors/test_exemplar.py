@@ -8,10 +8,10 @@ from torch.distributions import Independent
 import vaelab
 from vaelab.data.source import Split
 from vaelab.distributions import diagonal_normal
+from vaelab.distributions.mixture import DiagonalMixture
 from vaelab.errors import UsageError
-from vaelab.mixtures import DiagonalMixture
 from vaelab.priors.exemplar import ExemplarPrior
-from vaelab.recipe import Recipe
+from vaelab.recipe.recipe import Recipe
 from vaelab.registry import build
 
 SHAPE = (1, 2, 2)

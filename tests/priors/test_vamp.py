@@ -14,10 +14,10 @@ from vaelab.distributions import Pushforward, draw
 from vaelab.errors import UsageError
 from vaelab.model import VAE
 from vaelab.priors.vamp import VampPrior
-from vaelab.recipe import Recipe
+from vaelab.recipe.recipe import Recipe
 from vaelab.registry import build
-from vaelab.training.learner import Learner
-from vaelab.training.world import World
+from vaelab.training.process_group import World
+from vaelab.training.step import Learner
 
 SHAPE = (1, 4, 4)
 TINY = """
@@ -260,7 +260,7 @@ def test_a_run_with_a_flow_is_evaluated_and_drawn(recipe, tmp_path, of):
     metrics = ["likelihood", "active_units", "aggregate", "reconstruction"]
     report = vaelab.evaluate(run, device="cpu", metrics=metrics, likelihood={"samples": 5})
     assert not report["unavailable"]
-    assert "pseudo_inputs" in {path.stem for path in vaelab.run.draw(run, "pseudo_inputs", device="cpu")}
+    assert "pseudo_inputs" in {path.stem for path in vaelab.workbench.draw(run, "pseudo_inputs", device="cpu")}
 
 
 @pytest.fixture(params=["vamp", "exemplar"])

@@ -10,7 +10,7 @@ import torch
 import yaml
 from PIL import Image
 
-from vaelab.recipe import Recipe
+from vaelab.recipe.recipe import Recipe
 from vaelab.training.checkpoint import save_model
 
 OPTIONS: dict[str, Any] = {

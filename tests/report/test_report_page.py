@@ -10,14 +10,14 @@ import pytest
 import yaml
 
 from vaelab.errors import UsageError
-from vaelab.folder import Folder
+from vaelab.recipe.restore import weights_hash
 from vaelab.report import refresh, report
 from vaelab.report.curves import curves_of, curves_of_all
 from vaelab.report.differences import differences
 from vaelab.report.reading import Told
 from vaelab.report.sentence import sentence
-from vaelab.state import recorded
-from vaelab.stored import weights_hash
+from vaelab.runs.folder import Folder
+from vaelab.runs.state import recorded
 
 VOID = {"meta", "link", "img", "br", "input"}
 NUMBERS = {

@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch.distributions import Categorical, Independent, MixtureSameFamily, Normal
 
-from vaelab import process
 from vaelab.errors import UsageError, VaelabError
-from vaelab.recipe import Recipe
+from vaelab.io import memory
+from vaelab.recipe.recipe import Recipe
 from vaelab.samplers import drawing
 
 
@@ -59,7 +59,7 @@ def test_batches_are_the_images_in_parts(model, monkeypatch):
 
 @pytest.mark.parametrize("n", [10**9, 10**15])
 def test_more_images_than_fit_into_memory_are_refused_at_once(model, monkeypatch, n):
-    monkeypatch.setattr(process, "available_memory", lambda: 2**33)
+    monkeypatch.setattr(memory, "available_memory", lambda: 2**33)
     with pytest.raises(UsageError, match=rf"{n:,} images of 1×4×5 would take .* are free; draw fewer at once"):
         drawing.images(model, model.p_z(), n, 0)
 

@@ -11,13 +11,13 @@ os.environ["OMP_NUM_THREADS"] = "1"  # before torch starts its threads
 import pooch
 
 import vaelab.cli
-import vaelab.evaluation  # what children would import, each for itself
+import vaelab.evaluation.evaluate  # what children would import, each for itself
 import vaelab.report  # noqa: F401
 from torture.campaign import GIGABYTE, Limits, judged, told
 from torture.files import Files
 from torture.kills import BROKEN, KILLED, Kills
 from torture.recipes import Recipes
-from vaelab import files as library
+from vaelab.io import files as library
 
 CAMPAIGNS = {  # what is tortured, how many cases, and the limits of one
     "kills": (Kills, KILLED + len(BROKEN), Limits(300, None)),

@@ -13,8 +13,8 @@ from typing import NamedTuple
 from typer.testing import CliRunner
 
 from torture.fork import Fork
-from vaelab import process
 from vaelab.cli import app
+from vaelab.io import memory
 
 GIGABYTE = 2**30
 LONG = 5000  # characters of an answer, which may list several problems
@@ -122,7 +122,7 @@ class _Worker:
 def _work(judge: Judge, cases: list[int], limits: Limits, pipe: int) -> None:
     """Judge one case after another; leaves for a fresh process once this one has grown."""
     if limits.memory:
-        process.available_memory = lambda: limits.memory  # what would not fit there is to be refused, not tried
+        memory.available_memory = lambda: limits.memory  # what would not fit there is to be refused, not tried
         most = _status("VmSize") + limits.memory * 5 // 4  # so that a little more than is allowed can be seen
         resource.setrlimit(resource.RLIMIT_AS, (most, most))
     start = _status("VmRSS")

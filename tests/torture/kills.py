@@ -18,10 +18,10 @@ from safetensors import safe_open
 import vaelab
 from torture.campaign import Judged
 from torture.fork import Fork
-from vaelab.training import engine
-from vaelab.training.adam import Adam
+from vaelab.runs.log import read_rows
+from vaelab.training import loop as engine
 from vaelab.training.checkpoint import Checkpoint
-from vaelab.training.log import read_rows
+from vaelab.training.optimiser import Adam
 
 TINY = """
 data: {kind: digits, train_size: 96, valid_size: 32, test_size: 32}

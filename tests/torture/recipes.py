@@ -11,11 +11,11 @@ import yaml
 
 from torture.campaign import LONG, Judged, typed, where
 from torture.mutations import SMALL, TEXT, WORDS, change, odd_part, override
-from vaelab import run as runs
+from vaelab import workbench as runs
 from vaelab.data.source import Dataset, Split
 from vaelab.errors import VaelabError, is_out_of_memory
-from vaelab.recipe import Recipe
-from vaelab.recipe_text import SHIPPED, find, read_recipe, shipped_names
+from vaelab.recipe.recipe import Recipe
+from vaelab.recipe.text import SHIPPED, find, read_recipe, shipped_names
 from vaelab.registry import roles
 from vaelab.training.rehearsal import rehearse
 

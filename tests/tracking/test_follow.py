@@ -10,8 +10,9 @@ from hashlib import sha256
 import pytest
 
 from vaelab.errors import UsageError, VaelabError
-from vaelab.tracking.chosen import make, name_of, parsed
+from vaelab.recipe.trackers import name_of, parsed
 from vaelab.tracking.follow import Follower, reason, track
+from vaelab.tracking.tracker import make
 
 
 def follow(run, *specs, done=None, last=True):

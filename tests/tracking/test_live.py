@@ -50,7 +50,7 @@ SMALL = ("train.epochs=3", "train.log_steps=5", "objective.beta.epochs=2", "trai
 def lines(tmp_path, monkeypatch):
     """The plugin of the tracker `lines`, loaded for one test."""
     from vaelab import registry
-    from vaelab.training.plugins import load_plugin
+    from vaelab.registry.plugins import load_plugin
 
     path = tmp_path / "lines_plugin.py"
     path.write_text(PLUGIN)
@@ -136,7 +136,7 @@ def test_a_training_that_is_killed_is_told_of(run, lines):
     code = f"""if True:
         import os, signal, time
         from pathlib import Path
-        from vaelab.training.plugins import load_plugin
+        from vaelab.registry.plugins import load_plugin
         from vaelab.tracking.live import followed
         load_plugin({str(lines)!r})
         with followed(Path({str(run)!r}), ["lines"]):
@@ -211,7 +211,7 @@ def test_bad_sections_are_refused(section, message):
 
 
 def test_following_changes_neither_what_is_expected_nor_what_may_be_resumed():
-    from vaelab.run import _fingerprint
+    from vaelab.workbench import _fingerprint
 
     plain, tracked = (vaelab.Recipe.read("digits", words) for words in ([], ["track=[tensorboard]"]))
     assert plain.options.get("expect") == tracked.options.get("expect")

@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 
 from vaelab.errors import UsageError, VaelabError
-from vaelab.tracking.chosen import make
 from vaelab.tracking.follow import Follower, track
+from vaelab.tracking.tracker import make
 
 
 def needs(module: str) -> None:

@@ -16,11 +16,12 @@ import torch
 from safetensors import safe_open
 
 import vaelab
-from vaelab.recipe import Recipe
-from vaelab.training import engine, validation
-from vaelab.training.learner import Learner
-from vaelab.training.log import read_rows
-from vaelab.training.randomness import seed_of
+from vaelab.recipe.recipe import Recipe
+from vaelab.runs.log import read_rows
+from vaelab.training import loop as engine
+from vaelab.training import validation
+from vaelab.training.seeds import seed_of
+from vaelab.training.step import Learner
 
 TINY = """
 data: {kind: digits, train_size: 96, valid_size: 32, test_size: 32}

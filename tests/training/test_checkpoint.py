@@ -14,10 +14,11 @@ from pathlib import Path
 import pytest
 import torch
 
-import vaelab.run
-from vaelab import files
+import vaelab.workbench
 from vaelab.errors import UsageError, VaelabError
-from vaelab.files import write_whole
+from vaelab.io import files
+from vaelab.io.files import write_whole
+from vaelab.runs.log import Log, forget, read_rows
 from vaelab.training import checkpoint
 from vaelab.training.checkpoint import (
     FORMAT,
@@ -30,9 +31,8 @@ from vaelab.training.checkpoint import (
     save_state,
 )
 from vaelab.training.interrupt import Interrupt
-from vaelab.training.learner import Learner
-from vaelab.training.log import Log, forget, read_rows
-from vaelab.training.world import World
+from vaelab.training.process_group import World
+from vaelab.training.step import Learner
 
 CPU = torch.device("cpu")
 
@@ -297,13 +297,13 @@ def test_a_folder_that_goes_away_ends_its_training(train, tmp_path, monkeypatch,
 
 
 def test_a_folder_that_goes_away_before_pictures_are_drawn_is_not_made_again(train, tmp_path, monkeypatch):
-    draw = vaelab.run._draw_progress
+    draw = vaelab.workbench._draw_progress
 
     def drawing(epoch, data, folder):
         folder.rename(tmp_path / "moved")
         draw(epoch, data, folder)
 
-    monkeypatch.setattr("vaelab.run._draw_progress", drawing)
+    monkeypatch.setattr("vaelab.workbench._draw_progress", drawing)
     with pytest.raises(VaelabError, match=r"a was removed or moved while it was trained"):
         train("a", "train.epochs=1", "train.draw_every=1")
     assert not (tmp_path / "a").exists()
@@ -314,7 +314,7 @@ def test_a_folder_that_goes_away_while_pictures_are_drawn_is_said_too(train, tmp
         shutil.rmtree(folder)
         (folder / "figures").mkdir(parents=True)
 
-    monkeypatch.setattr("vaelab.run._draw_progress", draw)
+    monkeypatch.setattr("vaelab.workbench._draw_progress", draw)
     with pytest.raises(VaelabError, match=r"a was removed or moved while it was trained"):
         train("a", "train.epochs=1", "train.draw_every=1")
     assert [path.name for path in (tmp_path / "a").iterdir()] == ["figures"]

@@ -15,15 +15,15 @@ import pytest
 
 import vaelab
 from vaelab.errors import UsageError
-from vaelab.recipe import Recipe
-from vaelab.training import claim
-from vaelab.training.claim import claimed
+from vaelab.recipe.recipe import Recipe
+from vaelab.runs import claim
+from vaelab.runs.claim import claimed
 
 HOLD = """
 import sys
 from pathlib import Path
 from vaelab.errors import UsageError
-from vaelab.training.claim import claimed
+from vaelab.runs.claim import claimed
 
 sys.stdin.readline()
 try:

@@ -5,13 +5,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from vaelab.backbones.growth import Growth
 from vaelab.errors import UsageError
-from vaelab.run import draw, load
-from vaelab.training import engine
-from vaelab.training.adam import Adam
-from vaelab.training.learner import Learner
-from vaelab.training.world import World
+from vaelab.nn.growth import Growth
+from vaelab.training import loop as engine
+from vaelab.training.optimiser import Adam
+from vaelab.training.process_group import World
+from vaelab.training.step import Learner
+from vaelab.workbench import draw, load
 
 HERE = World(0, 1, torch.device("cpu"))
 SMALL = "start_res: 4, base_channels: 8, min_channels: 4, epochs_per_stage: 1"

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 import vaelab
-from vaelab.progress import terminal
+from vaelab.io.progress import terminal
 
 
 class Broken(io.StringIO):

@@ -11,12 +11,12 @@ import torch
 
 import vaelab
 from torture.fork import Fork, command
-from vaelab import run as runs
+from vaelab import workbench as runs
 from vaelab.errors import UsageError
-from vaelab.files import write_whole
-from vaelab.training import engine
-from vaelab.training.learner import Learner
-from vaelab.training.log import Log
+from vaelab.io.files import write_whole
+from vaelab.runs.log import Log
+from vaelab.training import loop as engine
+from vaelab.training.step import Learner
 
 ADAMW, ADAM = "train.optimizer=adamw", "train.optimizer=adam"
 LONG = ("data.train_size=384", "objective.beta.steps=30", "train.log_steps=1", "train.epochs=2")  # 24 steps per epoch

@@ -9,7 +9,7 @@ from safetensors.torch import load_file
 from vaelab import registry
 from vaelab.errors import UsageError
 from vaelab.metrics.measurement import Measurement
-from vaelab.training.log import read_rows
+from vaelab.runs.log import read_rows
 from vaelab.training.options import Best
 
 FRECHET = "{kind: frechet, extractor: pixels}"

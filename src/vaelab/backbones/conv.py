@@ -4,7 +4,7 @@ import math
 
 from torch import nn
 
-from vaelab.backbones.mlp import Activation, Shape, activation_layer
+from vaelab.nn.activation import Activation, Shape, activation_layer
 from vaelab.registry import Count, Size, register
 
 

@@ -4,8 +4,8 @@ import math
 
 from torch import Tensor, nn
 
-from vaelab.backbones.gated_mlp import GatedLinear
-from vaelab.backbones.mlp import Shape
+from vaelab.nn.activation import Shape
+from vaelab.nn.gated import GatedLinear
 from vaelab.registry import Size, register
 
 

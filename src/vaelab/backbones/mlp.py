@@ -1,27 +1,11 @@
 """Fully connected encoder and decoder."""
 
 import math
-from typing import Literal
 
 from torch import nn
 
+from vaelab.nn.activation import Activation, Shape, activation_layer
 from vaelab.registry import Depth, Size, register
-
-Shape = tuple[int, int, int]  # channels, height, width
-Activation = Literal["relu", "silu", "gelu", "tanh", "leaky_relu", "elu"]
-_ACTIVATIONS = {
-    "relu": nn.ReLU,
-    "silu": nn.SiLU,
-    "gelu": nn.GELU,
-    "tanh": nn.Tanh,
-    "leaky_relu": lambda: nn.LeakyReLU(0.2),
-    "elu": nn.ELU,
-}
-
-
-def activation_layer(name: Activation) -> nn.Module:
-    """A new activation module."""
-    return _ACTIVATIONS[name]()
 
 
 @register("backbone", "mlp")

@@ -7,9 +7,9 @@ from typing import Literal
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
-from vaelab.backbones.growth import Coarse, Growth, averaged, enlarged, grown
-from vaelab.backbones.mlp import Shape
-from vaelab.backbones.small_maps import ChannelsLast
+from vaelab.nn.activation import Shape
+from vaelab.nn.growth import Coarse, Growth, averaged, enlarged, grown
+from vaelab.nn.small_maps import ChannelsLast
 from vaelab.registry import Fraction, Size, register
 
 

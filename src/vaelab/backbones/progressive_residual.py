@@ -8,10 +8,10 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
-from vaelab.backbones.growth import Growth, averaged, enlarged, grown
-from vaelab.backbones.mlp import Shape
 from vaelab.backbones.progressive import coarse, down, to_maps, up
-from vaelab.backbones.small_maps import ChannelsLast
+from vaelab.nn.activation import Shape
+from vaelab.nn.growth import Growth, averaged, enlarged, grown
+from vaelab.nn.small_maps import ChannelsLast
 from vaelab.registry import Fraction, Size, register
 
 

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vaelab.backbones.mlp import Shape
-from vaelab.backbones.residual import ResBlock, group_norm
-from vaelab.backbones.small_maps import Conv2d, ConvTranspose2d
+from vaelab.nn.activation import Shape
+from vaelab.nn.residual import ResBlock, group_norm
+from vaelab.nn.small_maps import Conv2d, ConvTranspose2d
 from vaelab.registry import Size, register
 
 

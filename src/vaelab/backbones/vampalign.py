@@ -7,9 +7,9 @@ from typing import Literal
 from torch import nn
 
 from vaelab.backbones.conv import conv
-from vaelab.backbones.mlp import Shape
-from vaelab.backbones.residual import ResBlock, group_norm
-from vaelab.backbones.small_maps import ChannelsLast, Conv2d, ConvTranspose2d
+from vaelab.nn.activation import Shape
+from vaelab.nn.residual import ResBlock, group_norm
+from vaelab.nn.small_maps import ChannelsLast, Conv2d, ConvTranspose2d
 from vaelab.registry import Size, register
 
 _BASE = 4  # pixels a side of the smallest maps inside

@@ -10,7 +10,7 @@ from vaelab.cli import making  # isort: skip  # in the order of the help
 from vaelab.cli import judging, looking
 from vaelab.cli.command import app, unusable
 from vaelab.cli.output import settle
-from vaelab.progress import note, say
+from vaelab.io.progress import note, say
 
 __all__ = ["app", "judging", "looking", "main", "making"]
 

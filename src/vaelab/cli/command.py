@@ -13,7 +13,7 @@ from typing import Annotated, Any, get_args
 import typer
 
 from vaelab.errors import VaelabError, brief, is_out_of_memory
-from vaelab.progress import say
+from vaelab.io.progress import say
 
 app = typer.Typer(
     name="vaelab",
@@ -45,7 +45,7 @@ def command(function: Callable) -> Callable:
     def guarded(*args: Any, plugin: list[str] | None = None, **options: Any) -> None:
         try:
             _prepare(plugin, options.get("data_dir"))
-            from vaelab.training.plugins import explained
+            from vaelab.registry.plugins import explained
 
             with explained():
                 function(*args, **options)
@@ -72,12 +72,12 @@ def command(function: Callable) -> Callable:
 def _prepare(plugin: list[str] | None, data_dir: Path | None) -> None:
     """Load plugins; refuse a data directory that is not there, also where no file of it is needed."""
     if plugin:
-        import vaelab.recipe  # noqa: F401  # all parts, so that a name that is taken is refused
-        from vaelab.training.plugins import load_plugins
+        import vaelab.recipe.recipe  # noqa: F401  # all parts, so that a name that is taken is refused
+        from vaelab.registry.plugins import load_plugins
 
         load_plugins(plugin)
     if data_dir:
-        from vaelab.files import places
+        from vaelab.io.files import places
 
         places(data_dir)
 

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from vaelab.listing import interval, say, say_features, show_table, unit_of
-from vaelab.wording import counted, images_of, number
+from vaelab.io.formatting import counted, images_of, number
+from vaelab.report.listing import interval, say, say_features, show_table, unit_of
 
 COUNT = 10
 # In the order in which they are shown, the first COUNT of those that were measured; short enough for 80 columns.

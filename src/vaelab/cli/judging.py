@@ -34,14 +34,14 @@ def evaluate(
     plugin: Plugin = None,
 ) -> None:
     """Measure a trained model, or images by any generator: metrics.json, and a table."""
-    from vaelab import evaluation
     from vaelab.cli.headlines import show_headlines
-    from vaelab.listing import announce, say, show_metrics, show_notes, show_verdicts
+    from vaelab.evaluation import evaluate as evaluation
     from vaelab.metrics.names import metric_of
-    from vaelab.process import keep_freed_memory
-    from vaelab.recipe_text import with_overrides
+    from vaelab.performance import keep_freed_memory
+    from vaelab.recipe.restore import folder_of
+    from vaelab.recipe.text import with_overrides
     from vaelab.report import refresh
-    from vaelab.stored import folder_of
+    from vaelab.report.listing import announce, say, show_metrics, show_notes, show_verdicts
 
     runs = [word for word in words or [] if "=" not in word]
     if (len(runs), images is None, real is None) not in ((1, True, True), (0, False, False)):
@@ -93,8 +93,8 @@ def quality(
     plugin: Plugin = None,
 ) -> None:
     """Sharpness of single images: a CSV per set, and their mean, median and 90th percentile."""
-    from vaelab.listing import show_quality
-    from vaelab.quality import quality
+    from vaelab.evaluation.quality import quality
+    from vaelab.report.listing import show_quality
 
     show_quality(quality(sets, out, n=n, seed=seed, device=device), out)
 
@@ -111,7 +111,7 @@ def compare(
     plugin: Plugin = None,
 ) -> None:
     """Set runs side by side: every metric with its interval, and figures; Markdown, CSV and PNG."""
-    from vaelab.comparison import compare
+    from vaelab.evaluation.comparison import compare
 
     names = [name.strip() for name in order.split(",")] if order else None
     made = compare(runs, order=names, out=out, group=group, figures=figures, data_dir=data_dir, device=device)

@@ -29,7 +29,7 @@ def runs(
     plugin: Plugin = None,
 ) -> None:
     """List runs, the newest first: data, epoch, best ELBO, state and age."""
-    from vaelab.runs import runs_table
+    from vaelab.runs.table import runs_table
 
     print(runs_table(directory))
 
@@ -44,9 +44,9 @@ def track(
     plugin: Plugin = None,
 ) -> None:
     """Send what a run folder holds to a tracker: rows, pictures, final numbers, each once."""
-    from vaelab.files import expanded
-    from vaelab.recipe_text import with_overrides
-    from vaelab.tracking.chosen import parsed
+    from vaelab.io.files import expanded
+    from vaelab.recipe.text import with_overrides
+    from vaelab.recipe.trackers import parsed
     from vaelab.tracking.follow import track
 
     folder = expanded(run.parent if run.suffix == ".safetensors" else run)
@@ -65,7 +65,7 @@ def list_(
 ) -> None:
     """Show recipes and parts with their options, one part in full, or the options of a recipe's section."""
     from vaelab.cli.parts import SECTIONS, described_part, described_section
-    from vaelab.listing import show_parts
+    from vaelab.report.listing import show_parts
 
     if role in SECTIONS and kind is None:
         print(described_section(role))
@@ -86,7 +86,7 @@ def data(
     plugin: Plugin = None,
 ) -> None:
     """Show the sets of images, or load one: its splits, shape and classes."""
-    from vaelab.listing import show_data, show_parts
+    from vaelab.report.listing import show_data, show_parts
 
     if name is None:
         return show_parts("data", False)

@@ -32,10 +32,10 @@ def train(
     plugin: Plugin = None,
 ) -> None:
     """Train a recipe into a run folder."""
-    from vaelab.listing import say
     from vaelab.report import refresh
-    from vaelab.run import train
-    from vaelab.runs import summary
+    from vaelab.report.listing import say
+    from vaelab.runs.table import summary
+    from vaelab.workbench import train
 
     words = overrides or []
     if recipe and "=" in recipe and not Path(recipe).exists():  # none was given
@@ -72,10 +72,10 @@ def sample(
     plugin: Plugin = None,
 ) -> None:
     """Draw new images: from the prior, or by a sampler fitted to the latents of training images."""
-    from vaelab.export import write_grid
-    from vaelab.recipe_text import with_overrides
-    from vaelab.run import sample, sample_files
-    from vaelab.stored import folder_of
+    from vaelab.evaluation.images import write_grid
+    from vaelab.recipe.restore import folder_of
+    from vaelab.recipe.text import with_overrides
+    from vaelab.workbench import sample, sample_files
 
     if n > GRID and not images:
         raise UsageError(f"{n:,} images are too many for one grid; add --images FOLDER, or draw {GRID:,} at most")
@@ -109,8 +109,8 @@ def reconstruct(
 ) -> None:
     """Encode images and decode them again."""
     from vaelab.data.source import Split
-    from vaelab.export import make_empty, read_images, reconstructions, write_images, write_pairs
-    from vaelab.stored import folder_of, labels_of, open_run, restore
+    from vaelab.evaluation.images import make_empty, read_images, reconstructions, write_images, write_pairs
+    from vaelab.recipe.restore import folder_of, labels_of, open_run, restore
 
     if files:
         model, recipe, shape = restore(run, device)
@@ -140,11 +140,11 @@ def figures(
     plugin: Plugin = None,
 ) -> None:
     """Draw the figures that a run allows into RUN/figures."""
-    from vaelab.listing import say
+    from vaelab.io.formatting import counted
+    from vaelab.recipe.restore import folder_of
     from vaelab.report import refresh
-    from vaelab.run import draw
-    from vaelab.stored import folder_of
-    from vaelab.wording import counted
+    from vaelab.report.listing import say
+    from vaelab.workbench import draw
 
     drawn = draw(run, *only or [], data_dir=data_dir, device=device)
     say(f"{counted(len(drawn), 'figure')} in {drawn[0].parent}: {', '.join(path.name for path in drawn)}")

@@ -5,7 +5,7 @@ import os
 import sys
 from typing import Any, TextIO
 
-from vaelab.wording import printable
+from vaelab.io.formatting import printable
 
 
 def settle() -> None:

@@ -7,9 +7,9 @@ import textwrap
 from collections.abc import Callable
 from typing import Any, Literal, get_args, get_origin
 
-import vaelab.recipe  # noqa: F401  # registers all parts
+import vaelab.recipe.recipe  # noqa: F401  # registers all parts
+from vaelab.recipe.sections import OPTIONS as SECTIONS
 from vaelab.registry import options, part, role_of
-from vaelab.training.sections import OPTIONS as SECTIONS
 
 BULLET = re.compile(r"^- `(\w+)`: (.*?)[;.]?(?=\n- |\n\n|\Z)", re.MULTILINE | re.DOTALL)
 WORDS = {int: "whole number", float: "number", bool: "true or false", str: "text", Any: "any value"}

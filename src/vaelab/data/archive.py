@@ -14,7 +14,7 @@ from zipfile import ZipFile, ZipInfo
 
 from vaelab.data.decode import image_names, is_image
 from vaelab.errors import UsageError
-from vaelab.files import damaged, parsing
+from vaelab.io.files import damaged, parsing
 
 ABSOLUTE = re.compile(r"[/\\]|[A-Za-z]:")  # on any system
 CLIMBS = re.compile(r"(^|[/\\])\.\.($|[/\\])")

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from vaelab.data.source import Pool, Source, Split
-from vaelab.files import File, Folder, damaged, fetch, locate, parsing
+from vaelab.io.files import File, Folder, damaged, fetch, locate, parsing
 from vaelab.registry import Size, register
 
 URL = "https://people.cs.umass.edu/~marlin/data/"

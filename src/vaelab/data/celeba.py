@@ -16,7 +16,7 @@ from vaelab.data.decoded import decode_once
 from vaelab.data.pool import Pool, Split, cut
 from vaelab.data.source import Source
 from vaelab.errors import UsageError
-from vaelab.files import Folder, damaged, parsing, places
+from vaelab.io.files import Folder, damaged, parsing, places
 from vaelab.registry import Size, hint, register
 
 if TYPE_CHECKING:

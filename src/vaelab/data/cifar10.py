@@ -9,7 +9,7 @@ import torch
 
 from vaelab.data.archive import read_tar
 from vaelab.data.source import Pool, Source, Split
-from vaelab.files import File, Folder, damaged, fetch, locate, parsing
+from vaelab.io.files import File, Folder, damaged, fetch, locate, parsing
 from vaelab.registry import Size, register
 
 URL = "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz"

@@ -10,10 +10,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from torch import Tensor
 
-from vaelab import files
 from vaelab.data.mapped import ArrayWriter, map_array
 from vaelab.errors import UsageError
-from vaelab.progress import Bar
+from vaelab.io import files
+from vaelab.io.progress import Bar
 
 
 class Decoded(NamedTuple):

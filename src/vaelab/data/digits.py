@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from vaelab.data.source import Pool, Source, Split
-from vaelab.files import Folder
+from vaelab.io.files import Folder
 from vaelab.registry import Size, register
 
 

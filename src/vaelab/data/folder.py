@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 import numpy as np
 import torch
 
-from vaelab import files
 from vaelab.data.archive import stamp
 from vaelab.data.decode import DRAFT, SUFFIXES, as_array, central, decode_all, image_names, upright
 from vaelab.data.decoded import decode_once
@@ -17,6 +16,7 @@ from vaelab.data.layout import laid_out
 from vaelab.data.pool import Pool, Split, cut
 from vaelab.data.source import Source
 from vaelab.errors import UsageError
+from vaelab.io import files
 from vaelab.registry import Size, register
 
 if TYPE_CHECKING:

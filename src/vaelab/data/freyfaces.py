@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from vaelab.data.source import Pool, Source, Split
-from vaelab.files import File, Folder, damaged, fetch, locate, parsing, read_npz
+from vaelab.io.files import File, Folder, damaged, fetch, locate, parsing, read_npz
 from vaelab.registry import Size, register
 
 ORIGINAL = File("freyfaces/frey_rawface.mat", "https://cs.nyu.edu/~roweis/data/frey_rawface.mat")

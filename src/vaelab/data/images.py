@@ -9,8 +9,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from vaelab.errors import UsageError
-from vaelab.process import refuse_too_large
-from vaelab.wording import counted
+from vaelab.io.formatting import counted
+from vaelab.io.memory import refuse_too_large
 
 CHUNK = 2**22  # values at a time, so that float copies stay small
 

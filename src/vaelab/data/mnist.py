@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from vaelab.data.source import Pool, Source, Split
-from vaelab.files import File, Folder, damaged, fetch, parsing
+from vaelab.io.files import File, Folder, damaged, fetch, parsing
 from vaelab.registry import Size, register
 
 

@@ -12,7 +12,7 @@ from vaelab.data.archive import open_images
 from vaelab.data.decode import as_array, decode_all, upright
 from vaelab.data.decoded import decode_once
 from vaelab.data.source import Pool, Source, Split
-from vaelab.files import File, Folder, damaged, fetch, locate, parsing
+from vaelab.io.files import File, Folder, damaged, fetch, locate, parsing
 from vaelab.registry import Size, register
 
 if TYPE_CHECKING:

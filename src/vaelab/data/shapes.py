@@ -10,7 +10,7 @@ from torch import Tensor
 
 from vaelab.data.images import check_fits, stream
 from vaelab.data.source import Pool, Source, Split
-from vaelab.files import Folder
+from vaelab.io.files import Folder
 from vaelab.registry import Size, register
 
 FACTORS = ("shape", "size", "angle", "x", "y", "colour")

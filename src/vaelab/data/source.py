@@ -13,7 +13,7 @@ from torch import Tensor
 from vaelab.data import images
 from vaelab.data.pool import Pool, Split, checked
 from vaelab.errors import UsageError, VaelabError
-from vaelab.files import Folder
+from vaelab.io.files import Folder
 from vaelab.registry import Count, Seed, Size
 
 HASHED = 2**26  # bytes of a split

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from vaelab.data.source import Pool, Source, Split
-from vaelab.files import File, Folder, damaged, fetch, locate, parsing, read_npz
+from vaelab.io.files import File, Folder, damaged, fetch, locate, parsing, read_npz
 from vaelab.registry import register
 
 URL = "https://www.cs.toronto.edu/~larocheh/public/datasets/binarized_mnist/"

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
 from matplotlib.textpath import TextPath
 
-from vaelab.files import write_whole
+from vaelab.io.files import write_whole
 
 INK, MUTED, FAINT, PAPER = "#22272e", "#6b7480", "#dfe3e8", "#ffffff"
 TRAIN, VALID, ACCENT = "#0072b2", "#d55e00", "#009e73"

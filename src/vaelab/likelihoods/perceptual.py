@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
-from vaelab.perceptual.lpips import LPIPS
+from vaelab.features.lpips import LPIPS
 from vaelab.registry import NonNegative, Part, register
 
 

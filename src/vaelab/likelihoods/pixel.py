@@ -8,8 +8,8 @@ from torch import Tensor, nn
 from torch.distributions import Distribution
 
 from vaelab.distributions import at_least_float32
-from vaelab.likelihoods.masked import MaskedNet
-from vaelab.process import seeded
+from vaelab.distributions.seeds import seeded
+from vaelab.nn.masked import MaskedNet
 from vaelab.registry import Depth, Part, Size, register
 
 VALUES = {"cpu": 2**22, "other": 2**28}  # of a layer that are computed at once

@@ -5,11 +5,11 @@ from torch import Tensor
 
 from vaelab.data.source import Split
 from vaelab.distributions import DRAWS, given, has_moments, moments
-from vaelab.hierarchy import kl_of
+from vaelab.distributions.hierarchy import kl_of
+from vaelab.distributions.seeds import seeded
 from vaelab.metrics.batches import batches
 from vaelab.metrics.measurement import Measurement, NotApplicable
 from vaelab.model import VAE, device_of
-from vaelab.process import seeded
 from vaelab.registry import Positive, register
 
 CURE = "a lower beta, a longer warm-up (beta: linear) or free bits bring dimensions back"

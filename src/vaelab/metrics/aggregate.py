@@ -7,10 +7,10 @@ from torch import Tensor
 
 from vaelab.data.source import Split
 from vaelab.distributions import draws_of, kolmogorov_smirnov
+from vaelab.distributions.seeds import seeded
 from vaelab.metrics.batches import batches
 from vaelab.metrics.measurement import Measurement, NotApplicable
 from vaelab.model import VAE, device_of
-from vaelab.process import seeded
 from vaelab.registry import Seed, Size, register
 
 LEVEL = 0.05  # of every test that the notes speak of

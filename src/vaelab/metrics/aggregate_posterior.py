@@ -3,7 +3,7 @@
 from torch import Tensor
 from torch.distributions import Distribution, Independent, Normal
 
-from vaelab.mixtures import DiagonalMixture
+from vaelab.distributions.mixture import DiagonalMixture
 
 
 def diagonal_gaussian(q: Distribution) -> tuple[Tensor, Tensor] | None:

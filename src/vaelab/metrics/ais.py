@@ -9,12 +9,12 @@ from torch.distributions import Distribution
 
 from vaelab.data.source import Split
 from vaelab.distributions import draw, log_mean_exp
+from vaelab.distributions.seeds import seeded
+from vaelab.io.progress import over
 from vaelab.metrics.batches import batches, spread
 from vaelab.metrics.likelihood import refuse_pseudo_likelihood, scored, standard_error
 from vaelab.metrics.measurement import OVER_IMAGES, Measurement, averages
 from vaelab.model import VAE, device_of
-from vaelab.process import seeded
-from vaelab.progress import over
 from vaelab.registry import Seed, Size, register
 
 ACCEPTANCE = 0.7  # what the tuning aims at, near the best for HMC (Neal 2011)

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from vaelab.data.source import Split
+from vaelab.io.progress import over
 from vaelab.model import VAE, device_of
-from vaelab.progress import over
 
 
 def spread(split: Split, images: int | None) -> Split:

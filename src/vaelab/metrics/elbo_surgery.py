@@ -8,11 +8,11 @@ from torch.distributions import Independent
 
 from vaelab.data.source import Split
 from vaelab.distributions import draw
+from vaelab.distributions.seeds import seeded
 from vaelab.metrics.aggregate_posterior import diagonal_gaussian, log_mixture
 from vaelab.metrics.batches import batches, spread
 from vaelab.metrics.measurement import OVER_IMAGES, Measurement, NotApplicable, averages
 from vaelab.model import VAE, device_of
-from vaelab.process import seeded
 from vaelab.registry import Seed, Size, register
 
 SATURATED = 0.9  # of log M

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from vaelab.data.source import Split
-from vaelab.extractors.extractor import Extractor
-from vaelab.extractors.features import features
+from vaelab.features.extraction import features
+from vaelab.features.extractor import Extractor
 from vaelab.metrics.measurement import Interval, NotApplicable, skewed_interval, student
 
 JACKKNIFE = "jackknife over the images of both sets, pairs of images counted once, corrected for skewness (Hall 1992)"

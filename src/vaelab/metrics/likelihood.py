@@ -10,11 +10,11 @@ from torch.distributions import Distribution
 
 from vaelab.data.source import Split
 from vaelab.distributions import given, log_mean_exp
-from vaelab.hierarchy import latents_of
+from vaelab.distributions.hierarchy import latents_of
+from vaelab.distributions.seeds import seeded
 from vaelab.metrics.batches import batches, spread
 from vaelab.metrics.measurement import OVER_IMAGES, Measurement, NotApplicable, averages
 from vaelab.model import VAE, device_of, growth_of
-from vaelab.process import seeded
 from vaelab.registry import Seed, Size, register
 from vaelab.terms import Terms
 

@@ -6,10 +6,10 @@ import torch
 
 from vaelab.data.source import Split
 from vaelab.errors import VaelabError
+from vaelab.features.lpips import LPIPS, RESIZE
 from vaelab.metrics.batches import batches
 from vaelab.metrics.measurement import OVER_IMAGES, Measurement, NotApplicable, averages
 from vaelab.model import VAE, device_of
-from vaelab.perceptual.lpips import LPIPS, RESIZE
 from vaelab.registry import register
 
 ROWS = 50  # images in a batch; the features of one take up to 2 MB

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from vaelab.data.source import Dataset, Split
-from vaelab.extractors.features import features
+from vaelab.features.extraction import features
 from vaelab.metrics.feature_pairs import feature_pair
 from vaelab.metrics.measurement import ENOUGH, Interval, Measurement, NotApplicable, score_interval, student, too_few
 from vaelab.metrics.neighbours import nearest

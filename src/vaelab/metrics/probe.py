@@ -5,10 +5,10 @@ from torch import Tensor
 
 from vaelab.data.source import Dataset, Split
 from vaelab.distributions import centre
-from vaelab.labels import LabelledEncoder
 from vaelab.metrics.batches import batches
 from vaelab.metrics.measurement import OVER_IMAGES, Measurement, NotApplicable, averages
 from vaelab.model import VAE
+from vaelab.nn.conditioning import LabelledEncoder
 from vaelab.registry import Seed, Size, register
 
 

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from torch import Tensor, nn
 
 from vaelab.distributions import Pushforward, at_least_float32
-from vaelab.labels import apply
+from vaelab.nn.conditioning import apply
 from vaelab.posteriors.gaussian import GaussianPosterior, features_of
 from vaelab.registry import Part, register
 

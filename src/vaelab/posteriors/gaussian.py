@@ -4,8 +4,8 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Independent
 
-from vaelab.heads import NormalHead
-from vaelab.labels import LabelledEncoder, apply
+from vaelab.nn.conditioning import LabelledEncoder, apply
+from vaelab.nn.heads import NormalHead
 from vaelab.registry import register
 
 

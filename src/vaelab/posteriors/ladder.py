@@ -8,9 +8,9 @@ from torch import Tensor, nn
 from torch.distributions import Independent
 
 from vaelab.distributions import diagonal_normal
-from vaelab.heads import NormalHead
-from vaelab.hierarchy import Hierarchy
-from vaelab.labels import apply
+from vaelab.distributions.hierarchy import Hierarchy
+from vaelab.nn.conditioning import apply
+from vaelab.nn.heads import NormalHead
 from vaelab.posteriors.gaussian import features_of
 from vaelab.registry import Size, register
 

@@ -8,9 +8,9 @@ from torch.distributions import Independent
 
 from vaelab.backbones.progressive_residual import PyramidEncoder
 from vaelab.distributions import diagonal_normal
-from vaelab.heads import NormalHead
-from vaelab.hierarchy import Hierarchy
-from vaelab.labels import LabelledEncoder
+from vaelab.distributions.hierarchy import Hierarchy
+from vaelab.nn.conditioning import LabelledEncoder
+from vaelab.nn.heads import NormalHead
 from vaelab.registry import register
 
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from vaelab.data.source import Split
-from vaelab.mixtures import DiagonalMixture
+from vaelab.distributions.mixture import DiagonalMixture
 from vaelab.priors.chosen import distinct
 from vaelab.priors.mixture import Components, dealt_out
 from vaelab.priors.vamp import gaussian_of, running_statistics

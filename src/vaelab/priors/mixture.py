@@ -6,7 +6,7 @@ import torch
 from pydantic import Field
 from torch import nn
 
-from vaelab.mixtures import DiagonalMixture
+from vaelab.distributions.mixture import DiagonalMixture
 from vaelab.registry import register
 
 Components = Annotated[int, Field(gt=0, le=1_000_000)]  # of a mixture; more would fit into no memory

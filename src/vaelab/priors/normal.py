@@ -5,7 +5,7 @@ from torch import nn
 from torch.distributions import Distribution
 
 from vaelab.distributions import diagonal_normal
-from vaelab.mixtures import DiagonalMixture
+from vaelab.distributions.mixture import DiagonalMixture
 from vaelab.registry import register
 
 

@@ -8,10 +8,10 @@ from typing import Annotated, Any
 from torch import Tensor, nn
 from torch.distributions import Distribution, Independent
 
-from vaelab.backbones.gated_mlp import GatedLinear
 from vaelab.data.source import Split
-from vaelab.heads import NormalHead
-from vaelab.hierarchy import Hierarchy
+from vaelab.distributions.hierarchy import Hierarchy
+from vaelab.nn.gated import GatedLinear
+from vaelab.nn.heads import NormalHead
 from vaelab.registry import Part, Size, register
 
 

@@ -11,7 +11,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from vaelab.data.source import Split
 from vaelab.distributions import Pushforward
-from vaelab.mixtures import DiagonalMixture
+from vaelab.distributions.mixture import DiagonalMixture
 from vaelab.priors.chosen import centres, distinct
 from vaelab.priors.mixture import Components, dealt_out
 from vaelab.registry import Fraction, NonNegative, register

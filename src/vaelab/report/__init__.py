@@ -4,14 +4,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from vaelab.errors import UsageError
-from vaelab.files import expanded, write_whole
-from vaelab.folder import Folder
-from vaelab.progress import note
-from vaelab.quality import distinct
+from vaelab.evaluation.quality import distinct
+from vaelab.io.files import expanded, write_whole
+from vaelab.io.progress import note
 from vaelab.report.diagnosis import diagnose
 from vaelab.report.evidence import Finding
 from vaelab.report.page import page
 from vaelab.report.reading import Told
+from vaelab.runs.folder import Folder
 
 
 def report(runs: Sequence[str | Path], out: str | Path | None = None) -> Path:

@@ -3,10 +3,10 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from vaelab.folder import Folder, finite
 from vaelab.report.charts import COLOURS, Chart, Points, Series, thinned
 from vaelab.report.numbers import title_of
-from vaelab.training.log import Row
+from vaelab.runs.folder import Folder, finite
+from vaelab.runs.log import Row
 
 NATS = "nats per image"
 TERMS = {"loss": "Loss", "reconstruction": "Reconstruction", "kl": "KL"}

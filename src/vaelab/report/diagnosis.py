@@ -1,10 +1,10 @@
 """What a run's log and numbers say in plain words: each finding with its evidence and what to try."""
 
+from vaelab.io.formatting import counted, typeset
 from vaelab.report.course import diverged, failed, overfitting, too_short, under_trained
 from vaelab.report.evidence import LEVELS, Evidence, Finding
 from vaelab.report.learned import collapsed, over_regularised, scale_ran_away, unlike_prior, worse_than_uniform
 from vaelab.report.trends import FEW
-from vaelab.wording import counted, typeset
 
 RULES = (
     *(diverged, failed, collapsed, scale_ran_away, worse_than_uniform, unlike_prior),

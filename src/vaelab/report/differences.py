@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from vaelab.folder import DEFAULTS, Folder
+from vaelab.runs.folder import DEFAULTS, Folder
 
 PARTS = ("data", "objective", *(f"model.{role}" for role in ("backbone", "posterior", "prior", "likelihood")))
 IGNORED = ("paper", "expect", "altered", "track", "made")  # which say nothing of what is trained

@@ -5,9 +5,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from vaelab.folder import finite, kind_of
 from vaelab.report.trends import FEW, last_gain, numbers
-from vaelab.training.log import Row
+from vaelab.runs.folder import finite, kind_of
+from vaelab.runs.log import Row
 
 LEVELS = {"good": "All well", "note": "Note", "warning": "Warning", "bad": "Problem"}  # from least to gravest
 CUT = ("stopped", "killed")  # states of a run that --resume carries on

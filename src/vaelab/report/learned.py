@@ -2,10 +2,10 @@
 
 import math
 
-from vaelab.folder import finite, kind_of
+from vaelab.io.formatting import counted, typeset
 from vaelab.report.evidence import Evidence, Finding
 from vaelab.report.trends import numbers, rises
-from vaelab.wording import counted, typeset
+from vaelab.runs.folder import finite, kind_of
 
 COLLAPSED = 0.5  # nats of KL per image below which a code says next to nothing
 LARGE_LR = 0.01  # learning rate at which Adam's steps kill units for good

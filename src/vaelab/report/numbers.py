@@ -4,13 +4,13 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from vaelab.comparison.judged import Column, Judged
-from vaelab.comparison.table import rows_of
-from vaelab.folder import kind_of
-from vaelab.listing import unit_of
-from vaelab.recipe import Recipe
+from vaelab.evaluation.comparison.judged import Column, Judged
+from vaelab.evaluation.comparison.table import rows_of
+from vaelab.io.formatting import counted, expectation, images_of, typeset
+from vaelab.recipe.recipe import Recipe
+from vaelab.report.listing import unit_of
 from vaelab.report.reading import Told
-from vaelab.wording import counted, expectation, images_of, typeset
+from vaelab.runs.folder import kind_of
 
 TITLES = {
     "elbo": "ELBO",

@@ -12,8 +12,8 @@ import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from vaelab.comparison.judged import HARMLESS
-from vaelab.folder import Folder, finite
+from vaelab.evaluation.comparison.judged import HARMLESS
+from vaelab.io.formatting import counted, span, typed, typeset
 from vaelab.report.charts import bars
 from vaelab.report.curves import curves_of, curves_of_all
 from vaelab.report.diagnosis import diagnose
@@ -23,7 +23,7 @@ from vaelab.report.numbers import SPLITS, measured, side_by_side
 from vaelab.report.pictures import exhibits
 from vaelab.report.reading import Told
 from vaelab.report.sentence import sentence
-from vaelab.wording import counted, span, typed, typeset
+from vaelab.runs.folder import Folder, finite
 
 HERE = Path(__file__).parent
 UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")  # what no page may hold, as in names of files

@@ -8,8 +8,8 @@ from pathlib import Path
 from PIL import Image
 
 from vaelab.data.decode import open_image
-from vaelab.folder import Folder
-from vaelab.wording import typed
+from vaelab.io.formatting import typed
+from vaelab.runs.folder import Folder
 
 LARGE = 500_000  # bytes of a PNG that is worth encoding anew
 COPYING = 60  # seconds that copying a folder may take, file by file

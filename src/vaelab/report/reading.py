@@ -8,14 +8,14 @@ from typing import Any
 
 from safetensors import SafetensorError, safe_open
 
-from vaelab.files import parse_json
-from vaelab.folder import NO_LIKELIHOODS, Folder, finite, kind_of
+from vaelab.io.files import parse_json
+from vaelab.io.formatting import typed
+from vaelab.recipe.restore import read_report
 from vaelab.registry import defaults, names, part
 from vaelab.report.charts import Bar
 from vaelab.report.evidence import Evidence, Pixels
-from vaelab.state import is_outdated
-from vaelab.stored import read_report
-from vaelab.wording import typed
+from vaelab.runs.folder import NO_LIKELIHOODS, Folder, finite, kind_of
+from vaelab.runs.state import is_outdated
 
 SPLITS = {"test": "metrics.json", "valid": "metrics-valid.json", "train": "metrics-train.json"}
 

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from vaelab.folder import NO_LIKELIHOODS, Folder, finite, kind_of
-from vaelab.wording import counted
+from vaelab.io.formatting import counted
+from vaelab.runs.folder import NO_LIKELIHOODS, Folder, finite, kind_of
 
 PRIORS = {
     "normal": "a standard normal prior",

@@ -9,10 +9,11 @@ from torch import Tensor
 from torch.distributions import Distribution
 
 from vaelab.distributions import draws_of, given
+from vaelab.distributions.seeds import seeded
 from vaelab.errors import UsageError, VaelabError
+from vaelab.io.memory import refuse_too_large
+from vaelab.io.progress import over
 from vaelab.model import VAE, device_of
-from vaelab.process import refuse_too_large, seeded
-from vaelab.progress import over
 
 ROWS = 500  # latents decoded at once
 

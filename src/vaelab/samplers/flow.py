@@ -4,8 +4,8 @@ from torch import Tensor
 from torch.distributions import Distribution
 
 from vaelab.data.source import Split
+from vaelab.distributions.seeds import seeded
 from vaelab.model import VAE, device_of
-from vaelab.process import seeded
 from vaelab.registry import Depth, Positive, Seed, Size, register
 from vaelab.samplers.fitting import fit
 from vaelab.samplers.latents import draws, location_and_scale, rescaled

@@ -9,9 +9,9 @@ from torch import Tensor
 from torch.distributions import Categorical, Distribution, MixtureSameFamily, MultivariateNormal
 
 from vaelab.data.source import Split
+from vaelab.distributions.seeds import seeded
 from vaelab.errors import UsageError
 from vaelab.model import VAE, device_of
-from vaelab.process import seeded
 from vaelab.registry import Seed, Size, register
 from vaelab.samplers.latents import draws, location_and_scale, rescaled
 

@@ -10,10 +10,10 @@ from torch.distributions import Distribution, Independent, Normal
 
 from vaelab.backbones.mlp import mlp
 from vaelab.data.source import Split
+from vaelab.distributions.seeds import seeded
 from vaelab.model import VAE, device_of
 from vaelab.posteriors.gaussian import GaussianPosterior
 from vaelab.priors.normal import NormalPrior
-from vaelab.process import seeded
 from vaelab.registry import Depth, Positive, Seed, Size, register
 from vaelab.samplers.fitting import fit
 from vaelab.samplers.latents import draws, location_and_scale

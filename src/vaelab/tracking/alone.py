@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import IO
 
 from vaelab.errors import UsageError
-from vaelab.files import lock
+from vaelab.io.files import lock
 
 LOCK = "tracking.json.lock"
 PERIOD = 0.2  # seconds between two tries

@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from vaelab.errors import UsageError, VaelabError
-from vaelab.files import read_object, write_whole
+from vaelab.io.files import read_object, write_whole
+from vaelab.recipe.trackers import Spec
 from vaelab.tracking.alone import claim
-from vaelab.tracking.chosen import Spec, make
 from vaelab.tracking.reading import Mark, Reader, mark_of, values_of
-from vaelab.tracking.tracker import Told, Tracker
+from vaelab.tracking.tracker import Told, Tracker, make
 
 FILE = "tracking.json"
 CHATTER = "tracking.log"  # what the services print

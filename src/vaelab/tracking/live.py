@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import IO, Any
 
 from vaelab.errors import VaelabError
-from vaelab.progress import note, say
+from vaelab.io.progress import note, say
 from vaelab.registry import normalise, part
-from vaelab.tracking.chosen import make
+from vaelab.registry.plugins import MODULE, load_plugin
 from vaelab.tracking.follow import CHATTER, Follower
-from vaelab.training.plugins import MODULE, load_plugin
+from vaelab.tracking.tracker import make
 
 PERIOD = 1.0  # seconds between two looks at the folder
 PATIENCE = 30.0  # seconds that trackers may take once the training is over

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from vaelab.errors import UsageError
-from vaelab.files import read_object
-from vaelab.recipe_text import read_yaml
-from vaelab.state import is_outdated, parse_row
-from vaelab.wording import typed
+from vaelab.io.files import read_object
+from vaelab.io.formatting import typed
+from vaelab.io.strict_yaml import read_yaml
+from vaelab.runs.state import is_outdated, parse_row
 
 Mark = tuple[float, int]  # of a row: its step, and its place among the rows of that step
 RECORD = ("recipe.yaml", "log.jsonl", "figures", "metrics.json")

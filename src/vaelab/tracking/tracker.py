@@ -2,10 +2,14 @@
 
 import importlib.util
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
+
+from vaelab.errors import UsageError, listed
+from vaelab.recipe.trackers import Spec, name_of
+from vaelab.registry import build, normalise
 
 
 @dataclass(frozen=True)
@@ -67,3 +71,12 @@ def flat(section: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     for key, value in section.items():
         pairs |= flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
     return pairs
+
+
+def make(specs: Iterable[Spec]) -> dict[str, Tracker]:
+    """The trackers by name; UsageError where something must be installed first."""
+    parts = [normalise(spec) for spec in specs]
+    trackers = {name_of(spec): build("tracker", spec, "track") for spec in parts}
+    if problems := [f"track: {why}" for tracker in trackers.values() if (why := tracker.missing())]:
+        raise UsageError(listed(problems, "these trackers cannot be used"))
+    return trackers

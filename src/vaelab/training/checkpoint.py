@@ -17,9 +17,9 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from vaelab.errors import UsageError
-from vaelab.files import write_whole
+from vaelab.io.files import write_whole
 from vaelab.registry import Count
-from vaelab.training.log import Row
+from vaelab.runs.log import Row
 from vaelab.training.options import TrainOptions
 
 FORMAT = 3  # of what a checkpoint holds

@@ -11,7 +11,7 @@ from vaelab.data.source import Dataset
 from vaelab.distributions import draw
 from vaelab.errors import UsageError, VaelabError
 from vaelab.model import VAE
-from vaelab.training.plugins import explained, plugin_records
+from vaelab.registry.plugins import explained, plugin_records
 
 IMAGES = 2
 SAMPLES = 64  # draws at most, which show as much as the thousands that a training may have memory for

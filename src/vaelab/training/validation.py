@@ -7,8 +7,8 @@ import torch
 
 from vaelab.data.source import Split
 from vaelab.model import VAE
-from vaelab.training.randomness import seed_of
-from vaelab.training.world import World
+from vaelab.training.process_group import World
+from vaelab.training.seeds import seed_of
 
 PIXELS = 16_384 * 28 * 28  # decoded at once
 ENLARGED = 64  # times as much memory that a perceptual network takes, which sees images of 64 × 64 in many channels

@@ -4,6 +4,7 @@ import numpy as np
 import torch
 
 from vaelab.data.source import Dataset, Split
+from vaelab.distributions.seeds import seeded
 from vaelab.metrics.disentanglement.beta_vae import beta_vae_score
 from vaelab.metrics.disentanglement.dci import dci
 from vaelab.metrics.disentanglement.factor_vae import factor_vae_score
@@ -14,7 +15,6 @@ from vaelab.metrics.disentanglement.sap import sap
 from vaelab.metrics.measurement import Measurement, NotApplicable
 from vaelab.metrics.probe import posterior_means
 from vaelab.model import VAE, device_of
-from vaelab.process import seeded
 from vaelab.registry import Seed, Size, register
 
 COLLAPSED = 0.05  # of the prior's variance, which is 1 in Kim & Mnih (2018)

@@ -1,0 +1,54 @@
+"""The figures of a comparison: what the models draw, what they make of test images, and how sharp that is."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from vaelab.errors import UsageError
+from vaelab.evaluation.comparison.judged import Judged
+from vaelab.evaluation.images import reconstructions
+from vaelab.evaluation.target import Draws
+from vaelab.figures.columns import columns
+from vaelab.figures.distributions import boxes, violins
+from vaelab.figures.style import save
+from vaelab.metrics.sharpness import sharpness_statistics
+from vaelab.recipe.restore import open_run, restore
+from vaelab.samplers.drawing import images
+
+SHOWN = 24  # images of each run
+TITLES = {
+    "laplacian_variance": "Laplacian variance",
+    "tenengrad": "Tenengrad",
+    "high_frequency_ratio": "High-frequency ratio",
+}
+
+
+def draw_figures(
+    runs: Sequence[Judged], folder: Path, *, n: int, seed: int, data_dir: str | Path | None, device: str
+) -> list[Path]:
+    """Samples, reconstructions, boxes and violins as PNGs, each beside real images of the test split.
+
+    Sharpness is of `n` images each, drawn as `evaluate` draws them. UsageError where the runs' images differ.
+    """
+    for run in runs:
+        if run.data != runs[0].data:
+            raise UsageError(f"no figures: {runs[0].name} and {run.name} are of different images; compare them apart")
+    data = open_run(runs[0].folder, data_dir, device)[2]
+    real = data.test.images[:SHOWN]
+    drawn, back, sharp = (
+        {"real": real / 255},
+        {"original": real / 255},
+        {"real": sharpness_statistics(data.test.images[:n])},
+    )
+    for run in runs:
+        model = restore(run.folder, device)[0]
+        drawn[run.name] = images(model, model.p_z(), len(real), seed)
+        back[run.name] = reconstructions(model, data.test[:SHOWN])
+        sharp[run.name] = sharpness_statistics(Draws(n, seed=seed).of(model, data, n)[0])
+    values = {title: {name: found[key] for name, found in sharp.items()} for key, title in TITLES.items()}
+    made = {
+        "samples": columns(drawn, title="Samples", note="Real test images, and mean images of latents from the prior."),
+        "reconstructions": columns(back, title="Reconstructions", note="The same test images everywhere."),
+        "boxes": boxes(values),
+        "violins": violins(values),
+    }
+    return [save(figure, folder / f"{name}.png") for name, figure in made.items()]

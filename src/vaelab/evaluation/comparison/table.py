@@ -1,0 +1,150 @@
+"""The table of a comparison: a row for each number, and a row of its own wherever numbers do not compare."""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from vaelab.evaluation.comparison.judged import Column, Judged
+from vaelab.io.formatting import images_of
+from vaelab.metrics.sharpness import STATISTICS
+from vaelab.registry import names, options, part
+
+HIGHER = {
+    *("elbo", "iwae", "log_px", "ais", "psnr", "ssim", "precision", "recall", "density", "coverage"),
+    *("probe_linear", "probe_knn", "mig", "sap", "modularity", "factor_vae", "beta_vae"),
+    *("dci_disentanglement", "dci_completeness", "dci_informativeness"),
+}
+LOWER = {
+    *("bits_per_dim", "mse", "lpips", "frechet", "frechet_unbiased", "kernel"),
+    *("aggregate_mmd", "aggregate_ks", "aggregate_ks_mean"),
+}
+NEAR_ONE = {f"{name}_ratio" for name in STATISTICS}
+
+# Of a protocol, what decides whether two numbers compare; beside it, the options of the metric but for these.
+DECISIVE = ("split", "images", "fakes", "sampler", "pixels", "extractor", "network", "estimator", "given")
+INDIFFERENT = ("seed", "compile")
+# Nats of a density, of 8-bit levels and of binary pixels are of three kinds; bits of the first two are of one.
+SCORED = {name: {} for name in ("elbo", "log_px", "iwae", "ais")} | {"bits_per_dim": {"density": "levels"}}
+
+
+class Cell(NamedTuple):
+    """A number, the mean over so many runs, with its 95 % interval, where it has one."""
+
+    value: float
+    interval: tuple[float, float] | None
+    runs: int = 1
+
+
+@dataclass(frozen=True)
+class Row:
+    """One number of all columns that have it under one protocol, by label; `protocol` is flat."""
+
+    metric: str
+    name: str
+    label: str  # the name, the extractor, and what else tells this row from others of this name
+    protocol: Mapping[str, Any]
+    cells: Mapping[str, Cell]
+
+    @property
+    def best(self) -> set[str]:
+        """The columns with the best value, if not all have it and a best is known."""
+        loss = {label: _loss(self.name, cell.value) for label, cell in self.cells.items()}
+        least = min(loss.values())
+        best = {k for k, v in loss.items() if v == least}
+        return best if len(best) < len(loss) else set()
+
+
+def rows_of(columns: Sequence[Column]) -> tuple[list[Row], list[str]]:
+    """All rows in the order in which they first occur, and notes on numbers that do not compare or are not there."""
+    found: dict[tuple[str, str, str], tuple[dict[str, Any], dict[str, list]]] = {}
+    for column in columns:
+        for run in column.runs:
+            for metric, name, protocol, value in _numbers(run):
+                _, cells = found.setdefault((metric, name, repr(sorted(protocol.items()))), (protocol, {}))
+                cells.setdefault(column.label, []).append(value)
+    rows, splits = [], {}
+    for metric, name in dict.fromkeys(key[:2] for key in found):
+        alike = [cells for key, cells in found.items() if key[:2] == (metric, name)]
+        labels, differ = told_apart(name, [protocol for protocol, _ in alike])
+        for label, (protocol, cells) in zip(labels, alike, strict=True):
+            rows.append(Row(metric, name, label, protocol, {k: pooled(values) for k, values in cells.items()}))
+        if differ:
+            splits.setdefault(differ, []).append(name)
+    notes = [
+        f"{', '.join(split)}: in rows of their own, not compared, because runs differ in {', '.join(differ)}"
+        for differ, split in splits.items()
+    ]
+    return rows, [*notes, *_remarks(columns)]
+
+
+def told_apart(name: str, protocols: Sequence[Mapping[str, Any]]) -> tuple[list[str], tuple[str, ...]]:
+    """A label for the number under each protocol, as short as tells them apart, and all in which these differ."""
+    extractors = [[p[k] for k in ("extractor.name", "network.name") if k in p] for p in protocols]
+    labels = [", ".join([name, *map(str, extractor)]) for extractor in extractors]
+    keys = dict.fromkeys(key for protocol in protocols for key in protocol)
+    differ = tuple(key for key in keys if len({repr(p.get(key)) for p in protocols}) > 1)
+    for key in differ:
+        if len(set(labels)) < len(labels):
+            labels = [f"{label}, {key} {p.get(key, '–')}" for label, p in zip(labels, protocols, strict=True)]
+    return labels, differ
+
+
+def pooled(values: Sequence[Cell]) -> Cell:
+    """One run's cell as it is; of several, the mean with Student's 95 % interval over the runs, mean ± t·s/√n."""
+    if len(values) == 1:
+        return values[0]
+    from scipy.stats import t
+
+    numbers, n = [cell.value for cell in values], len(values)
+    mean = math.fsum(numbers) / n
+    spread = math.sqrt(math.fsum((x - mean) ** 2 for x in numbers) / (n - 1))
+    reach = float(t.ppf(0.975, n - 1)) * spread / math.sqrt(n)
+    return Cell(mean, (mean - reach, mean + reach), n)
+
+
+def _numbers(run: Judged) -> Iterator[tuple[str, str, dict[str, Any], Cell]]:
+    """Every number of a run that is one, with what decides whether others compare with it."""
+    for metric, entry in run.report["metrics"].items():
+        asked = options(part("metric", metric)) if metric in names("metric") else entry["protocol"]
+        kept = {k: v for k, v in entry["protocol"].items() if k in {*asked, *DECISIVE} - {*INDIFFERENT}}
+        protocol = _flat({**kept, "data": run.data})
+        for name, value in entry["values"].items():
+            if value is not None and not name.endswith("_error"):  # the interval says that already
+                yield metric, name, protocol | _scores(name, entry), Cell(value, entry["intervals"].get(name))
+
+
+def _scores(name: str, entry: Mapping[str, Any]) -> dict[str, str]:
+    """Of what p(x | z) is, for numbers that depend on it."""
+    of = entry["protocol"].get("scores")
+    return {"scores": SCORED[name].get(of, of)} if name in SCORED and isinstance(of, str) else {}
+
+
+def _flat(tree: Mapping[str, Any], above: str = "") -> dict[str, Any]:
+    """Nested names joined with dots."""
+    flat: dict[str, Any] = {}
+    for key, value in tree.items():
+        flat |= _flat(value, f"{above}{key}.") if isinstance(value, Mapping) else {f"{above}{key}": value}
+    return flat
+
+
+def _remarks(columns: Sequence[Column]) -> list[str]:
+    """Of how many images numbers are, why some are not there, and what the reader of the others must know."""
+    notes: dict[str, list[str]] = {}
+    for run in (run for column in columns for run in column.runs):
+        if isinstance(run.report.get("images"), int):
+            notes.setdefault(images_of(run.report, run.report["metrics"]), []).append(run.name)
+        for metric, reason in run.report.get("unavailable", {}).items():
+            notes.setdefault(f"{metric} is not measured: {reason}", []).append(run.name)
+        for note in run.report.get("notes", []):
+            notes.setdefault(note, []).append(run.name)
+    return [f"{', '.join(who)}: {note}" for note, who in notes.items()]
+
+
+def _loss(name: str, value: float) -> float:
+    """What is least at the best value; NaN where no value is better than another."""
+    if name in HIGHER:
+        return -value
+    if name in LOWER:
+        return value
+    return abs(value - 1) if name in NEAR_ONE else math.nan

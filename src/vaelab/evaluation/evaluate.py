@@ -1,0 +1,218 @@
+"""The numbers of a run, or of images made elsewhere, each with its protocol, beside what was expected."""
+
+import json
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from vaelab.data import load_set, source_of
+from vaelab.data.source import Dataset
+from vaelab.errors import UsageError, VaelabError
+from vaelab.evaluation.target import Draws, Entry, Subject, measure, specs, values_of, versions
+from vaelab.io.files import check_writable, write_whole
+from vaelab.io.formatting import printable
+from vaelab.metrics.likelihood import is_mass
+from vaelab.model import VAE
+from vaelab.recipe.recipe import Recipe
+from vaelab.recipe.restore import changes, folder_of, open_run, read_report, weights_hash
+from vaelab.registry import hint, names, normalise
+from vaelab.runs.log import read_rows
+from vaelab.runs.state import finite
+from vaelab.samplers.drawing import refuse_many
+from vaelab.training.process_group import pick_device
+
+
+class Unwritten(VaelabError):
+    """Numbers that were measured, as `report`, and could not be written."""
+
+    def __init__(self, report: dict[str, Any], error: VaelabError) -> None:
+        super().__init__(f"{error}; the numbers were measured")
+        self.report, self.exit_code = report, error.exit_code
+
+
+def evaluate(
+    run: str | Path,
+    *,
+    metrics: str | Iterable[str] | None = None,
+    split: str = "test",
+    data_dir: str | Path | None = None,
+    out: str | Path | None = None,
+    device: str = "auto",
+    announce: Callable[[str], None] = lambda name: None,
+    **options: Any,
+) -> dict[str, Any]:
+    """Measure a trained model and put the numbers, each with its protocol, into the folder's `metrics.json`, or `out`.
+
+    Options by metric, `likelihood={"samples": 5000}`, or for all metrics that have them, `extractor="squeezenet"`,
+    `seed=1`; and of the samples drawn: `n` of them, by a `sampler`, as `pixels="mean"` or `"sample"`. Metrics that
+    cannot be computed of this run are reported as such, the others are computed. Numbers of the same weights that are
+    already in the file stay there unless computed anew; splits other than test have files of their own. A place that
+    takes no file is refused before anything is measured; Unwritten, with the numbers, where it takes none afterwards.
+    """
+    folder = folder_of(run)
+    path = Path(out) if out else folder / ("metrics.json" if split == "test" else f"metrics-{split}.json")
+    chosen, draws = specs(_names(metrics), options, split)
+    model, recipe, data = open_run(run, data_dir, device)
+    refuse_many(draws.n or 0, data.x_shape)
+    subject = Subject(data=data, split=split, device=pick_device(device), data_dir=data_dir, model=model, draws=draws)  # pyright: ignore
+    check_writable(path)
+    entries, unavailable = measure(chosen, subject, announce)
+    weights, before = weights_hash(run), read_report(path)
+    if (
+        before.get("model") == weights and before.get("digest", data.digest) == data.digest
+    ):  # numbers of these stay, unless new
+        entries = {k: v for k, v in before["metrics"].items() if k not in unavailable} | entries
+        unavailable = {k: v for k, v in before["unavailable"].items() if k not in entries} | unavailable
+    whole = {k: v for k, v in entries.items() if v["protocol"].get("images") == len(subject.images)}
+    report = {
+        "run": printable(folder.resolve().name),
+        "recipe": recipe.name,
+        "data": data.name,
+        "digest": data.digest,
+        "model": weights,
+        "split": split,
+        "images": len(subject.images),
+        "metrics": entries,
+        "unavailable": unavailable,
+        "expected": verdicts(recipe, folder, whole if split == "test" else {}),
+        "notes": [*notes(model, data), *filter(None, [changes(run, data)])],
+        "versions": versions(),
+    }
+    return _written(report, path)
+
+
+def evaluate_images(
+    fake: str | Path,
+    real: str | dict[str, Any],
+    *,
+    metrics: str | Iterable[str] | None = None,
+    split: str = "test",
+    fit: bool = False,
+    out: str | Path | None = None,
+    data_dir: str | Path | None = None,
+    device: str = "auto",
+    announce: Callable[[str], None] = lambda name: None,
+    **options: Any,
+) -> dict[str, Any]:
+    """Judge a folder of images by any generator against a folder of real ones, or against a split of a set.
+
+    The set may come with options, {"kind": "mnist", "resize": 32}.
+    `fit` crops and resizes images of other sizes to the real ones'. The numbers go to `<fake>.metrics.json`.
+    """
+    chosen, draws = specs(_names(metrics), options, split)
+    if (draws.sampler, draws.pixels) != (Draws.sampler, Draws.pixels):
+        raise UsageError("a sampler and its pixels are about a RUN, these images are drawn already; leave them out")
+    data = _real(real, data_dir)
+    made = _folder(fake, data.x_shape, fit)[: draws.n]
+    subject = Subject(data=data, split=split, device=pick_device(device), data_dir=data_dir, made=made)  # pyright: ignore
+    path = Path(out or f"{Path(fake).resolve()}.metrics.json")
+    check_writable(path)
+    asked = chosen if metrics else {k: v for k, v in chosen.items() if "model" not in subject.asks(k)}
+    entries, unavailable = measure(asked, subject, announce)
+    report = {
+        "images_folder": printable(Path(fake).resolve().name),
+        "data": data.name,
+        "split": split,
+        "images": len(subject.images),
+        "metrics": entries,
+        "unavailable": unavailable,
+        "expected": [],
+        "notes": [],
+        "versions": versions(),
+    }
+    return _written(report, path)
+
+
+def notes(model: VAE, data: Dataset) -> list[str]:
+    """What a reader of the numbers must know."""
+    if not getattr(model.likelihood, "is_likelihood", True):
+        return []
+    if getattr(model.likelihood, "binary", False) and not data.binary:
+        return [
+            "Bernoulli on grey images: log_px is a cross-entropy; elbo, iwae and bits_per_dim are no log-likelihoods; "
+            "set data.binarise or model.likelihood=continuous_bernoulli for ones"
+        ]
+    if not is_mass(model):
+        return ["log_px is a density of images in [0, 1]; bits_per_dim is of dequantised ones, in steps of 1/256"]
+    return []
+
+
+def verdicts(recipe: Recipe, folder: Path, entries: Mapping[str, Entry]) -> list[dict[str, Any]]:
+    """What the recipe expects, beside what was reached: of the metrics and of the last epoch, as `train_loss`.
+
+    Of a recipe that was altered both are told, with what was altered, and `met` is None.
+    """
+    reached, epoch = values_of(entries), 0
+    for row in (row for row in read_rows(folder / "log.jsonl") if row["kind"] == "epoch"):
+        last = {f"{row['split']}_{k}": finite(row, k) for k in ("loss", "reconstruction", "kl")}
+        reached, epoch = reached | {k: v for k, v in last.items() if v is not None}, int(row["epoch"])
+    altered = recipe.options.get("altered")
+    return [
+        {"name": name, **bar, "reached": reached[name]}
+        | ({"met": None, "altered": altered, "epoch": epoch} if altered else {"met": _met(reached[name], bar)})
+        for name, bar in recipe.options.get("expect", {}).items()
+        if name in reached
+    ]
+
+
+def _met(reached: float, bar: Mapping[str, Any]) -> bool:
+    near = "value" not in bar or abs(reached - bar["value"]) <= bar.get("tolerance", 0.0)
+    return bar.get("at_least", -math.inf) <= reached <= bar.get("at_most", math.inf) and near
+
+
+def _names(metrics: str | Iterable[str] | None) -> Iterable[str] | None:
+    """The names of metrics, which may be given in one text with commas between."""
+    return [name.strip() for name in metrics.split(",")] if isinstance(metrics, str) else metrics
+
+
+def _written(report: dict[str, Any], path: Path) -> dict[str, Any]:
+    text = json.dumps(report, indent=2)
+    try:
+        write_whole(path, lambda file: file.write_text(text + "\n") and None)
+    except VaelabError as error:
+        raise Unwritten(report, error) from error
+    return report
+
+
+def _real(real: str | dict[str, Any], data_dir: str | Path | None) -> Dataset:
+    """A set by name, or a folder of images, all of which count as each split that it has no folder for."""
+    spec = normalise(real)
+    kind = spec["kind"]
+    if kind in names("data"):
+        return load_set(spec, data_dir, "real")
+    if not Path(kind).is_dir():
+        raise UsageError(f"--real {kind!r} is neither a folder nor a set; {hint(kind, names('data'))}")
+    with _as_typed({"data.size": "real.size", "data.path": "--real"}):
+        folder = spec | {"kind": "folder", "path": str(Path(kind).resolve())}
+        pool = source_of(folder, "real").pool(data_dir)
+    splits = pool.train, pool.valid or pool.train, pool.test or pool.train
+    return Dataset(Path(kind).resolve().name, *splits, classes=pool.classes)
+
+
+@contextmanager
+def _as_typed(words: Mapping[str, str]) -> Iterator[None]:
+    """Errors of a folder that name a recipe's options, in the words of this command."""
+    try:
+        yield
+    except UsageError as error:
+        text = str(error)
+        for option, word in words.items():
+            text = text.replace(option, word)
+        raise UsageError(text) from error
+
+
+def _folder(path: str | Path, shape: tuple[int, int, int], fit: bool) -> Tensor:
+    """All images of a folder in a shape."""
+    channels, height, width = shape
+    size = {"size": (width, height)} if fit else {}
+    spec = {"kind": "folder", "path": str(Path(path).resolve()), "channels": channels, "folders": "classes", **size}
+    with _as_typed({"data.size, for example": "--fit, for example to", "data.path": "--images"}):
+        images = source_of(spec).pool().train.images
+    if images.shape[1:] != shape:
+        sizes = [f"{s[-1]}×{s[-2]}" for s in (images.shape, shape)]
+        raise UsageError(f"the images in {path} are {sizes[0]}, the real ones {sizes[1]}; add --fit to resize them")
+    return images

@@ -1,0 +1,245 @@
+"""Metrics applied to what is judged: a model with its images, or images alone; each number with its protocol."""
+
+import inspect
+import math
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from importlib.metadata import version
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from vaelab.data.images import to_bytes
+from vaelab.data.source import Dataset, Split
+from vaelab.errors import UsageError, VaelabError, listed
+from vaelab.io.files import Folder, also_in
+from vaelab.metrics.names import metric_of, unknown
+from vaelab.model import VAE
+from vaelab.recipe.recipe import Recipe
+from vaelab.recipe.sections import evaluate_options
+from vaelab.registry import build, check, check_part, defaults, hint, names, normalise, options, part
+from vaelab.samplers.drawing import images, refuse_blind
+from vaelab.training.options import Best
+
+SPLITS = ("train", "valid", "test")
+Entry = dict[str, Any]  # of one metric in metrics.json
+
+# What `vaelab evaluate` computes unless told: all but what takes minutes.
+QUICK = (
+    "likelihood",
+    "elbo_surgery",
+    "active_units",
+    "aggregate",
+    "reconstruction",
+    "lpips",
+    "frechet",
+    "kernel",
+    "precision_recall",
+    "memorisation",
+    "probe",
+    "disentanglement",
+)
+
+
+def versions() -> dict[str, str]:
+    """What made the numbers."""
+    return {name: version(name) for name in ("vaelab", "torch", "numpy", "scikit-learn")}
+
+
+@dataclass(frozen=True)
+class Draws:
+    """How samples are drawn that a metric compares with real images."""
+
+    n: int | None = None  # how many; as many as there are real images
+    sampler: Any = "prior"
+    pixels: Literal["mean", "sample"] | None = None  # of p(x | z); samples where the set is binary, else means
+    seed: int = 0
+
+    def of(self, model: VAE, data: Dataset, count: int) -> tuple[Tensor, Entry]:
+        """Images uint8 [n, C, H, W], and the protocol of the draw."""
+        n, pixels = self.n or count, self.pixels or ("sample" if data.binary else "mean")
+        latents = build("sampler", self.sampler, "sampler", model=model, split=data.as_seen())
+        refuse_blind(model, latents)
+        labels = None
+        if model.classes and data.train.labels is not None:  # as often as among the training images
+            generator = torch.Generator().manual_seed(self.seed)
+            labels = data.train.labels[torch.randint(len(data.train), (n,), generator=generator)]
+        protocol = {"fakes": n, "sampler": normalise(self.sampler), "pixels": pixels, "fakes_seed": self.seed}
+        return to_bytes(images(model, latents, n, self.seed, pixels, labels)), protocol
+
+
+@dataclass(frozen=True, kw_only=True)
+class Subject:
+    """What is judged on a split of a set: a model, or images made elsewhere."""
+
+    data: Dataset
+    split: Literal["train", "valid", "test"]
+    device: torch.device
+    data_dir: Folder = None  # where weights of extractors are looked for, too
+    model: VAE | None = None
+    draws: Draws = Draws()
+    made: Tensor | None = None  # uint8 [n, C, H, W], where there is no model
+
+    @property
+    def images(self) -> Split:
+        """The split."""
+        return getattr(self.data, self.split)
+
+    @cached_property
+    def _fakes(self) -> tuple[Tensor, Entry]:
+        if self.model is None:
+            assert self.made is not None
+            return self.made, {"fakes": len(self.made)}
+        return self.draws.of(self.model, self.data, len(self.images))
+
+    def asks(self, metric: str) -> Iterable[str]:
+        """The names of what a metric is about."""
+        return inspect.signature(part("metric", metric)).parameters
+
+    def supply(self, metric: str) -> tuple[dict[str, Any], Entry]:
+        """What a metric asks for, and the protocol of it; UsageError where this subject has no such thing."""
+        wanted = self.asks(metric)
+        if "model" in wanted and self.model is None:
+            raise UsageError("it is about a model, and there are only images")
+        known = {"model": self.model, "data": self.data, "split": self.images, "device": self.device}
+        if "fake" not in wanted:
+            return known, {}
+        fake, protocol = self._fakes
+        return known | {"fake": fake}, protocol
+
+
+def specs(
+    metrics: Iterable[str] | None, given: Mapping[str, Any], split: str = "test"
+) -> tuple[dict[str, Entry], Draws]:
+    """The chosen metrics with their options, and the draws; UsageError lists all that is wrong.
+
+    A metric may be named by a number that it yields, "elbo" for likelihood.
+    `given` holds options by metric, {"frechet": {"pca_dim": 256}}, options of all metrics that take them,
+    {"extractor": "pixels", "seed": 1}, and those of the draws.
+    """
+    drawn = {k: given[k] for k in ("n", "sampler", "pixels", "seed") if given.get(k) is not None}
+    given = {k: v for k, v in given.items() if k not in ("n", "sampler", "pixels")}
+    asked = QUICK if metrics is None else [metrics] if isinstance(metrics, str) else metrics
+    chosen = list(dict.fromkeys(map(metric_of, asked)))
+    known = {name: options(part("metric", name)) for name in chosen if name in names("metric")}
+    shared = {k: v for k, v in given.items() if k not in names("metric")}
+    problems = _misplaced(given, shared, known, chosen)
+    given = {k: v for k, v in given.items() if k not in names("metric") or isinstance(v, Mapping)}
+    if split not in SPLITS:
+        problems.append(f"unknown split {split!r}; {hint(split, list(SPLITS))}")
+    problems += check(evaluate_options, {"metrics": chosen} | drawn, "evaluate")
+    found = {}
+    for name in chosen:
+        common = {k: v for k, v in shared.items() if k in known.get(name, {})}
+        found[name] = {"kind": name, **common, **given.get(name, {})}
+        problems += check_part("metric", found[name], name) if name in known else [unknown(name)]
+    if problems:
+        raise UsageError(listed(problems, "this evaluation has these problems"))
+    return found, Draws(**drawn)
+
+
+def measure(
+    chosen: Mapping[str, Entry], subject: Subject, announce: Callable[[str], None] = lambda name: None
+) -> tuple[dict[str, Entry], dict[str, str]]:
+    """Entries of metrics.json by metric, and by metric why others cannot be computed."""
+    entries, unavailable = {}, {}
+    for number, (name, spec) in enumerate(chosen.items(), 1):
+        announce(f"{name}, {number} of {len(chosen)}")
+        began = time.perf_counter()
+        try:
+            with also_in(subject.data_dir):
+                supplied, drawn = subject.supply(name)
+                found = build("metric", spec, name, **supplied)
+        except VaelabError as reason:
+            unavailable[name] = str(reason)
+            continue
+        protocol = {"split": subject.split, "images": len(subject.images)} | drawn
+        entries[name] = finite(
+            {
+                "values": found.values,
+                "intervals": found.intervals,
+                "protocol": protocol | defaults(part("metric", name)) | spec | found.protocol,
+                "curves": found.curves,
+                "notes": found.notes,
+                "versions": versions(),
+                "seconds": round(time.perf_counter() - began, 2),
+            }
+        )
+    return entries, unavailable
+
+
+@dataclass(frozen=True)
+class Watch:
+    """Metrics of the validation images while training, every so many epochs; called with an epoch and a model."""
+
+    chosen: Mapping[str, Entry]
+    every: int
+    last: int  # epoch, which is measured in any case
+    subject: Subject
+
+    @classmethod
+    def of(cls, recipe: Recipe, data: Dataset, device: torch.device, epochs: int, data_dir: Folder = None) -> "Watch":
+        """What a recipe's `evaluate` section asks for."""
+        asked = defaults(evaluate_options) | {"metrics": []} | recipe.options.get("evaluate", {})
+        chosen = {spec["kind"]: spec for spec in map(normalise, asked["metrics"])}
+        draws = Draws(asked["n"], asked["sampler"], asked["pixels"], asked["seed"])
+        return cls(
+            chosen,
+            asked["every"],
+            epochs,
+            Subject(data=data, split="valid", device=device, data_dir=data_dir, draws=draws),
+        )
+
+    def __call__(self, epoch: int, model: VAE) -> dict[str, float]:
+        """The numbers by name; none in an epoch that is not due."""
+        if epoch % self.every and epoch != self.last:
+            return {}
+        return values_of(measure(self.chosen, replace(self.subject, model=model))[0])
+
+    def rehearse(self, model: VAE, best: Best) -> None:
+        """Measure once before the training: UsageError for what cannot be computed, or if `best` is not among it."""
+        entries, unavailable = measure(self.chosen, replace(self.subject, model=model.to(self.subject.device).eval()))
+        problems = [f"evaluate: {name}: {reason}" for name, reason in unavailable.items()]
+        known = ["loss", "reconstruction", "kl", *values_of(entries)]
+        if best.metric not in known and not problems:
+            problems = [f"best.metric: {best.metric!r} is not measured while training; {hint(best.metric, known)}"]
+        if problems:
+            raise UsageError(listed(problems, "what the recipe measures while training has these problems"))
+
+
+def values_of(entries: Mapping[str, Entry]) -> dict[str, float]:
+    """All finite numbers by name."""
+    return {k: v for entry in entries.values() for k, v in entry["values"].items() if v is not None}
+
+
+def finite(value: Any) -> Any:
+    """The same data with None for numbers that JSON does not have."""
+    if isinstance(value, dict):
+        return {k: finite(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(v) for v in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _misplaced(
+    given: Mapping[str, Any], shared: Mapping[str, Any], known: Mapping[str, Any], chosen: list[str]
+) -> list[str]:
+    """Options that no chosen metric has, of metrics that are not chosen, and what is no set of options."""
+    problems = [
+        f"{key}: no option of {', '.join(chosen)}; it is one of {', '.join(_takers(key)) or 'no metric'}"
+        for key in shared
+        if not any(key in o for o in known.values()) and key != "seed"
+    ]
+    for key in (key for key in given if key in names("metric")):
+        if key not in chosen:
+            problems.append(f"{key}: options of a metric that is not among {', '.join(chosen)}")
+        elif not isinstance(given[key], Mapping):
+            problems.append(f"{key}: expected options like {key}.seed=1, got {given[key]!r}")
+    return problems
+
+
+def _takers(option: str) -> list[str]:
+    return [name for name in names("metric") if option in options(part("metric", name))]

@@ -1,0 +1,1 @@
+"""Files, standard error and words: what reads and writes outside the program."""

@@ -1,0 +1,141 @@
+"""The schedule of a progressive backbone: at what resolution it works in a step, and how far it has faded in."""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.distributions import Distribution
+
+from vaelab.nn.activation import Shape
+
+
+class Growth(nn.Module):
+    """Stage s works at `resolutions[s]` for `stage_steps`; a new stage fades in, α from 0 to 1, within `fade_steps`.
+
+    The training loop tells it the step (`at`); a model that was not told is complete. Encoder and decoder share one.
+    """
+
+    def __init__(self, resolutions: list[int], stage_steps: int, fade_steps: int) -> None:
+        super().__init__()
+        self.resolutions, self.stage_steps, self.fade_steps = resolutions, stage_steps, fade_steps
+        self.stage, self.fading = self.stages - 1, False
+        self.alpha = nn.Buffer(torch.ones(()), persistent=False)  # a tensor, so that a compiled step serves all of them
+
+    @property
+    def stages(self) -> int:
+        """How many there are."""
+        return len(self.resolutions)
+
+    @property
+    def began(self) -> int:
+        """The step in which the present stage began."""
+        return self.stage * self.stage_steps
+
+    @property
+    def ends(self) -> float:
+        """The step before which it ends; the last stage never does."""
+        return math.inf if self.stage == self.stages - 1 else self.began + self.stage_steps
+
+    @property
+    def complete(self) -> bool:
+        """Whether it is in its last stage, and faded in."""
+        return self.stage == self.stages - 1 and not self.fading
+
+    @property
+    def settled(self) -> int:
+        """The step from which the model is complete."""
+        return (self.stages - 1) * self.stage_steps + (self.fade_steps if self.stages > 1 else 0)
+
+    def at(self, step: int) -> dict[str, float]:
+        """Take on the state of a step, and return it, to be logged."""
+        self.stage = min(step // self.stage_steps, self.stages - 1)
+        since = step - self.began
+        self.fading = self.stage > 0 and since < self.fade_steps
+        alpha = since / self.fade_steps if self.fading else 1.0
+        self.alpha.fill_(alpha)
+        return {"resolution": float(self.resolutions[self.stage]), "alpha": alpha}
+
+    def blend(self, old: Tensor, new: Tensor) -> Tensor:
+        """(1 − α) old + α new, with α unrounded."""
+        wide = torch.promote_types(new.dtype, self.alpha.dtype)
+        return torch.lerp(old.to(wide), new.to(wide), self.alpha.to(wide)).to(new.dtype)
+
+
+def grown(x_shape: Shape, start_res: int, final_res: int | None, epochs: int, per_epoch: int, fade: float) -> Growth:
+    """The growth to the size of the images; ValueError for sizes that do not fit."""
+    _, height, width = x_shape
+    final = final_res or 1 << (max(height, width) - 1).bit_length()
+    for name, size in (("start_res", start_res), ("final_res", final)):
+        if size & (size - 1):
+            low = 1 << size.bit_length() - 1
+            raise ValueError(f"{name} {size} is no power of two; try {low} or {2 * low}")
+    if start_res > final and not final_res:
+        raise ValueError(
+            f"images are {height} × {width}, below start_res {start_res}; start at {final} or below, or set "
+            f"{_resized(height, width, start_res)}"
+        )
+    if start_res > final:
+        raise ValueError(f"start_res {start_res} is above final_res {final}; start at {final} or below")
+    if (height, width) != (final, final):
+        raise ValueError(_misfit(height, width, final))
+    resolutions = [start_res << stage for stage in range(int(math.log2(final // start_res)) + 1)]
+    return Growth(resolutions, epochs * per_epoch, round(epochs * per_epoch * fade))
+
+
+def _misfit(height: int, width: int, final: int) -> str:
+    """What to do about images of another size than the final resolution."""
+    missing, mend = final - height, f"set {_resized(height, width, final)}"
+    if height == width and missing > 0 and missing % 2 == 0:
+        mend = f"add {missing // 2} to data.pad, for black pixels around, or {mend}"
+    return f"images are {height} × {width}, and the final resolution is {final}; {mend}"
+
+
+def _resized(height: int, width: int, side: int) -> str:
+    """The options that make images of this size side × side, whatever they were before."""
+    if height != width:
+        return f"data.crop, data.resize={side} and data.pad=0, for square images"
+    return f"data.resize={side} (of celeba data.size={side}) and data.pad=0"
+
+
+class Coarse(Distribution):
+    """p(x | z) of a stage: images of full size, scored at its lower resolution.
+
+    log p(x) = w · log p_r(x averaged over areas of r × r), with a weight w for each coarse pixel. With w = the pixels
+    in an area, the score of a Bernoulli likelihood is that of the enlarged image against all pixels, so that the KL is
+    weighed against as much as in the last stage; at w = 1 the first stages may collapse.
+    """
+
+    arg_constraints = {}  # noqa: RUF012  # pyright: ignore
+
+    def __init__(self, base: Distribution, side: int, weight: float) -> None:
+        self.base, self.side, self.weight = base, side, weight
+        channels, resolution, _ = base.event_shape
+        self.factor = side // resolution
+        super().__init__(base.batch_shape, torch.Size((channels, side, side)), validate_args=False)
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        """[...] of images [..., C, H, W]."""
+        return self.weight * self.base.log_prob(averaged(value, self.side // self.factor))
+
+    @property
+    def mean(self) -> Tensor:
+        """Enlarged, each pixel to an area."""
+        return enlarged(self.base.mean, self.factor)
+
+    def sample(self, sample_shape=()) -> Tensor:
+        """Enlarged likewise."""
+        return enlarged(self.base.sample(torch.Size(sample_shape)), self.factor)
+
+
+def averaged(x: Tensor, resolution: int) -> Tensor:
+    """Means over equal areas: [..., H, H] -> [..., resolution, resolution]."""
+    factor = x.shape[-1] // resolution
+    return x if factor == 1 else F.avg_pool2d(x.flatten(0, -4), factor).unflatten(0, x.shape[:-3])
+
+
+def enlarged(x: Tensor, factor: int = 2) -> Tensor:
+    """Each pixel repeated: [..., r, r] -> [..., factor · r, factor · r]."""
+    if factor == 1:
+        return x
+    return F.interpolate(x.flatten(0, -4), scale_factor=factor, mode="nearest").unflatten(0, x.shape[:-3])

@@ -1,1 +1,0 @@
-"""Perceptual distance: pretrained convolutional networks as plain modules, and LPIPS on them."""

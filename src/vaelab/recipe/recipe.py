@@ -1,0 +1,219 @@
+"""A recipe is a page of data; this file turns it into objects, and nothing else builds."""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from vaelab.data import load_set
+from vaelab.data.source import Dataset
+from vaelab.distributions.seeds import seeded
+from vaelab.errors import TooShort, UsageError, listed
+from vaelab.io.memory import weights_within_memory
+from vaelab.model import VAE, growth_of
+from vaelab.nn.conditioning import LabelledDecoder, LabelledEncoder
+from vaelab.objectives.defaults import completed
+from vaelab.recipe.sections import altered, as_levels, model_options, problems_of_sections, train_of
+from vaelab.recipe.shortening import run_steps, shorten
+from vaelab.recipe.text import as_texts, find, read_recipe, with_overrides
+from vaelab.recipe.trackers import problems_of
+from vaelab.registry import build, defaults, resolve
+from vaelab.registry.plugins import with_plugins
+from vaelab.training.initialise import start
+from vaelab.training.loop import steps_per_epoch
+from vaelab.training.options import Best, TrainOptions
+from vaelab.training.seeds import seed_of
+
+# Overrides after which a recipe is still expected to reach what it says.
+KEEPS_EXPECTATIONS = (
+    *("expect", "altered", "track"),
+    *(f"train.{k}=" for k in ("seed", "compile", "precision", "log_steps", "save_every", "draw_every")),
+)
+READ, TRAINED = 2, 5  # copies of the weights in memory: file and model; with gradient, average and Adam's two moments
+PACKAGES = (
+    "backbones",
+    "data",
+    "features",
+    "flows",
+    "likelihoods",
+    "metrics",
+    "objectives",
+    "posteriors",
+    "priors",
+    "samplers",
+    "tracking",
+)
+for _package in PACKAGES:
+    import_module(f"vaelab.{_package}")  # registers its parts
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A checked recipe: `name`, and `options` by section.
+
+    The section `altered` says what was changed by hand, and the length of the recipe's own run: what it `expect`s then
+    is of that run and binds this one no more.
+    """
+
+    name: str
+    options: dict[str, Any]
+    before: dict[str, Any] = field(default_factory=dict, compare=False)  # `train`, before it was overridden
+    chosen: tuple[str, ...] = field(default=(), compare=False)  # the keys overridden
+
+    @classmethod
+    def read(cls, name: str, overrides: Iterable[str | Mapping[str, Any]] = ()) -> "Recipe":
+        """A shipped recipe, a file or a run's, with overrides like "train.lr=1e-4" or {"train.lr": 1e-4}.
+
+        UsageError lists all that is wrong.
+        """
+        path = find(name)
+        stem, options, plugins = read_recipe(path)
+        with with_plugins(plugins, path.parent):
+            return cls(stem, options).overridden(overrides)
+
+    def overridden(self, overrides: Iterable[str | Mapping[str, Any]]) -> "Recipe":
+        """This recipe with overrides (see `read`), which `altered` notes where they decide what is reached."""
+        overrides = as_texts(overrides)
+        options = with_overrides(self.options, overrides)
+        by = [text for text in overrides if not text.startswith(KEEPS_EXPECTATIONS)]
+        if by and options != self.options:
+            options["altered"] = altered(self.options, by)
+        keys = tuple(text.partition("=")[0] for text in overrides)
+        return Recipe(self.name, options, self.before or train_of(self.options), (*self.chosen, *keys)).checked()
+
+    def shortened(self, images: int, processes: int = 1) -> tuple["Recipe", str]:
+        """This recipe for a run that overrides have cut, with warm-ups and stages cut likewise, and what to say of it.
+
+        What was itself overridden stays. Where nothing is shorter there is nothing to say.
+        """
+        per_epoch = self._steps_per_epoch(images, processes)
+        own, now = (run_steps(train, per_epoch) for train in (self.before, self.options["train"]))
+        if now >= own:
+            return self, ""
+        options, names = shorten(self.options, now / own, per_epoch, self.chosen)
+        lengths = " in place of ".join(f"{steps / per_epoch:g}" for steps in (now, own))
+        said = f"a run of {lengths} epochs: {', '.join(names)} shortened likewise" if names else ""
+        return Recipe(self.name, options).checked(), said
+
+    @classmethod
+    def from_json(cls, text: str) -> "Recipe":
+        """The recipe in a model's metadata."""
+        stored = json.loads(text)
+        return cls(stored["name"], stored["options"]).checked()
+
+    def to_json(self) -> str:
+        """One line of text from which `from_json` makes the same recipe, but for who follows its training."""
+        return json.dumps({"name": self.name, "options": {k: v for k, v in self.options.items() if k != "track"}})
+
+    def checked(self) -> "Recipe":
+        """The recipe itself, or a UsageError with every problem in it."""
+        if problems := problems_of_sections(self.options) + problems_of(self.options):
+            raise UsageError(listed(problems, f"recipe {self.name!r} has these problems"))
+        return self
+
+    @property
+    def binary(self) -> bool:
+        """Whether the recipe binarises its images."""
+        data = self.options["data"]
+        return isinstance(data, Mapping) and data.get("binarise", "none") != "none"
+
+    def load_data(self, directory: Path | str | None = None) -> Dataset:
+        """The recipe's images."""
+        return load_set(self.options["data"], directory)
+
+    def new_model(self, data: Dataset, copies: int = TRAINED) -> VAE:
+        """A model to be trained on a set, from whose images prior and decoder may begin; see `build_model`."""
+        if self.condition and not data.class_count:
+            other = "set data.attribute, such as Male" if data.name == "celeba" else "take a set with classes"
+            raise UsageError(
+                f"model.condition needs the class of each image, and {data.name} has none; leave it out, or {other}"
+            )
+        model = self.build_model(data.x_shape, data.class_count, self._steps_per_epoch(len(data.train)), copies)
+        start(model, data.as_seen(), self._seed, (defaults(model_options) | self.options["model"])["output_bias"])
+        return model
+
+    def build_model(
+        self, x_shape: tuple[int, int, int], classes: int = 0, steps_per_epoch: int = 1, copies: int = READ
+    ) -> VAE:
+        """A new model for images of a shape and so many classes, initialised by the recipe's seed.
+
+        A model that grows while it learns counts its stages in epochs, and begins as what it is at their end.
+        UsageError where so many `copies` of its weights do not fit into memory.
+        """
+        fix = "lower model.latent_dim, or the sizes of its backbone, posterior and prior"
+        with seeded(seed_of("init", self._seed, 0, 0)), weights_within_memory(copies, fix):
+            return self._composed(x_shape, classes, steps_per_epoch)
+
+    def _composed(self, x_shape: tuple[int, int, int], classes: int, steps_per_epoch: int) -> VAE:
+        given, sees = defaults(model_options) | self.options["model"], self.condition
+        levels = as_levels(given["latent_dim"])
+        sizes = {"x_shape": x_shape, "latent_dim": sum(levels), "levels": levels, "top_dim": levels[0]}
+        likelihood = build("likelihood", given["likelihood"], "model.likelihood", **sizes)
+        channels, *sides = x_shape
+        encoder, decoder = build(
+            "backbone",
+            given["backbone"],
+            "model.backbone",
+            x_shape=(channels + ("encoder" in sees), *sides),
+            latent_dim=sum(levels) + classes * ("decoder" in sees),
+            out_channels=likelihood.params_per_channel * channels,
+            levels=levels,
+            steps_per_epoch=steps_per_epoch,
+            every_stage=getattr(likelihood, "every_stage", False),
+        )
+        encoder = LabelledEncoder(encoder, x_shape, classes) if "encoder" in sees else encoder
+        decoder = LabelledDecoder(decoder, classes) if "decoder" in sees else decoder
+        posterior = build("posterior", given["posterior"], "model.posterior", encoder=encoder, **sizes)
+        classes = classes if sees else 0
+        labels = {"classes": classes, "conditional": "prior" in sees}
+        prior = build("prior", given["prior"], "model.prior", **labels, **sizes)
+        return VAE(prior, posterior, decoder, likelihood, classes)
+
+    def build_training(self, data: Dataset, processes: int = 1, model: VAE | None = None) -> tuple[Any, TrainOptions]:
+        """The objective and the train options, with every duration in steps; of a model that grows, with its stages."""
+        given, per_epoch = self.options["train"], self._steps_per_epoch(len(data.train), processes)
+        try:
+            train = TrainOptions(**resolve(TrainOptions, given, "train", steps_per_epoch=per_epoch))
+        except ValueError as error:
+            raise UsageError(f"train: {error}") from error
+        growth = growth_of(model) if model else None
+        if growth and growth.settled >= train.steps:  # no step would train the complete model
+            raise TooShort(
+                f"the model is complete after epoch {growth.settled / per_epoch:g} alone, and the run has "
+                f"{train.steps / per_epoch:g}; shorten the stages with model.backbone.epochs_per_stage, or train longer"
+            )
+        if growth and train.at_stage == "reset" and train.lr_warmup_steps > growth.stage_steps:
+            raise UsageError(
+                f"train: lr_warmup_steps {train.lr_warmup_steps} is longer than a stage of {growth.stage_steps} steps, "
+                "with each of which at_stage: reset begins anew; shorten it"
+            )
+        stages = {"stage_steps": growth.stage_steps, "stage_count": growth.stages} if growth else {}
+        pixels = data.train.images[0].numel()
+        supplied = {"steps_per_epoch": per_epoch, "pixels": pixels, **stages}
+        objective = completed(build("objective", self.options["objective"], **supplied))
+        if objective.settled > train.steps:
+            raise TooShort(
+                f"objective: its schedules end at epoch {objective.settled / per_epoch:g}, but the run has "
+                f"{train.steps / per_epoch:g} epochs; shorten them, for example with objective.beta.epochs="
+                f"{train.steps / per_epoch:g}, or train longer"
+            )
+        return objective, train
+
+    def _steps_per_epoch(self, images: int, processes: int = 1) -> int:
+        batch_size = self.options["train"].get("batch_size", TrainOptions.batch_size)
+        return steps_per_epoch(images, batch_size, processes)
+
+    @property
+    def condition(self) -> list[str]:
+        """What sees the class of an image."""
+        return self.options["model"].get("condition", [])
+
+    @property
+    def _seed(self) -> int:
+        return self.options.get("train", {}).get("seed", 0)
+
+    def best(self) -> Best:
+        """By what the best epoch is known."""
+        return Best(**resolve(Best, self.options.get("best", {}), "best"))

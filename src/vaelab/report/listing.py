@@ -1,0 +1,236 @@
+"""Tables for people: parts, recipes, data sets and metrics, on the terminal or as Markdown."""
+
+import inspect
+import textwrap
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, get_args
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Column, Table
+
+from vaelab.data import load_set
+from vaelab.errors import UsageError
+from vaelab.evaluation.images import write_images
+from vaelab.figures.generated_samples import generated_samples
+from vaelab.figures.style import save
+from vaelab.io.formatting import expectation, images_of, number, printable
+from vaelab.io.progress import Stages
+from vaelab.recipe.recipe import Recipe
+from vaelab.recipe.text import shipped_names, with_overrides
+from vaelab.registry import hint, names, options, part, role_of, roles
+
+NATS = (
+    "elbo",
+    "log_px",
+    "kl",
+    "iwae",
+    "iwae_gain",
+    "ais",
+    "rate",
+    "mutual_information",
+    "marginal_kl",
+    "total_correlation",
+    "dimension_kl",
+)
+UNITS = dict.fromkeys(NATS, "nats") | {"bits_per_dim": "bits", "psnr": "dB", "ess": "draws"}
+
+ORDER = (
+    "recipes",
+    "data",
+    "backbone",
+    "posterior",
+    "flow",
+    "prior",
+    "likelihood",
+    "objective",
+    "schedule",
+    "metric",
+    "extractor",
+    "sampler",
+    "tracker",
+    "figure",
+)
+
+
+def show_parts(role: str | None, markdown: bool) -> None:
+    """The parts of one role, or of all; recipes are listed like a role."""
+    known = sorted({*ORDER, *roles()}, key=lambda name: ORDER.index(name) if name in ORDER else len(ORDER))
+    role = {"recipe": "recipes"}.get(role or "", role)
+    if role is not None and role not in known:
+        raise UsageError(f"no role {role!r}; {hint(role, known)}")
+    for name in [role] if role else known:
+        if name == "recipes":
+            show_table("recipes", ["name", "data", "epochs", "what"], _recipe_rows(), markdown=markdown)
+        else:
+            show_table(name, ["kind", "options", "what"], *_part_rows(name), markdown=markdown)
+
+
+def show_data(
+    name: str, overrides: Sequence[str], directory: Path | None, out: Path | None, images: Path | None, split: str
+) -> None:
+    """Load a set and tell what is in it."""
+    data = load_set(with_overrides({"kind": name}, overrides), directory)
+    say(data.summary)
+    splits = {split: getattr(data, split) for split in ("train", "valid", "test")}
+    rows = [
+        [split, f"{len(s):,}", " × ".join(map(str, s.images.shape[1:])), _classes(s)] for split, s in splits.items()
+    ]
+    show_table(name, ["split", "images", "shape", "classes"], rows, markdown=False)
+    if images:
+        if split not in splits:
+            raise UsageError(f"unknown split {split!r}; {hint(split, list(splits))}")
+        print(f"{write_images(splits[split].images.float() / 255, images)} images in {images}")
+    if out:
+        print(save(generated_samples(data.train.images[:64].float() / 255, title=f"{name}: training images"), out))
+
+
+def show_metrics(report: dict[str, Any], only: Sequence[str] | None = None) -> None:
+    """The table of an evaluation, or of some metrics in it, and what could not be measured."""
+    entries, unavailable = (
+        {k: v for k, v in report[part].items() if only is None or k in only} for part in ("metrics", "unavailable")
+    )
+    entries = {k: v for k, v in entries.items() if k not in unavailable}  # an older number does not answer
+    rows = []
+    for name, result in entries.items():
+        for key, value in result["values"].items():
+            if not key.endswith("_error"):
+                rows.append([name, key, number(value), interval(result["intervals"].get(key)), unit_of(key)])
+    show_table(
+        f"{report.get('run') or report['images_folder']}: {images_of(report, entries)}",
+        ["metric", "name", "value", "95 % interval", "unit"],
+        rows,
+        markdown=False,
+    )
+    say_features(entries)
+    for name, reason in unavailable.items():
+        say(f"not measured: {name}: {reason}")
+
+
+def say_features(entries: Mapping[str, Any]) -> None:
+    """Whose features the numbers of samples are of, and the hash of their weights."""
+    extractors = {e["protocol"]["extractor"]["name"]: e for e in entries.values() if _extracted(e)}
+    for name, entry in extractors.items():
+        say(f"features: {name} {entry['protocol']['extractor']['hash']}".rstrip())
+
+
+def show_verdicts(report: dict[str, Any]) -> None:
+    """What the recipe expected, and whether it was reached."""
+    for verdict in report["expected"]:
+        say(expectation(verdict, verdict["name"], number))
+
+
+def show_notes(report: dict[str, Any], only: Sequence[str] | None = None, but: Collection[str] = ()) -> None:
+    """What a reader of the numbers must know, of all metrics or of some, but for those in `but`."""
+    told = [name for name in report["metrics"] if (only is None or name in only) and name not in but]
+    remarks = {note for name in told for note in report["metrics"][name]["notes"]}
+    for note in [*report["notes"], *sorted(remarks)]:
+        say(f"note: {note}")
+
+
+def unit_of(name: str) -> str:
+    """A number's unit, "" where it has none; `kl_1`, `kl_2`, … are the KL of each level of latents."""
+    return UNITS.get("kl" if name.removeprefix("kl_").isdecimal() else name, "")
+
+
+@contextmanager
+def announce() -> Iterator[Callable[[str], None]]:
+    """Shows on a terminal what is being measured."""
+    with Stages() as stages:
+        yield lambda name: stages.begin(f"measuring {name}")
+
+
+def show_quality(rows: Sequence[Mapping[str, Any]], out: Path) -> None:
+    """The summary of single-image statistics, a line for each set and statistic."""
+    names = [key.removesuffix("_mean") for key in rows[0] if key.endswith("_mean")]
+    kinds = ("mean", "median", "p90")
+    lines = [
+        [row["set"], f"{row['images']:,}", name, *(number(row[f"{name}_{kind}"]) for kind in kinds)]
+        for name in names
+        for row in rows
+    ]
+    show_table("quality", ["set", "images", "statistic", *kinds], lines, f"tables in {out}", markdown=False)
+
+
+def say(text: str) -> None:
+    """A sentence, on a terminal folded at its words."""
+    console = Console()
+    fold = {"subsequent_indent": "  ", "break_long_words": False, "break_on_hyphens": False}
+    text = printable(text)
+    print(textwrap.fill(text, console.width, **fold) if console.is_terminal else text)
+
+
+def _extracted(entry: Mapping[str, Any]) -> bool:
+    return isinstance(entry["protocol"].get("extractor"), Mapping) and "hash" in entry["protocol"]["extractor"]
+
+
+def interval(ends: Sequence[float] | None) -> str:
+    """`72.10 … 74.60`, "" for none."""
+    return "" if ends is None else f"{number(ends[0])} … {number(ends[1])}"
+
+
+def show_table(
+    title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], note: str = "", *, markdown: bool
+) -> None:
+    """Columns on the terminal, or as Markdown; the note below."""
+    if markdown:
+        cells = [[cell.replace("|", "\\|") for cell in row] for row in rows]
+        lines = [columns, ["---"] * len(columns), *cells]
+        print(
+            f"### {title}\n",
+            *(f"| {' | '.join(line)} |" for line in lines),
+            f"\n{note}\n" if note else "",
+            sep="\n",
+        )
+        return
+    table = Table(
+        *(Column(name, overflow="fold") for name in columns),
+        title=escape(printable(title)),
+        title_justify="left",
+        title_style="bold",
+        box=None,
+        pad_edge=False,
+        header_style="dim",
+    )
+    for row in rows:
+        table.add_row(*(escape(printable(cell)) for cell in row))
+    Console().print(table, *([escape(printable(note))] if note else []), "")
+
+
+def _part_rows(role: str) -> tuple[list[list[str]], str]:
+    """A row for each part; and the options that all have in common, which need saying only once."""
+    texts = {kind: [_option(k, p) for k, p in options(part(role, kind)).items()] for kind in names(role)}
+    common = set.intersection(*map(set, texts.values())) if len(texts) > 2 else set()
+    firsts = {kind: (inspect.getdoc(part(role, kind)) or "").partition("\n")[0] for kind in texts}
+    rows = [[kind, ", ".join(t for t in texts[kind] if t not in common), firsts[kind]] for kind in texts]
+    shared = [text for text in next(iter(texts.values())) if text in common]
+    return rows, f"All take {', '.join(shared)}." if shared else ""
+
+
+def _option(name: str, parameter: inspect.Parameter) -> str:
+    """`width=400`, `path` where it must be given, `fit=fixed|learnable|optimal` where there is a choice."""
+    annotation, default = parameter.annotation, parameter.default
+    if get_args(annotation) and "Literal" in str(annotation) and role_of(parameter) is None:
+        others = [str(v) for v in get_args(annotation) if v != default and isinstance(v, str)]
+        return f"{name}={'|'.join([str(default), *others])}"
+    if default is parameter.empty:
+        return name
+    value = getattr(default, "value", default)
+    return f"{name}={list(value) if isinstance(value, tuple) else value}"
+
+
+def _recipe_rows() -> list[list[str]]:
+    rows = []
+    for name in shipped_names():
+        recipe = Recipe.read(name)
+        paper, run = recipe.options.get("paper", {}), recipe.options["train"]
+        data = recipe.options["data"]
+        length = run.get("epochs") or f"{run['steps']} steps"
+        rows.append([name, data if isinstance(data, str) else data["kind"], str(length), str(paper.get("title", ""))])
+    return rows
+
+
+def _classes(split: Any) -> str:
+    return "–" if split.labels is None else str(len(split.labels.unique()))

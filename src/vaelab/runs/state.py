@@ -1,0 +1,167 @@
+"""The state of a run: what its training wrote, checked against the process that should be alive."""
+
+import contextlib
+import json
+import os
+import socket
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from vaelab.errors import Diverged
+from vaelab.io.files import is_process, parse_json, read_object, short_hash, write_whole
+
+FILE = "state.json"
+LONGEST = 2**63  # steps; what a service can count
+LARGEST = 1e100  # whose square, and the sum of many, are floats
+SILENT = 3600  # seconds without a new row after which a process that cannot be seen counts as gone
+
+GONE = "its process is gone and left no word: killed, or the machine went down; carry on with --resume"
+
+
+class State(NamedTuple):
+    """`running`, `done`, `stopped`, `failed`, `killed` or `unknown`; why; seconds of training; last sign of life.
+
+    `diverged` is the term that was no finite number, and its step, where that is why.
+    """
+
+    word: str
+    reason: str
+    seconds: float | None
+    seen: float
+    diverged: tuple[str, int] | None = None
+
+
+@contextmanager
+def recorded(folder: Path) -> Iterator[None]:
+    """Keep `state.json` true while a run is trained: running with its process, then done, stopped or failed.
+
+    A process that is killed writes nothing more; `read_state` sees that it is gone. A run that was done already, and
+    gained no row, took no time.
+    """
+    found, rows = read_object(folder / FILE), _logged(folder)
+    began, before = time.time(), read_state(folder, False).seconds or 0.0  # also those of a process that was killed
+    _write(folder, {"state": "running", "began": began, "seconds": before} | identity())
+
+    def close(state: str, **why: Any) -> None:
+        _write(folder, {"state": state, "reason": "", "seconds": round(before + time.time() - began, 1)} | why)
+
+    try:
+        yield
+    except BaseException as error:
+        word = "stopped" if getattr(error, "exit_code", 0) == 2 or isinstance(error, KeyboardInterrupt) else "failed"
+        with contextlib.suppress(Exception):  # the error itself counts more
+            (folder / FILE).stat()  # a folder that was removed is not made again
+            fields = {"diverged": {"term": error.term, "step": error.step}} if isinstance(error, Diverged) else {}
+            close(word, reason=str(error) or type(error).__name__, **fields)
+        raise
+    if found.get("state") == "done" and _logged(folder) == rows:
+        _write(folder, found)
+    else:
+        close("done")
+
+
+def read_state(folder: Path, reached_end: bool) -> State:
+    """The state of a run folder; where its training left no word, its log and whether it reached the end decide."""
+    found, seen = read_object(folder / FILE), _last_change(folder)
+    word, seconds, reason = found.get("state"), finite(found, "seconds"), str(found.get("reason") or "")
+    began = finite(found, "began") or seen
+    silence = time.time() - seen
+    if word in ("done", "stopped", "failed"):
+        return State(word, reason, seconds, seen, _diverged(found.get("diverged")))
+    if word == "running" and is_alive(found, silence):
+        return State("running", "", (seconds or 0.0) + time.time() - began, seen)
+    if word == "running":
+        lasted = (seconds or 0.0) + max(0.0, seen - began)
+        return State("killed", GONE, lasted, seen)
+    if reached_end:
+        return State("done", "", None, seen)
+    if not (folder / "log.jsonl").exists():
+        return State("unknown", "", None, seen)
+    if silence < SILENT / 6:
+        return State("running", "", None, seen)
+    return State("stopped", "it ended before its last epoch and left no word why", None, seen)
+
+
+def identity() -> dict[str, Any]:
+    """This process, as `is_alive` knows it again."""
+    return {"pid": os.getpid(), "born": _born(os.getpid()), "host": socket.gethostname()}
+
+
+def is_alive(found: Mapping[str, Any], silence: float) -> bool:
+    """Whether the process of that identity is there: on this machine by its number and birth, else by its last sign."""
+    if not _is_here(found):
+        return silence < SILENT
+    return is_process(found["pid"]) and _born(found["pid"]) == found.get("born", "")
+
+
+def is_outdated(report: Mapping[str, Any], folder: Path) -> bool:
+    """Whether a metrics.json is of other weights than its run folder holds now, after a training that went on."""
+    weights = folder / "model.safetensors"
+    try:
+        now = weights.stat()
+        return report.get("model") not in (None, _hash(weights, now.st_mtime_ns, now.st_ino, now.st_size))
+    except OSError:  # without weights there are none that it could not be of
+        return False
+
+
+def finite(found: Mapping[str, Any], key: str) -> float | None:
+    """A number that was stored, None where it is missing, is none, or so large that sums and squares of it are none."""
+    value = found.get(key)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return float(value) if abs(value) <= LARGEST else None
+
+
+def parse_row(line: bytes) -> dict[str, Any] | None:
+    """The row in a line of `log.jsonl`: an object with a kind, a split, a step and an epoch; None for anything else."""
+    try:
+        row = parse_json(line)
+    except ValueError:  # a line cut short by a kill, or bytes that are no text
+        return None
+    if not isinstance(row, dict) or not all(isinstance(row.get(key), str) for key in ("kind", "split")):
+        return None
+    counts = (finite(row, "step"), finite(row, "epoch"))
+    return row if all(count is not None and 0 <= count < LONGEST for count in counts) else None
+
+
+@lru_cache(maxsize=16)
+def _hash(weights: Path, *changed: int) -> str:
+    """Read again only where they changed, for some are large."""
+    return short_hash(weights)
+
+
+def _diverged(found: Any) -> tuple[str, int] | None:
+    """What `recorded` wrote of a divergence; None for whatever else stands there."""
+    step = finite(found, "step") if isinstance(found, dict) else None
+    return None if step is None else (str(found.get("term", "")), int(step))
+
+
+def _is_here(found: Mapping[str, Any]) -> bool:
+    """Whether a process can be looked up by its number: it was of this machine."""
+    return found.get("host") == socket.gethostname() and os.name == "posix" and isinstance(found.get("pid"), int)
+
+
+def _born(pid: int) -> str:
+    """When a process began, in clock ticks, which tells it from a later one of its number; "" where /proc is not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+    except (OSError, IndexError):
+        return ""
+
+
+def _logged(folder: Path) -> int:
+    """Bytes of the log."""
+    return (folder / "log.jsonl").stat().st_size if (folder / "log.jsonl").exists() else 0
+
+
+def _last_change(folder: Path) -> float:
+    times = [(folder / name).stat().st_mtime for name in ("log.jsonl", FILE, "recipe.yaml") if (folder / name).exists()]
+    return max(times, default=folder.stat().st_mtime)
+
+
+def _write(folder: Path, found: dict[str, Any]) -> None:
+    write_whole(folder / FILE, lambda file: file.write_text(json.dumps(found) + "\n") and None)

@@ -1,0 +1,117 @@
+"""The runs of a directory as a table, and the last words of a training; plain lines that fit 80 columns."""
+
+import shutil
+import sys
+import textwrap
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from vaelab.errors import UsageError
+from vaelab.io.files import expanded
+from vaelab.runs.folder import Folder, finite, is_run
+from vaelab.io.progress import note
+from vaelab.io.formatting import number, printable, span, typed, typeset
+
+DEPTH = 3  # folders below the one that is named
+
+
+def find_runs(directory: Path) -> list[Folder]:
+    """The runs in a directory and a few folders below it, or the run that it is; the newest first."""
+    if not directory.is_dir():
+        raise UsageError(f"{directory} is no folder; name one that holds runs, or start one: vaelab train digits-vamp")
+    found = [directory] if is_run(directory) else []
+    level = [] if found else [directory]
+    for _ in range(DEPTH):
+        inside = [path for folder in level for path in sorted(folder.iterdir()) if path.is_dir()]
+        found += [path for path in inside if is_run(path)]
+        level = [path for path in inside if not is_run(path)]
+    return sorted(filter(None, map(_read, found)), key=lambda run: -run.state.seen)
+
+
+def runs_table(directory: Path) -> str:
+    """A line for each run, and below them what went wrong with some."""
+    directory = expanded(directory)
+    runs = find_runs(directory)
+    if not runs:
+        return f"no runs in {directory}; start one: vaelab train digits-vamp"
+    lines = [["run", "data", "epoch", "best ELBO", "state", "age"]]
+    lines += [_cells(run, directory) for run in runs]
+    width = _width()
+    told = [
+        f"{_name(run, directory)}: {run.state.reason}" for run in runs if run.state.reason and run.state.word != "done"
+    ]
+    unknown = [run for run in runs if run.best and not run.options]
+    told += [f"{_name(run, directory)}: its recipe cannot be read, so its number may be no ELBO" for run in unknown]
+    bounds = sorted({run.bound.removeprefix("−") for run in runs if run.best and run not in unknown} - {"ELBO"})
+    notes = [f"best ELBO: of validation images, in nats; here also {', '.join(bounds)}"] if bounds else []
+    below = [textwrap.fill(printable(" ".join(text.split())), width, **_HANGING) for text in [*told, *notes]]
+    return "\n".join([*_table(lines, width), *below])
+
+
+def summary(path: Path) -> str:
+    """What a training says at its end: the best epoch, how long it took, where it lies, what to do next."""
+    run = Folder.read(path)
+    lines = [("trained:", str(path))]
+    if run.best and (loss := finite(run.best, "loss")) is not None:
+        took = f", {span(run.state.seconds)}" if run.state.seconds is not None else ""
+        lines.append(("best:", f"epoch {run.best['epoch']:g} of {run.epoch}, {run.bound} {typeset(loss)} nats{took}"))
+    if (path / "report.html").exists():
+        lines.append(("report:", str(path / "report.html")))
+    lines += [("next:", f"vaelab evaluate {typed(path)}"), ("", f"vaelab figures {typed(path)}")]
+    return "\n".join(f"{word:<9}{printable(text)}" for word, text in lines)
+
+
+_HANGING = {"subsequent_indent": "  ", "break_long_words": False, "break_on_hyphens": False}
+
+
+def _cells(run: Folder, directory: Path) -> list[str]:
+    loss = finite(run.best, "loss") if run.best else None
+    epochs = f"{run.epoch}/{run.epochs}" if run.epochs else f"{run.epoch}" if run.valid else "–"
+    name, recipe = _name(run, directory), run.recipe
+    if recipe and not run.name.startswith(recipe):
+        name += f" ({printable(recipe)})"
+    age = span(max(0.0, time.time() - run.state.seen))
+    return [name, printable(run.data) or "–", epochs, "–" if loss is None else number(-loss), run.state.word, age]
+
+
+def _name(run: Folder, directory: Path) -> str:
+    return printable(run.name if run.path == directory else str(run.path.relative_to(directory)))
+
+
+def _table(lines: Sequence[Sequence[str]], width: int) -> list[str]:
+    """Columns that fit a terminal; a name too long for its column stands on a line of its own, above its numbers."""
+    names, rest = [line[0] for line in lines], _columns([line[1:] for line in lines])
+    room = max(2, width - len(rest[0]) - 2)
+    first = max((len(name) for name in names if len(name) <= room), default=2)
+    table = []
+    for name, numbers in zip(names, rest, strict=True):
+        table += [name] if len(name) > first else []
+        table.append(f"{'' if len(name) > first else name:<{first}}  {numbers}".rstrip())
+    return table
+
+
+def _columns(lines: Sequence[Sequence[str]]) -> list[str]:
+    """Lines of equal length, words to the left and numbers to the right."""
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    right = {1, 2, 4}
+    return [
+        "  ".join(c.rjust(w) if i in right else c.ljust(w) for i, (c, w) in enumerate(zip(line, widths, strict=True)))
+        for line in lines
+    ]
+
+
+def _read(path: Path) -> Folder | None:
+    """A run, or None and a note where its files are odder than any that a training writes."""
+    try:
+        run = Folder.read(path)
+        _ = run.state, run.epochs
+    except Exception as error:  # one odd folder must not hide the others
+        note(f"{path} is passed over, for it cannot be read: {error}")
+        return None
+    return run
+
+
+def _width() -> int:
+    """Of the terminal; a pipe has room for any line."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else 10_000

@@ -1,0 +1,187 @@
+"""What learns: a model, its average, the optimiser's state, and the one step that changes them."""
+
+import copy
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from vaelab.model import VAE
+from vaelab.schedules import Constant, Cosine, Linear, Schedule
+from vaelab.terms import Terms
+from vaelab.training.average import Average
+from vaelab.training.optimiser import Adam
+from vaelab.training.options import TrainOptions
+from vaelab.training.process_group import World
+
+
+class Learner:
+    """`step(batch, number)` is one function of weights, batch, noise and the step's number as a tensor.
+
+    It therefore compiles into a single graph: augmentation, forward, backward, clipping and Adam together.
+    """
+
+    def __init__(
+        self,
+        model: VAE,
+        objective: Any,
+        augment: Callable[[Tensor], Tensor],
+        options: TrainOptions,
+        world: World,
+    ) -> None:
+        self.model, self.objective, self.augment = model.to(world.device).train(), objective, augment
+        self.options, self.world = options, world
+        world.agree_(model.state_dict().values())
+        self.average = copy.deepcopy(model).eval().requires_grad_(False)
+        self.parameters = [p for p in model.parameters() if p.requires_grad]
+        averaged = [a for a, p in zip(self.average.parameters(), model.parameters(), strict=True) if p.requires_grad]
+        self.ema = Average(self.parameters, averaged, options.ema)
+        self.adam = Adam(
+            self.parameters,
+            betas=options.betas,
+            eps=options.eps,
+            weight_decay=options.weight_decay,
+            decoupled=options.optimizer == "adamw",
+        )
+        self.schedules = lr_schedules(options, options.steps)
+        # Parts with a schedule of their own, such as a growing backbone, are told the step; in the average, too. They
+        # return what to log of it, and know in which step their stage `began` and `ends`, and when all is `settled`.
+        self.scheduled: list[Any] = [m for net in (model, self.average) for m in net.modules() if hasattr(m, "at")]
+        self.began = 0  # the step in which the present stage began
+        # The function and not the bound method: a learner that held itself would outlive its run, with all weights.
+        self._step = _compiled(Learner._update, world.device) if options.compile else Learner._update
+        # Schedules are computed in float64 where the device has it.
+        self._real = torch.float32 if world.device.type == "mps" else torch.float64
+
+    def step(self, batch: Tensor, number: int, labels: Tensor | None = None) -> dict[str, Tensor | float]:
+        """Learn from uint8 images [B, C, H, W], and their classes [B] if the model sees them.
+
+        Returns scalars to log, still on the device.
+        """
+        told = self._told(number)
+        since = number - (self.began if self.options.at_stage == "reset" else 0)
+        device, lr = self.world.device, self.options.lr * math.prod(schedule(since) for schedule in self.schedules)
+        rates = self.adam.rates(lr).to(device, non_blocking=True)
+        batch = batch.to(device, non_blocking=True)
+        labels = labels if labels is None else labels.to(device, non_blocking=True)
+        scalars, moved = self._step(self, batch, labels, torch.tensor(number, dtype=self._real, device=device), rates)
+        self.adam.count(moved)
+        self.ema.add(number + 1, number + 1 - self.began)
+        return {**scalars, "lr": lr, **told}
+
+    def _told(self, number: int) -> dict[str, float]:
+        """Tell the parts with a schedule the step, and return the state that they take on."""
+        told = {k: v for part in self.scheduled for k, v in part.at(number).items()}
+        self.began = max((part.began for part in self.scheduled), default=0)
+        if self.options.at_stage == "reset" and self.scheduled:
+            ends = min(part.ends for part in self.scheduled)
+            self.schedules = lr_schedules(self.options, min(ends, self.options.steps) - self.began)
+            if number == self.began > 0:
+                self.adam.reset()
+        return told
+
+    @property
+    def settled(self) -> int:
+        """The step from which the model no longer grows."""
+        return max((part.settled for part in self.scheduled), default=0)
+
+    def _update(
+        self, batch: Tensor, y: Tensor | None, number: Tensor, rates: Tensor
+    ) -> tuple[dict[str, Tensor], list[int]]:
+        x = self.augment(batch)
+        with torch.autocast(x.device.type, torch.bfloat16, enabled=self.options.precision == "bfloat16"):
+            terms = self.model(x, y, samples=self.objective.samples, path=self.objective.path)
+        loss, scalars = self.objective(terms, number)
+        scalars = told(loss, terms, scalars)
+        loss.backward()
+        gradients = [p.grad for p in self.parameters]
+        present = [g for g in gradients if g is not None]
+        self.world.mean_(present)
+        norm = clip_(present, self.options.clip_norm)
+        moved = self.adam.step(gradients, rates)
+        for parameter in self.parameters:
+            parameter.grad = None
+        log = {**scalars, "grad_norm": norm}
+        return {k: v.detach() if isinstance(v, Tensor) else number.new_tensor(v) for k, v in log.items()}, moved
+
+    def settle(self, done: int) -> None:
+        """End an epoch: bring the average up to date, and buffers together over the processes."""
+        self.ema.read(done, done - self.began)
+        buffers = [b for b in self.model.buffers() if b.is_floating_point()]
+        self.world.mean_(buffers)
+        for mine, theirs in zip(self.average.buffers(), self.model.buffers(), strict=True):
+            mine.copy_(theirs)
+
+    @torch.no_grad()
+    def calibrate(self, images: Tensor, labels: Tensor | None = None) -> None:
+        """Batch normalisation of the averaged weights: statistics of their own, of uint8 images [N, C, H, W].
+
+        Those of the last weights do not fit (Izmailov et al. 2018).
+        """
+        layers = [layer for layer in self.average.modules() if isinstance(layer, _BatchNorm)]
+        if not layers:
+            return
+        kept = [layer.momentum for layer in layers]
+        for layer in layers:
+            layer.reset_running_stats()
+            layer.momentum = None  # the mean over all batches
+            layer.train()
+        for part in torch.arange(len(images)).split(self.options.batch_size):
+            y = None if labels is None else labels[part].to(self.world.device)
+            self.average(self.augment(images[part].to(self.world.device)), y)
+        for layer, momentum in zip(layers, kept, strict=True):
+            layer.momentum = momentum
+            layer.eval()
+
+    def state(self) -> dict[str, Any]:
+        """What a checkpoint keeps."""
+        return {
+            "model": self.model.state_dict(),
+            "average": self.ema.sum,
+            "adam": self.adam.state(),
+        }
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Continue from a checkpoint's state."""
+        self.model.load_state_dict(state["model"])
+        self.average.load_state_dict(state["model"])  # what is not learned
+        self.ema.load(state["average"])
+        self.adam.load(state["adam"])
+
+
+def told(loss: Tensor, terms: Terms, scalars: Mapping[str, Tensor | float]) -> dict[str, Tensor | float]:
+    """What an objective has logged, and what each logs where that was not in it."""
+    always = {"loss": lambda: loss, "reconstruction": lambda: -terms.log_px.mean(), "kl": lambda: terms.rate.mean()}
+    return {name: mean() for name, mean in always.items() if name not in scalars} | dict(scalars)
+
+
+def clip_(gradients: list[Tensor], largest: float | None) -> Tensor:
+    """Shrink the whole gradient to a norm of at most `largest`; returns the norm it had."""
+    if torch.compiler.is_compiling():  # sums that fuse into what reads the gradients anyway
+        norm = torch.stack([g.square().sum() for g in gradients]).sum().sqrt()
+    else:
+        norm = torch.nn.utils.get_total_norm(gradients)
+    if largest is not None:
+        torch._foreach_mul_(gradients, (largest / (norm + 1e-6)).clamp(max=1))  # pyright: ignore
+    return norm
+
+
+def lr_schedules(options: TrainOptions, steps: int) -> list[Schedule]:
+    """Factors of the learning rate over so many steps."""
+    falling = min(options.lr_decay_steps or steps, steps)
+    cosine = Cosine(start=1, end=0, steps=falling, delay_steps=steps - falling)
+    decay = cosine if options.lr_schedule == "cosine" else Constant()
+    warmup = options.lr_warmup_steps
+    return [decay, Linear(start=1 / (warmup + 1), steps=warmup)] if warmup else [decay]
+
+
+def _compiled(step: Callable, device: torch.device) -> Callable:
+    import torch._dynamo.config as dynamo  # seconds to import, so only where it is asked for
+
+    if hasattr(dynamo, "trace_autograd_ops"):  # without it, before torch 2.13, the graph breaks at the gradient
+        dynamo.trace_autograd_ops = True  # pyright: ignore[reportAttributeAccessIssue]
+    dynamo.recompile_limit = 64  # a growing model is two graphs a stage; by default the last of five is not compiled
+    return torch.compile(step, options={"cpp_wrapper": device.type == "cpu"})  # no Python between kernels
