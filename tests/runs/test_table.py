@@ -18,9 +18,9 @@ from vaelab.cli import app
 from vaelab.errors import UsageError
 from vaelab.io.formatting import span
 from vaelab.registry import names, part
+from vaelab.runs import table as runs
 from vaelab.runs.folder import NO_LIKELIHOODS, Folder
 from vaelab.runs.table import runs_table, summary
-from vaelab.runs import table as runs
 
 TINY = """
 data: {kind: digits, train_size: 96, valid_size: 32, test_size: 32}

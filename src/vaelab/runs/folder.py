@@ -10,8 +10,8 @@ from typing import Any
 from vaelab.errors import UsageError
 from vaelab.io.files import expanded, parse_json
 from vaelab.io.strict_yaml import read_yaml
-from vaelab.runs.state import State, finite, read_state
 from vaelab.runs.log import Row, read_log
+from vaelab.runs.state import State, finite, read_state
 
 MARKS = ("recipe.yaml", "log.jsonl", "model.safetensors", "state.json")  # of which a run has one at least
 DEFAULTS = {"posterior": "gaussian", "prior": "normal", "likelihood": "bernoulli"}

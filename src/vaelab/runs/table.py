@@ -9,9 +9,9 @@ from pathlib import Path
 
 from vaelab.errors import UsageError
 from vaelab.io.files import expanded
-from vaelab.runs.folder import Folder, finite, is_run
-from vaelab.io.progress import note
 from vaelab.io.formatting import number, printable, span, typed, typeset
+from vaelab.io.progress import note
+from vaelab.runs.folder import Folder, finite, is_run
 
 DEPTH = 3  # folders below the one that is named
 

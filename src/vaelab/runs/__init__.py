@@ -1,0 +1,1 @@
+"""The run folder: what training writes into it, and how it is read again."""
