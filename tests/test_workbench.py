@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 import vaelab
 from vaelab.errors import UsageError
 from vaelab.evaluation.evaluate import verdicts
-from vaelab.evaluation.target import finite
+from vaelab.evaluation.measure import finite
 from vaelab.recipe.recipe import Recipe
 from vaelab.recipe.restore import restore
 

@@ -22,8 +22,8 @@ from vaelab.distributions.seeds import seeded
 from vaelab.errors import TooShort, UsageError, listed
 from vaelab.evaluation import figures as gallery
 from vaelab.evaluation.images import writer
+from vaelab.evaluation.measure import ValidationMetrics, versions
 from vaelab.evaluation.stages import keep_stage, kept_stages
-from vaelab.evaluation.target import Watch, versions
 from vaelab.figures.style import save
 from vaelab.io.files import also_in, expanded, write_whole
 from vaelab.io.progress import say
@@ -108,7 +108,7 @@ def _train(
     with also_in(data_dir):
         rehearse(model, objective, data)
     epochs = math.ceil(options.steps / engine.steps_per_epoch(len(data.train), options.batch_size, world.size))
-    watch, best = Watch.of(wanted, data, world.device, epochs, data_dir), wanted.best()
+    watch, best = ValidationMetrics.of(wanted, data, world.device, epochs, data_dir), wanted.best()
     if world.is_main and not resume:
         watch.rehearse(model, best)
     if world.is_main:

@@ -7,7 +7,7 @@ import torch
 from rich.console import Console
 
 from vaelab.data.source import Split
-from vaelab.evaluation.target import Subject, measure, specs
+from vaelab.evaluation.measure import Target, measure, specs
 from vaelab.io import progress
 from vaelab.io.progress import Stages, over
 from vaelab.metrics.ais import ais
@@ -65,8 +65,8 @@ def test_metrics_are_counted(monkeypatch):
 
     said = []
     data = torch.nn.Module()  # nobody looks at it
-    subject = Subject(data=data, split="test", device=torch.device("cpu"), made=torch.zeros(1, 1, 2, 2))  # pyright: ignore
-    monkeypatch.setattr(Subject, "supply", lambda self, name: 1 / 0)
+    target = Target(data=data, split="test", device=torch.device("cpu"), made=torch.zeros(1, 1, 2, 2))  # pyright: ignore
+    monkeypatch.setattr(Target, "supply", lambda self, name: 1 / 0)
     with pytest.raises(ZeroDivisionError):
-        measure(specs(["likelihood", "ais"], {})[0], subject, said.append)
+        measure(specs(["likelihood", "ais"], {})[0], target, said.append)
     assert said == ["likelihood, 1 of 2"]

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from vaelab.errors import UsageError
-from vaelab.evaluation.target import Subject, measure, specs
+from vaelab.evaluation.measure import Target, measure, specs
 from vaelab.metrics.names import USUAL, YIELDS, metric_of
 from vaelab.recipe.recipe import Recipe
 from vaelab.registry import build, names
@@ -17,13 +17,11 @@ def measured():
     model = {"latent_dim": 2, "backbone": {"kind": "mlp", "width": 4}}
     recipe = Recipe("tiny", {"data": "shapes", "model": model, "objective": "elbo", "train": {"epochs": 1}})
     torch.manual_seed(0)
-    subject = Subject(
-        data=data, split="test", device=torch.device("cpu"), model=recipe.build_model(data.x_shape).eval()
-    )
+    target = Target(data=data, split="test", device=torch.device("cpu"), model=recipe.build_model(data.x_shape).eval())
     few = {"likelihood": {"samples": 2}, "ais": {"temperatures": 2, "chains": 1, "images": 2}}
     options = few | {"disentanglement": {"trees": 2, "votes": 20}}
     chosen, _ = specs([name for name in names("metric") if name != "lpips"], options | {"extractor": "pixels"})
-    entries, unavailable = measure(chosen, subject)
+    entries, unavailable = measure(chosen, target)
     assert not unavailable
     return {name: entry["values"] for name, entry in entries.items()}
 

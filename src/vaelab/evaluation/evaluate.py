@@ -12,7 +12,7 @@ from torch import Tensor
 from vaelab.data import load_set, source_of
 from vaelab.data.source import Dataset
 from vaelab.errors import UsageError, VaelabError
-from vaelab.evaluation.target import Draws, Entry, Subject, measure, specs, values_of, versions
+from vaelab.evaluation.measure import Entry, SampleSpec, Target, measure, specs, values_of, versions
 from vaelab.io.files import check_writable, write_whole
 from vaelab.io.formatting import printable
 from vaelab.metrics.likelihood import is_mass
@@ -58,16 +58,16 @@ def evaluate(
     chosen, draws = specs(_names(metrics), options, split)
     model, recipe, data = open_run(run, data_dir, device)
     refuse_many(draws.n or 0, data.x_shape)
-    subject = Subject(data=data, split=split, device=pick_device(device), data_dir=data_dir, model=model, draws=draws)  # pyright: ignore
+    target = Target(data=data, split=split, device=pick_device(device), data_dir=data_dir, model=model, samples=draws)
     check_writable(path)
-    entries, unavailable = measure(chosen, subject, announce)
+    entries, unavailable = measure(chosen, target, announce)
     weights, before = weights_hash(run), read_report(path)
     if (
         before.get("model") == weights and before.get("digest", data.digest) == data.digest
     ):  # numbers of these stay, unless new
         entries = {k: v for k, v in before["metrics"].items() if k not in unavailable} | entries
         unavailable = {k: v for k, v in before["unavailable"].items() if k not in entries} | unavailable
-    whole = {k: v for k, v in entries.items() if v["protocol"].get("images") == len(subject.images)}
+    whole = {k: v for k, v in entries.items() if v["protocol"].get("images") == len(target.images)}
     report = {
         "run": printable(folder.resolve().name),
         "recipe": recipe.name,
@@ -75,7 +75,7 @@ def evaluate(
         "digest": data.digest,
         "model": weights,
         "split": split,
-        "images": len(subject.images),
+        "images": len(target.images),
         "metrics": entries,
         "unavailable": unavailable,
         "expected": verdicts(recipe, folder, whole if split == "test" else {}),
@@ -104,20 +104,20 @@ def evaluate_images(
     `fit` crops and resizes images of other sizes to the real ones'. The numbers go to `<fake>.metrics.json`.
     """
     chosen, draws = specs(_names(metrics), options, split)
-    if (draws.sampler, draws.pixels) != (Draws.sampler, Draws.pixels):
+    if (draws.sampler, draws.pixels) != (SampleSpec.sampler, SampleSpec.pixels):
         raise UsageError("a sampler and its pixels are about a RUN, these images are drawn already; leave them out")
     data = _real(real, data_dir)
     made = _folder(fake, data.x_shape, fit)[: draws.n]
-    subject = Subject(data=data, split=split, device=pick_device(device), data_dir=data_dir, made=made)  # pyright: ignore
+    target = Target(data=data, split=split, device=pick_device(device), data_dir=data_dir, made=made)
     path = Path(out or f"{Path(fake).resolve()}.metrics.json")
     check_writable(path)
-    asked = chosen if metrics else {k: v for k, v in chosen.items() if "model" not in subject.asks(k)}
-    entries, unavailable = measure(asked, subject, announce)
+    asked = chosen if metrics else {k: v for k, v in chosen.items() if "model" not in target.asks(k)}
+    entries, unavailable = measure(asked, target, announce)
     report = {
         "images_folder": printable(Path(fake).resolve().name),
         "data": data.name,
         "split": split,
-        "images": len(subject.images),
+        "images": len(target.images),
         "metrics": entries,
         "unavailable": unavailable,
         "expected": [],

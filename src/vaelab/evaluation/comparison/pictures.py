@@ -6,7 +6,7 @@ from pathlib import Path
 from vaelab.errors import UsageError
 from vaelab.evaluation.comparison.judged import Judged
 from vaelab.evaluation.images import reconstructions
-from vaelab.evaluation.target import Draws
+from vaelab.evaluation.measure import SampleSpec
 from vaelab.figures.columns import columns
 from vaelab.figures.distributions import boxes, violins
 from vaelab.figures.style import save
@@ -43,7 +43,7 @@ def draw_figures(
         model = restore(run.folder, device)[0]
         drawn[run.name] = images(model, model.p_z(), len(real), seed)
         back[run.name] = reconstructions(model, data.test[:SHOWN])
-        sharp[run.name] = sharpness_statistics(Draws(n, seed=seed).of(model, data, n)[0])
+        sharp[run.name] = sharpness_statistics(SampleSpec(n, seed=seed).draw(model, data, n)[0])
     values = {title: {name: found[key] for name, found in sharp.items()} for key, title in TITLES.items()}
     made = {
         "samples": columns(drawn, title="Samples", note="Real test images, and mean images of latents from the prior."),

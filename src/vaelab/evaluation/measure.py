@@ -50,16 +50,16 @@ def versions() -> dict[str, str]:
 
 
 @dataclass(frozen=True)
-class Draws:
-    """How samples are drawn that a metric compares with real images."""
+class SampleSpec:
+    """Number, sampler, pixels and seed of the samples that a metric compares with real images."""
 
     n: int | None = None  # how many; as many as there are real images
     sampler: Any = "prior"
     pixels: Literal["mean", "sample"] | None = None  # of p(x | z); samples where the set is binary, else means
     seed: int = 0
 
-    def of(self, model: VAE, data: Dataset, count: int) -> tuple[Tensor, Entry]:
-        """Images uint8 [n, C, H, W], and the protocol of the draw."""
+    def draw(self, model: VAE, data: Dataset, count: int) -> tuple[Tensor, Entry]:
+        """Images uint8 [n, C, H, W], and their protocol."""
         n, pixels = self.n or count, self.pixels or ("sample" if data.binary else "mean")
         latents = build("sampler", self.sampler, "sampler", model=model, split=data.as_seen())
         refuse_blind(model, latents)
@@ -72,15 +72,15 @@ class Draws:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Subject:
-    """What is judged on a split of a set: a model, or images made elsewhere."""
+class Target:
+    """A model, or images made elsewhere, beside the split of a set that it is judged on."""
 
     data: Dataset
-    split: Literal["train", "valid", "test"]
+    split: str
     device: torch.device
     data_dir: Folder = None  # where weights of extractors are looked for, too
     model: VAE | None = None
-    draws: Draws = Draws()
+    samples: SampleSpec = SampleSpec()
     made: Tensor | None = None  # uint8 [n, C, H, W], where there is no model
 
     @property
@@ -93,14 +93,14 @@ class Subject:
         if self.model is None:
             assert self.made is not None
             return self.made, {"fakes": len(self.made)}
-        return self.draws.of(self.model, self.data, len(self.images))
+        return self.samples.draw(self.model, self.data, len(self.images))
 
     def asks(self, metric: str) -> Iterable[str]:
         """The names of what a metric is about."""
         return inspect.signature(part("metric", metric)).parameters
 
     def supply(self, metric: str) -> tuple[dict[str, Any], Entry]:
-        """What a metric asks for, and the protocol of it; UsageError where this subject has no such thing."""
+        """What a metric asks for, and the protocol of it; UsageError where this target has no such thing."""
         wanted = self.asks(metric)
         if "model" in wanted and self.model is None:
             raise UsageError("it is about a model, and there are only images")
@@ -113,7 +113,7 @@ class Subject:
 
 def specs(
     metrics: Iterable[str] | None, given: Mapping[str, Any], split: str = "test"
-) -> tuple[dict[str, Entry], Draws]:
+) -> tuple[dict[str, Entry], SampleSpec]:
     """The chosen metrics with their options, and the draws; UsageError lists all that is wrong.
 
     A metric may be named by a number that it yields, "elbo" for likelihood.
@@ -138,11 +138,11 @@ def specs(
         problems += check_part("metric", found[name], name) if name in known else [unknown(name)]
     if problems:
         raise UsageError(listed(problems, "this evaluation has these problems"))
-    return found, Draws(**drawn)
+    return found, SampleSpec(**drawn)
 
 
 def measure(
-    chosen: Mapping[str, Entry], subject: Subject, announce: Callable[[str], None] = lambda name: None
+    chosen: Mapping[str, Entry], target: Target, announce: Callable[[str], None] = lambda name: None
 ) -> tuple[dict[str, Entry], dict[str, str]]:
     """Entries of metrics.json by metric, and by metric why others cannot be computed."""
     entries, unavailable = {}, {}
@@ -150,13 +150,13 @@ def measure(
         announce(f"{name}, {number} of {len(chosen)}")
         began = time.perf_counter()
         try:
-            with also_in(subject.data_dir):
-                supplied, drawn = subject.supply(name)
+            with also_in(target.data_dir):
+                supplied, drawn = target.supply(name)
                 found = build("metric", spec, name, **supplied)
         except VaelabError as reason:
             unavailable[name] = str(reason)
             continue
-        protocol = {"split": subject.split, "images": len(subject.images)} | drawn
+        protocol = {"split": target.split, "images": len(target.images)} | drawn
         entries[name] = finite(
             {
                 "values": found.values,
@@ -172,36 +172,38 @@ def measure(
 
 
 @dataclass(frozen=True)
-class Watch:
+class ValidationMetrics:
     """Metrics of the validation images while training, every so many epochs; called with an epoch and a model."""
 
     chosen: Mapping[str, Entry]
     every: int
     last: int  # epoch, which is measured in any case
-    subject: Subject
+    target: Target
 
     @classmethod
-    def of(cls, recipe: Recipe, data: Dataset, device: torch.device, epochs: int, data_dir: Folder = None) -> "Watch":
+    def of(
+        cls, recipe: Recipe, data: Dataset, device: torch.device, epochs: int, data_dir: Folder = None
+    ) -> "ValidationMetrics":
         """What a recipe's `evaluate` section asks for."""
         asked = defaults(evaluate_options) | {"metrics": []} | recipe.options.get("evaluate", {})
         chosen = {spec["kind"]: spec for spec in map(normalise, asked["metrics"])}
-        draws = Draws(asked["n"], asked["sampler"], asked["pixels"], asked["seed"])
+        draws = SampleSpec(asked["n"], asked["sampler"], asked["pixels"], asked["seed"])
         return cls(
             chosen,
             asked["every"],
             epochs,
-            Subject(data=data, split="valid", device=device, data_dir=data_dir, draws=draws),
+            Target(data=data, split="valid", device=device, data_dir=data_dir, samples=draws),
         )
 
     def __call__(self, epoch: int, model: VAE) -> dict[str, float]:
         """The numbers by name; none in an epoch that is not due."""
         if epoch % self.every and epoch != self.last:
             return {}
-        return values_of(measure(self.chosen, replace(self.subject, model=model))[0])
+        return values_of(measure(self.chosen, replace(self.target, model=model))[0])
 
     def rehearse(self, model: VAE, best: Best) -> None:
         """Measure once before the training: UsageError for what cannot be computed, or if `best` is not among it."""
-        entries, unavailable = measure(self.chosen, replace(self.subject, model=model.to(self.subject.device).eval()))
+        entries, unavailable = measure(self.chosen, replace(self.target, model=model.to(self.target.device).eval()))
         problems = [f"evaluate: {name}: {reason}" for name, reason in unavailable.items()]
         known = ["loss", "reconstruction", "kl", *values_of(entries)]
         if best.metric not in known and not problems:
