@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from vaelab import schedules
 from vaelab.errors import UsageError
-from vaelab.registry import build, names, options, part
+from vaelab.registry import names, part
+from vaelab.registry.schema import build, options
 from vaelab.schedules import Constant, Cosine, Cyclic, Linear, Ramp, Schedule, Sigmoid
 
 RAMPS = [name for name in names("schedule") if issubclass(part("schedule", name), Ramp)]

@@ -10,7 +10,7 @@ import vaelab
 from vaelab.recipe.recipe import Recipe
 from vaelab.recipe.restore import read_report
 from vaelab.recipe.text import shipped_names
-from vaelab.registry import normalise
+from vaelab.registry.schema import normalise
 
 ROOT = Path(__file__).parents[1]
 README, RUNS = ROOT / "README.md", ROOT / "runs" / "results"

@@ -12,7 +12,7 @@ from typing import Annotated, overload
 import torch
 from torch import Tensor
 
-from vaelab.registry import Count, Fraction, Part, Size, register
+from vaelab.registry import Count, Fraction, Role, Size, register
 
 AT_ONCE = 2**16  # renewals of a ramp that are looked at together
 
@@ -40,7 +40,7 @@ class Schedule(ABC):
         return 0
 
 
-Scheduled = Annotated[Schedule, Part("schedule")]  # the type of an option that may be a schedule
+Scheduled = Annotated[Schedule, Role("schedule")]  # the type of an option that may be a schedule
 
 
 @register("schedule", "constant")

@@ -33,8 +33,8 @@ from vaelab.recipe.recipe import TRAINED, Recipe
 from vaelab.recipe.restore import folder_of, labels_of, made, open_run, read_report, restore, take_weights
 from vaelab.recipe.text import as_texts, find
 from vaelab.recipe.trackers import Spec, override, specs_of
-from vaelab.registry import build, check_part, normalise
 from vaelab.registry.plugins import copy_plugins, plugin_records, with_plugins
+from vaelab.registry.schema import build, check_part, normalise
 from vaelab.runs.claim import claimed
 from vaelab.runs.folder import Folder
 from vaelab.runs.log import forget, lost, read_rows

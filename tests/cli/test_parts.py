@@ -8,7 +8,8 @@ from typer.testing import CliRunner
 from vaelab.cli import app
 from vaelab.cli.parts import BULLET, SECTIONS, described_part, described_section, type_in_words
 from vaelab.errors import UsageError
-from vaelab.registry import Count, Fraction, Size, names, options, roles
+from vaelab.registry import Count, Fraction, Size, names, roles
+from vaelab.registry.schema import options
 from vaelab.training.options import TrainOptions
 
 

@@ -10,6 +10,7 @@ from vaelab import registry
 from vaelab.data import load
 from vaelab.errors import UsageError
 from vaelab.io import memory
+from vaelab.registry.schema import options
 
 
 def test_every_set_of_the_first_issue_is_registered():
@@ -21,7 +22,7 @@ def test_every_set_of_the_first_issue_is_registered():
 def test_every_set_takes_the_common_options_and_knows_its_name(name):
     source = registry.part("data", name)
     common = {"crop", "resize", "pad", "binarise", "flip", "train_size", "valid_size", "test_size", "seed"}
-    assert common <= set(registry.options(source))
+    assert common <= set(options(source))
     assert source.name == name
 
 

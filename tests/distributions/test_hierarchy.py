@@ -13,7 +13,7 @@ from vaelab.distributions.hierarchy import Hierarchy, kl_of, latents_of, levels_
 from vaelab.metrics.likelihood import level, likelihood
 from vaelab.model import VAE
 from vaelab.recipe.recipe import Recipe
-from vaelab.registry import build
+from vaelab.registry.schema import build
 from vaelab.training.process_group import World
 from vaelab.training.validation import validate
 

@@ -12,7 +12,8 @@ from vaelab.errors import UsageError
 from vaelab.evaluation import figures as gallery
 from vaelab.figures.needs import NEEDS
 from vaelab.recipe.recipe import Recipe
-from vaelab.registry import build, names
+from vaelab.registry import names
+from vaelab.registry.schema import build
 
 ROWS = [
     {

@@ -10,7 +10,7 @@ import vaelab
 from vaelab.errors import UsageError, VaelabError
 from vaelab.likelihoods import perceptual
 from vaelab.likelihoods.perceptual import PerceptualLikelihood
-from vaelab.registry import build
+from vaelab.registry.schema import build
 
 TINY = """
 data: {kind: digits, train_size: 48, valid_size: 16, test_size: 16}

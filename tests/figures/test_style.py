@@ -18,7 +18,8 @@ from vaelab.figures.latent_space import latent_space
 from vaelab.figures.style import DPI, FONT, save, signed, text_width
 from vaelab.figures.training_losses import training_losses
 from vaelab.io.files import write_whole
-from vaelab.registry import names, options, part
+from vaelab.registry import names, part
+from vaelab.registry.schema import options
 
 ROWS = [{"epoch": 1, "loss": 3.0}, {"epoch": 2, "loss": 2.0}]
 IMAGES = np.zeros((4, 1, 8, 8))

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from vaelab.registry import build
+from vaelab.registry.schema import build
 
 LATENT_DIM = 5
 

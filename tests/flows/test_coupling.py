@@ -3,7 +3,7 @@ import torch
 from torch import nn
 
 from vaelab.errors import UsageError
-from vaelab.registry import build
+from vaelab.registry.schema import build
 
 KINDS = pytest.mark.parametrize("kind", ["coupling", "spline"])
 

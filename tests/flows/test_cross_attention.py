@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from vaelab.errors import UsageError
-from vaelab.registry import build
+from vaelab.registry.schema import build
 
 LATENT_DIM = 128
 PUBLISHED = {"layers": 8, "tokens": 8, "width": 128, "heads": 4, "depth": 2}

@@ -2,7 +2,7 @@ import torch
 from torch import Tensor
 
 from vaelab.flows.householder import reflect
-from vaelab.registry import build
+from vaelab.registry.schema import build
 
 
 def matrix(v: Tensor) -> Tensor:

@@ -6,7 +6,8 @@ Each part comes as a recipe would give it: with its defaults, then with each oth
 from typing import Any, Literal, get_args, get_origin
 
 import vaelab.recipe.recipe  # noqa: F401  # registers all parts
-from vaelab.registry import names, options, part, roles
+from vaelab.registry import names, part, roles
+from vaelab.registry.schema import options
 
 REQUIRED = {"steps": 20}  # what a part without a default is given
 SMALL = {  # few components, and large networks with few channels, so that laws are quick

@@ -14,7 +14,8 @@ from vaelab.backbones.resnet_attention import SelfAttention
 from vaelab.errors import UsageError
 from vaelab.likelihoods import perceptual
 from vaelab.recipe.recipe import Recipe
-from vaelab.registry import build, defaults, part
+from vaelab.registry import part
+from vaelab.registry.schema import build, defaults
 
 SIZES = [(28, 28), (28, 20), (7, 9), (32, 32), (64, 64)]
 LATENT_DIM, LEVELS = 3, (1, 1, 1)

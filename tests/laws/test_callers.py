@@ -28,7 +28,8 @@ from vaelab.evaluation import quality
 from vaelab.metrics.measurement import NotApplicable
 from vaelab.recipe.recipe import Recipe
 from vaelab.recipe.restore import restore
-from vaelab.registry import build, names
+from vaelab.registry import names
+from vaelab.registry.schema import build
 from vaelab.training.checkpoint import save_model
 
 MODELS = {

@@ -8,7 +8,7 @@ import torch
 
 from vaelab.data.source import Dataset, Split
 from vaelab.errors import VaelabError
-from vaelab.registry import build
+from vaelab.registry.schema import build
 
 SHAPES = [(1, 8, 8), (3, 17, 12)]
 

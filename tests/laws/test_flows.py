@@ -6,7 +6,8 @@ from torch import Tensor, nn
 from torch.distributions import Independent, Normal, TransformedDistribution
 
 from vaelab.errors import UsageError
-from vaelab.registry import build, names
+from vaelab.registry import names
+from vaelab.registry.schema import build
 from vaelab.training.checkpoint import read_model, save_model
 
 BATCH = 3

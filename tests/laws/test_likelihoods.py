@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution, constraints
 
-from vaelab.registry import build
+from vaelab.registry.schema import build
 
 OUTPUTS = (-30.0, -4.0, 0.0, 0.6, 4.0, 30.0)
 PRECISION = 2e-5  # nats: the parameters are float32, and log-densities reach hundreds

@@ -8,7 +8,8 @@ import torch
 from vaelab.data.source import Dataset, Split
 from vaelab.metrics.measurement import Measurement, NotApplicable
 from vaelab.recipe.recipe import Recipe
-from vaelab.registry import build, names
+from vaelab.registry import names
+from vaelab.registry.schema import build
 
 
 @pytest.fixture(scope="module")

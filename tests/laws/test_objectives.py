@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from vaelab.registry import build
+from vaelab.registry.schema import build
 
 
 @pytest.fixture

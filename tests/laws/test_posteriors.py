@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from vaelab.distributions import detached, draw, has_moments, moments
-from vaelab.registry import build
+from vaelab.registry.schema import build
 
 SHAPE, LATENT_DIM, IMAGES = (1, 4, 4), 2, 3
 SIZES = {"x_shape": SHAPE, "latent_dim": LATENT_DIM, "levels": (1, 1)}

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from torch.distributions import Distribution
 
 from vaelab.distributions import draw, kl_per_dimension
-from vaelab.registry import build
+from vaelab.registry.schema import build
 
 SHAPE, LATENT_DIM = (1, 3, 4), 2
 

@@ -12,7 +12,7 @@ from torch.distributions import Categorical, Distribution, Independent, MixtureS
 from vaelab.data.source import Split
 from vaelab.distributions import diagonal_normal
 from vaelab.model import VAE
-from vaelab.registry import build
+from vaelab.registry.schema import build
 
 SPLIT = Split(torch.tensor([0, 255], dtype=torch.uint8).repeat(30).view(60, 1, 1, 1).expand(60, 1, 3, 4))
 QUICK = {"flow": {"steps": 300, "width": 32}, "two_stage": {"steps": 1000, "width": 64, "lr": 5e-3}}

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from vaelab.registry import build
+from vaelab.registry.schema import build
 
 DIM, BATCH, STEP = 2, 3, 1e-6
 SHAPE = (1, 4, 4)

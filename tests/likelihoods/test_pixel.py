@@ -12,7 +12,7 @@ from vaelab.errors import UsageError
 from vaelab.likelihoods import pixel
 from vaelab.nn import masked
 from vaelab.recipe.recipe import Recipe
-from vaelab.registry import build
+from vaelab.registry.schema import build
 
 BASES = ["bernoulli", "continuous_bernoulli", "laplace", "logistic", "normal", {"kind": "normal", "fit": "optimal"}]
 MAPS, CHANNELS, HEIGHT, WIDTH = 3, 2, 4, 5

@@ -6,7 +6,7 @@ import torch
 from vaelab.data.source import Split
 from vaelab.metrics.frechet import extrapolated, frechet, frechet_distance, frechet_of_moments
 from vaelab.metrics.measurement import NotApplicable
-from vaelab.registry import build
+from vaelab.registry.schema import build
 
 CPU = torch.device("cpu")
 

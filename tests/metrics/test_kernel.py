@@ -7,7 +7,7 @@ from vaelab.data.source import Split
 from vaelab.metrics import kernel as module
 from vaelab.metrics.kernel import kernel, kernel_distance
 from vaelab.metrics.measurement import NotApplicable
-from vaelab.registry import build
+from vaelab.registry.schema import build
 
 CPU = torch.device("cpu")
 

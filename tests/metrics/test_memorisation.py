@@ -8,7 +8,7 @@ from vaelab.data import load
 from vaelab.data.source import Dataset
 from vaelab.metrics.measurement import NotApplicable
 from vaelab.metrics.memorisation import copying_z, memorisation, train_share
-from vaelab.registry import build
+from vaelab.registry.schema import build
 
 CPU = torch.device("cpu")
 

@@ -7,7 +7,8 @@ from vaelab.errors import UsageError
 from vaelab.evaluation.measure import Target, measure, specs
 from vaelab.metrics.names import USUAL, YIELDS, metric_of
 from vaelab.recipe.recipe import Recipe
-from vaelab.registry import build, names
+from vaelab.registry import names
+from vaelab.registry.schema import build
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,8 @@ from vaelab.data import load
 from vaelab.data.source import Dataset
 from vaelab.io import files
 from vaelab.metrics.measurement import Measurement
-from vaelab.registry import build, part
+from vaelab.registry import part
+from vaelab.registry.schema import build
 
 CPU = torch.device("cpu")
 EXTRACTORS = ("pixels", "pca", "classifier")

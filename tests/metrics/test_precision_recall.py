@@ -7,7 +7,7 @@ import torch
 from vaelab.data.source import Split
 from vaelab.metrics.measurement import NotApplicable
 from vaelab.metrics.precision_recall import overlap, precision_recall
-from vaelab.registry import build
+from vaelab.registry.schema import build
 
 CPU = torch.device("cpu")
 

@@ -13,7 +13,7 @@ from vaelab.cli import app
 from vaelab.errors import UsageError
 from vaelab.nn.growth import Growth, averaged, enlarged
 from vaelab.recipe.recipe import Recipe
-from vaelab.registry import build
+from vaelab.registry.schema import build
 
 GROWING = """
 data: {kind: digits, pad: 4, train_size: 96, valid_size: 32, test_size: 32}

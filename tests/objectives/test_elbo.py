@@ -6,7 +6,7 @@ from torch import Tensor
 
 from vaelab.errors import UsageError
 from vaelab.objectives.elbo import ELBO
-from vaelab.registry import build
+from vaelab.registry.schema import build
 from vaelab.schedules import Constant, Linear
 from vaelab.terms import Terms
 

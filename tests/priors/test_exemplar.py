@@ -12,7 +12,7 @@ from vaelab.distributions.mixture import DiagonalMixture
 from vaelab.errors import UsageError
 from vaelab.priors.exemplar import ExemplarPrior
 from vaelab.recipe.recipe import Recipe
-from vaelab.registry import build
+from vaelab.registry.schema import build
 
 SHAPE = (1, 2, 2)
 TINY = """

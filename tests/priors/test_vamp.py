@@ -15,7 +15,7 @@ from vaelab.errors import UsageError
 from vaelab.model import VAE
 from vaelab.priors.vamp import VampPrior
 from vaelab.recipe.recipe import Recipe
-from vaelab.registry import build
+from vaelab.registry.schema import build
 from vaelab.training.process_group import World
 from vaelab.training.step import Learner
 

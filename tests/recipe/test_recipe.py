@@ -15,8 +15,9 @@ from vaelab.errors import UsageError, VaelabError
 from vaelab.io import memory
 from vaelab.recipe.recipe import Recipe
 from vaelab.recipe.text import SHIPPED, parse_yaml, shipped_names
-from vaelab.registry import names, normalise
+from vaelab.registry import names
 from vaelab.registry.plugins import load_plugin
+from vaelab.registry.schema import normalise
 from vaelab.runs.folder import Folder
 from vaelab.training.options import TrainOptions
 

@@ -10,6 +10,7 @@ from vaelab import registry
 from vaelab.errors import UsageError
 from vaelab.registry import names, plugins
 from vaelab.registry.plugins import copy_plugins, load_plugin, plugin_records, with_plugins
+from vaelab.registry.schema import defaults
 
 SOURCE = """
 from vaelab.registry import register
@@ -52,7 +53,7 @@ def noted(file, tmp_path, new_process):
 
 
 def version() -> int:
-    return registry.defaults(registry.part("extractor", "mine"))["version"]
+    return defaults(registry.part("extractor", "mine"))["version"]
 
 
 def needs_mine() -> None:

@@ -12,20 +12,8 @@ from hypothesis import strategies as st
 import vaelab.recipe.recipe  # noqa: F401  # registers all parts
 from vaelab import registry
 from vaelab.errors import UsageError
-from vaelab.registry import (
-    Count,
-    Fraction,
-    NonNegative,
-    Part,
-    Positive,
-    Size,
-    build,
-    check_part,
-    names,
-    part,
-    register,
-    roles,
-)
+from vaelab.registry import Count, Fraction, NonNegative, Positive, Role, Size, names, part, register, roles
+from vaelab.registry.schema import build, check_part, defaults, options, role_of
 
 
 @pytest.fixture(autouse=True)
@@ -79,8 +67,8 @@ def test_names_are_sorted_and_empty_for_an_unknown_role():
 
 def test_defaults_are_those_of_the_signature(lamp):
     assert build("lamp", "bright") == Lamp()
-    assert registry.defaults(Lamp)["layers"] == (1, 2)
-    assert "room" not in registry.options(Lamp)
+    assert defaults(Lamp)["layers"] == (1, 2)
+    assert "room" not in options(Lamp)
 
 
 @pytest.mark.parametrize(
@@ -172,7 +160,7 @@ def test_an_option_without_resemblance_lists_all(lamp):
     (text,) = problems(zzz=1)
     heading, _, known = text.partition("unknown option; known: ")
     assert heading == "house.lamp.zzz: "
-    assert {*registry.options(Lamp), "epochs", "fade_epochs"} == set(known.split(", "))
+    assert {*options(Lamp), "epochs", "fade_epochs"} == set(known.split(", "))
 
 
 def test_what_the_program_supplies_is_no_option(lamp):
@@ -246,8 +234,8 @@ class TestNestedParts:
         def small(
             door: str,
             *,
-            light: Annotated[Lamp, Part("lamp")],
-            spare: Annotated[Lamp | None, Part("lamp")] = None,
+            light: Annotated[Lamp, Role("lamp")],
+            spare: Annotated[Lamp | None, Role("lamp")] = None,
         ):
             return door, light, spare
 
@@ -307,10 +295,8 @@ def test_every_registered_part_has_a_first_sentence():
 def test_every_default_passes_its_own_check():
     for role in roles():
         for name in names(role):
-            defaults = registry.defaults(part(role, name))
-            plain = {
-                k: v for k, v in defaults.items() if registry.role_of(registry.options(part(role, name))[k]) is None
-            }
+            thing = part(role, name)
+            plain = {k: v for k, v in defaults(thing).items() if role_of(options(thing)[k]) is None}
             found = check_part(role, {"kind": name, **plain}, "x")
             assert all("is missing" in text for text in found), found
 
@@ -334,7 +320,7 @@ def nearly(role: str) -> st.SearchStrategy:
     """A real part with real option names, and junk for values."""
 
     def options_of(name: str) -> st.SearchStrategy:
-        known = [*registry.options(part(role, name)), "epochs", "delay_epochs", "nonsense"]
+        known = [*options(part(role, name)), "epochs", "delay_epochs", "nonsense"]
         return st.dictionaries(st.sampled_from(known), JUNK, max_size=3).map(lambda given: {"kind": name, **given})
 
     return st.sampled_from(names(role)).flatmap(options_of)

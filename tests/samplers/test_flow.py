@@ -6,7 +6,7 @@ from torch import nn
 
 from vaelab.data.source import Split
 from vaelab.errors import UsageError
-from vaelab.registry import build
+from vaelab.registry.schema import build
 from vaelab.samplers.fitting import fit
 
 

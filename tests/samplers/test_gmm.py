@@ -6,7 +6,7 @@ from torch.distributions import MultivariateNormal
 
 from vaelab.data.source import Split
 from vaelab.errors import UsageError
-from vaelab.registry import build
+from vaelab.registry.schema import build
 
 
 @pytest.fixture

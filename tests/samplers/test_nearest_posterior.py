@@ -9,7 +9,7 @@ from torch.distributions import Independent, Laplace, Normal
 
 from vaelab.data.source import Split
 from vaelab.errors import UsageError
-from vaelab.registry import build
+from vaelab.registry.schema import build
 from vaelab.samplers import nearest_posterior as module
 from vaelab.samplers.nearest_posterior import NearestPosterior
 

@@ -7,7 +7,7 @@ import torch
 
 from vaelab.data.source import Split
 from vaelab.model import VAE
-from vaelab.registry import build
+from vaelab.registry.schema import build
 from vaelab.samplers.latents import draws
 from vaelab.samplers.two_stage import TwoStage
 

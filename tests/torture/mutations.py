@@ -7,7 +7,8 @@ from typing import Any, Literal, get_args, get_origin
 
 import yaml
 
-from vaelab.registry import names, options, part, roles
+from vaelab.registry import names, part, roles
+from vaelab.registry.schema import options
 
 SMALL = {"width": 16, "components": 5, "base_channels": 8, "min_channels": 4, "channels": [8, 8], "batch_size": 16}
 NUMBERS = [

@@ -9,7 +9,8 @@ from typing import Any, Literal, get_args, get_origin
 
 import vaelab.recipe.recipe  # noqa: F401  # registers all parts
 from vaelab.recipe.sections import OPTIONS as SECTIONS
-from vaelab.registry import options, part, role_of
+from vaelab.registry import part
+from vaelab.registry.schema import options, role_of
 
 BULLET = re.compile(r"^- `(\w+)`: (.*?)[;.]?(?=\n- |\n\n|\Z)", re.MULTILINE | re.DOTALL)
 WORDS = {int: "whole number", float: "number", bool: "true or false", str: "text", Any: "any value"}

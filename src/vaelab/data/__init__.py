@@ -5,7 +5,8 @@ from typing import Any
 
 from vaelab.data.source import Dataset, Source
 from vaelab.errors import UsageError
-from vaelab.registry import build, discover
+from vaelab.registry import discover
+from vaelab.registry.schema import build
 
 discover(__name__)
 

@@ -19,7 +19,8 @@ from vaelab.metrics.likelihood import is_mass
 from vaelab.model import VAE
 from vaelab.recipe.recipe import Recipe
 from vaelab.recipe.restore import changes, folder_of, open_run, read_report, weights_hash
-from vaelab.registry import hint, names, normalise
+from vaelab.registry import hint, names
+from vaelab.registry.schema import normalise
 from vaelab.runs.log import read_rows
 from vaelab.runs.state import finite
 from vaelab.samplers.drawing import refuse_many

@@ -20,7 +20,8 @@ from vaelab.metrics.names import metric_of, unknown
 from vaelab.model import VAE
 from vaelab.recipe.recipe import Recipe
 from vaelab.recipe.sections import evaluate_options
-from vaelab.registry import build, check, check_part, defaults, hint, names, normalise, options, part
+from vaelab.registry import hint, names, part
+from vaelab.registry.schema import build, check, check_part, defaults, normalise, options
 from vaelab.samplers.drawing import images, refuse_blind
 from vaelab.training.options import Best
 

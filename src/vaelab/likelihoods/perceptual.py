@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.distributions import Distribution
 
 from vaelab.features.lpips import LPIPS
-from vaelab.registry import NonNegative, Part, register
+from vaelab.registry import NonNegative, Role, register
 
 
 @register("likelihood", "perceptual")
@@ -26,7 +26,7 @@ class PerceptualLikelihood(nn.Module):
     def __init__(
         self,
         *,
-        base: Annotated[Any, Part("likelihood")] = "laplace",
+        base: Annotated[Any, Role("likelihood")] = "laplace",
         weight: NonNegative = 100.0,
         net: Literal["vgg", "alex", "squeeze"] = "vgg",
     ) -> None:

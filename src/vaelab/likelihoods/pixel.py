@@ -10,7 +10,7 @@ from torch.distributions import Distribution
 from vaelab.distributions import at_least_float32
 from vaelab.distributions.seeds import seeded
 from vaelab.nn.masked import MaskedNet
-from vaelab.registry import Depth, Part, Size, register
+from vaelab.registry import Depth, Role, Size, register
 
 VALUES = {"cpu": 2**22, "other": 2**28}  # of a layer that are computed at once
 
@@ -31,7 +31,7 @@ class PixelLikelihood(nn.Module):
         self,
         x_shape: tuple[int, int, int],
         *,
-        base: Annotated[Any, Part("likelihood")] = "bernoulli",
+        base: Annotated[Any, Role("likelihood")] = "bernoulli",
         maps: Size = 2,
         channels: Size = 64,
         layers: Depth = 8,

@@ -9,7 +9,7 @@ from torch import Tensor
 from vaelab.data.source import Split
 from vaelab.metrics.feature_pairs import JACKKNIFE, Estimate, FeaturePair, feature_pair
 from vaelab.metrics.measurement import Measurement, NotApplicable
-from vaelab.registry import Part, Seed, Size, register
+from vaelab.registry import Role, Seed, Size, register
 
 PARTS = {1: 1.0, 2: 0.5, 4: -0.5}  # in how many parts the sets are cut: the weight in the least-squares line at 0
 
@@ -20,7 +20,7 @@ def frechet(
     fake: Tensor,
     device: torch.device,
     *,
-    extractor: Annotated[Any, Part("extractor")] = "auto",
+    extractor: Annotated[Any, Role("extractor")] = "auto",
     pca_dim: Size | None = None,
     seed: Seed = 0,
 ) -> Measurement:

@@ -9,7 +9,7 @@ from torch import Tensor
 from vaelab.data.source import Split
 from vaelab.metrics.feature_pairs import Estimate, feature_pair
 from vaelab.metrics.measurement import ENOUGH, Interval, Measurement, NotApplicable, student, too_few
-from vaelab.registry import Part, Size, register
+from vaelab.registry import Role, Size, register
 
 INTERVAL = "jackknife over the images of both sets, upwards in proportion to the distance"
 ROWS = 1024  # whose kernel values are held at once
@@ -21,7 +21,7 @@ def kernel(
     fake: Tensor,
     device: torch.device,
     *,
-    extractor: Annotated[Any, Part("extractor")] = "auto",
+    extractor: Annotated[Any, Role("extractor")] = "auto",
     pca_dim: Size | None = None,
 ) -> Measurement:
     """`kernel`: unbiased squared MMD of two image sets' features, lower is better (KID, Bińkowski et al. 2018).

@@ -11,7 +11,7 @@ from vaelab.features.extraction import features
 from vaelab.metrics.feature_pairs import feature_pair
 from vaelab.metrics.measurement import ENOUGH, Interval, Measurement, NotApplicable, score_interval, student, too_few
 from vaelab.metrics.neighbours import nearest
-from vaelab.registry import Fraction, Part, register
+from vaelab.registry import Fraction, Role, register
 
 TRAINING_IMAGES = 60_000  # the first; more cost time and add little
 BESIDE = 5  # held-out images on either side of the quantile, for an interval of it
@@ -27,7 +27,7 @@ def memorisation(
     device: torch.device,
     *,
     quantile: Fraction = 0.01,
-    extractor: Annotated[Any, Part("extractor")] = "auto",
+    extractor: Annotated[Any, Role("extractor")] = "auto",
 ) -> Measurement:
     """Whether generated images lie nearer to the training images than held-out real ones do.
 

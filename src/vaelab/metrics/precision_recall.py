@@ -19,7 +19,7 @@ from vaelab.metrics.measurement import (
 )
 from vaelab.metrics.neighbours import distances, nearest, radii
 from vaelab.metrics.parts import FREEDOM, variances
-from vaelab.registry import Part, Size, register
+from vaelab.registry import Role, Size, register
 
 Rule = Literal["any", "nearest"]
 INTERVAL = "about the expectation for so many images and this k, from the scatter of disjoint parts of both sets"
@@ -34,7 +34,7 @@ def precision_recall(
     *,
     k: Size = 5,
     rule: Rule = "any",
-    extractor: Annotated[Any, Part("extractor")] = "auto",
+    extractor: Annotated[Any, Role("extractor")] = "auto",
     pca_dim: Size | None = None,
 ) -> Measurement:
     """Four shares of images, higher is better; a ball around an image reaches to its `k`-th neighbour in its own set.

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from vaelab.distributions import Pushforward, at_least_float32
 from vaelab.nn.conditioning import apply
 from vaelab.posteriors.gaussian import GaussianPosterior, features_of
-from vaelab.registry import Part, register
+from vaelab.registry import Role, register
 
 
 @register("posterior", "flow")
@@ -25,7 +25,7 @@ class FlowPosterior(nn.Module):
         x_shape: tuple[int, int, int],
         latent_dim: int,
         *,
-        flow: Annotated[Any, Part("flow")] = "coupling",
+        flow: Annotated[Any, Role("flow")] = "coupling",
         log_variance: tuple[float, float] = (-14.0, 6.0),
     ) -> None:
         super().__init__()

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.distributions import Distribution
 
 from vaelab.distributions import Pushforward, diagonal_normal
-from vaelab.registry import Part, register
+from vaelab.registry import Role, register
 
 
 @register("prior", "flow")
@@ -26,7 +26,7 @@ class FlowPrior(nn.Module):
         classes: int = 0,
         conditional: bool = False,
         *,
-        flow: Annotated[Any, Part("flow")] = "coupling",
+        flow: Annotated[Any, Role("flow")] = "coupling",
     ) -> None:
         super().__init__()
         width = getattr(flow, "context", 0)

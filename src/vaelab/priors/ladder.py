@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from torch import nn
 
 from vaelab.priors.two_level import LeveledPrior
-from vaelab.registry import Part, register
+from vaelab.registry import Role, register
 
 
 @register("prior", "ladder")
@@ -15,7 +15,7 @@ class LadderPrior(LeveledPrior):
     `top` may be any prior of the top level.
     """
 
-    def __init__(self, *, top: Annotated[Any, Part("prior", latent_dim="top_dim")] = "normal") -> None:
+    def __init__(self, *, top: Annotated[Any, Role("prior", latent_dim="top_dim")] = "normal") -> None:
         super().__init__(top)
 
     def below(self, posterior: nn.Module) -> list[nn.Module]:

@@ -12,7 +12,7 @@ from vaelab.data.source import Split
 from vaelab.distributions.hierarchy import Hierarchy
 from vaelab.nn.gated import GatedLinear
 from vaelab.nn.heads import NormalHead
-from vaelab.registry import Part, Size, register
+from vaelab.registry import Role, Size, register
 
 
 class TopOf:
@@ -88,7 +88,7 @@ class TwoLevelPrior(LeveledPrior):
         self,
         levels: tuple[int, ...],
         *,
-        top: Annotated[Any, Part("prior", latent_dim="top_dim")] = "normal",
+        top: Annotated[Any, Role("prior", latent_dim="top_dim")] = "normal",
         width: Size = 300,
         log_variance: tuple[float, float] = (-6.0, 2.0),
     ) -> None:

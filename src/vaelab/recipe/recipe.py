@@ -19,8 +19,8 @@ from vaelab.recipe.sections import altered, as_levels, model_options, problems_o
 from vaelab.recipe.shortening import run_steps, shorten
 from vaelab.recipe.text import as_texts, find, read_recipe, with_overrides
 from vaelab.recipe.trackers import problems_of
-from vaelab.registry import build, defaults, resolve
 from vaelab.registry.plugins import with_plugins
+from vaelab.registry.schema import build, defaults, resolve
 from vaelab.training.initialise import start
 from vaelab.training.loop import steps_per_epoch
 from vaelab.training.options import Best, TrainOptions

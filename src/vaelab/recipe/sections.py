@@ -7,7 +7,8 @@ from annotated_types import MinLen
 from pydantic import Discriminator, Tag
 
 from vaelab.errors import shown
-from vaelab.registry import Part, Seed, Size, check, check_part, hint
+from vaelab.registry import Role, Seed, Size, hint
+from vaelab.registry.schema import check, check_part
 from vaelab.training.options import Best, TrainOptions
 
 SECTIONS = ("paper", "expect", "altered", "data", "model", "objective", "train", "evaluate", "best", "track")
@@ -28,10 +29,10 @@ def as_levels(given: Any) -> tuple[Any, ...]:
 def model_options(
     *,
     latent_dim: Levels,
-    backbone: Annotated[Any, Part("backbone")],
-    posterior: Annotated[Any, Part("posterior")] = "gaussian",
-    prior: Annotated[Any, Part("prior")] = "normal",
-    likelihood: Annotated[Any, Part("likelihood")] = "bernoulli",
+    backbone: Annotated[Any, Role("backbone")],
+    posterior: Annotated[Any, Role("posterior")] = "gaussian",
+    prior: Annotated[Any, Role("prior")] = "normal",
+    likelihood: Annotated[Any, Role("likelihood")] = "bernoulli",
     condition: tuple[Literal["encoder", "decoder", "prior"], ...] = (),
     output_bias: Literal["random", "data"] = "random",
 ) -> None:
@@ -52,7 +53,7 @@ def evaluate_options(
     metrics: list[Any],
     every: Size = 1,
     n: Size | None = None,
-    sampler: Annotated[Any, Part("sampler")] = "prior",
+    sampler: Annotated[Any, Role("sampler")] = "prior",
     pixels: Literal["mean", "sample"] | None = None,
     seed: Seed = 0,
 ) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from vaelab.errors import UsageError
 from vaelab.recipe.text import with_overrides
-from vaelab.registry import check_part
+from vaelab.registry.schema import check_part
 
 Spec = str | Mapping[str, Any]  # "tensorboard", or {"kind": "swanlab", "mode": "local"}
 

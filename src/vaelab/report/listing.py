@@ -20,7 +20,8 @@ from vaelab.io.formatting import expectation, images_of, number, printable
 from vaelab.io.progress import Stages
 from vaelab.recipe.recipe import Recipe
 from vaelab.recipe.text import shipped_names, with_overrides
-from vaelab.registry import hint, names, options, part, role_of, roles
+from vaelab.registry import hint, names, part, roles
+from vaelab.registry.schema import options, role_of
 
 NATS = (
     "elbo",

@@ -11,7 +11,8 @@ from safetensors import SafetensorError, safe_open
 from vaelab.io.files import parse_json
 from vaelab.io.formatting import typed
 from vaelab.recipe.restore import read_report
-from vaelab.registry import defaults, names, part
+from vaelab.registry import names, part
+from vaelab.registry.schema import defaults
 from vaelab.report.charts import Bar
 from vaelab.report.evidence import Evidence, Pixels
 from vaelab.runs.folder import NO_LIKELIHOODS, Folder, finite, kind_of

@@ -13,8 +13,9 @@ from typing import IO, Any
 
 from vaelab.errors import VaelabError
 from vaelab.io.progress import note, say
-from vaelab.registry import normalise, part
+from vaelab.registry import part
 from vaelab.registry.plugins import MODULE, load_plugin
+from vaelab.registry.schema import normalise
 from vaelab.tracking.follow import CHATTER, Follower
 from vaelab.tracking.tracker import make
 

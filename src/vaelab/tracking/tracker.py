@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 from vaelab.errors import UsageError, listed
 from vaelab.recipe.trackers import Spec, name_of
-from vaelab.registry import build, normalise
+from vaelab.registry.schema import build, normalise
 
 
 @dataclass(frozen=True)

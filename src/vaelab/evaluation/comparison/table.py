@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 from vaelab.evaluation.comparison.judged import Column, Judged
 from vaelab.io.formatting import images_of
 from vaelab.metrics.sharpness import STATISTICS
-from vaelab.registry import names, options, part
+from vaelab.registry import names, part
+from vaelab.registry.schema import options
 
 HIGHER = {
     *("elbo", "iwae", "log_px", "ais", "psnr", "ssim", "precision", "recall", "density", "coverage"),
