@@ -7,9 +7,9 @@ import torch
 
 from steps import Laps, compare, dataset, noise
 from vaelab.recipe.recipe import Recipe
-from vaelab.training.process_group import World
+from vaelab.training.process_group import ProcessGroup
 from vaelab.training.seeds import seed_device, seed_of
-from vaelab.training.step import Learner
+from vaelab.training.step import TrainState
 
 FULL, GROWING = "full resolution", "progressive"
 STAGE = 10  # steps
@@ -19,17 +19,17 @@ def run(first: int) -> Laps:
     """Four stages' length per lap, from a step on, of the shipped recipe with stages of ten steps, half fading in."""
     stages = ("model.backbone.epochs_per_stage=1", "train.epochs=4", "train.lr_decay_epochs=1")
     torch.set_flush_denormal(True)  # as in vaelab.train
-    recipe, world = Recipe.read("mnist-progressive", stages), World.join("cpu")
+    recipe, group = Recipe.read("mnist-progressive", stages), ProcessGroup.join("cpu")
     data = dataset(noise(STAGE * recipe.options["train"]["batch_size"], 1, 32, 32))
     model = recipe.new_model(data)
     objective, options = recipe.build_training(data, 1, model)
-    learner = Learner(model, objective, data.augment, options, world)
+    train_state = TrainState(model, objective, data.augment, options, group)
     while True:
         loss = 0.0
         for step in range(4 * STAGE):
-            seed_device(world.device, seed_of("noise", options.seed, 0, step))
+            seed_device(group.device, seed_of("noise", options.seed, 0, step))
             rows = slice(step % STAGE * options.batch_size, (step % STAGE + 1) * options.batch_size)
-            loss = float(learner.step(data.train.images[rows], first + step)["loss"])
+            loss = float(train_state.step(data.train.images[rows], first + step)["loss"])
         yield loss
 
 

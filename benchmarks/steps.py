@@ -1,4 +1,4 @@
-"""Training steps side by side: laps of vaelab's learner, and the table of them beside those of a plain loop."""
+"""Training steps side by side: laps of vaelab's training state, and the table of them beside those of a plain loop."""
 
 import itertools
 import statistics
@@ -11,9 +11,9 @@ from torch import Tensor
 from measure import Runner, interleaved, judged, load_average, serve_laps
 from vaelab.data.source import Dataset, Split
 from vaelab.recipe.recipe import Recipe
-from vaelab.training.process_group import World
+from vaelab.training.process_group import ProcessGroup
 from vaelab.training.seeds import seed_device, seed_of, shuffled
-from vaelab.training.step import Learner
+from vaelab.training.step import TrainState
 
 Laps = Iterator[float]  # trains for one epoch per `next`, and gives the last step's loss
 
@@ -29,18 +29,18 @@ def dataset(images: Tensor) -> Dataset:
 
 
 def vaelab(recipe: Recipe, *shape: int) -> Laps:
-    """Our learner on images of a shape [N, C, H, W], with batches and seeds as the engine has them."""
-    world = World.join("cpu")
+    """Our training state on images of a shape [N, C, H, W], with batches and seeds as the engine has them."""
+    group = ProcessGroup.join("cpu")
     torch.set_flush_denormal(True)  # as in vaelab.train
     data = dataset(noise(*shape))
     objective, options = recipe.build_training(data)
-    learner = Learner(recipe.new_model(data), objective, data.augment, options, world)
+    train_state = TrainState(recipe.new_model(data), objective, data.augment, options, group)
     for epoch in itertools.count():
         scalars = {}
         for batch, rows in enumerate(shuffled(shape[0], options.seed, epoch).split(options.batch_size)):
             step = epoch * (shape[0] // options.batch_size) + batch
-            seed_device(world.device, seed_of("noise", options.seed, 0, step))
-            scalars = learner.step(data.train.images.index_select(0, rows), step)
+            seed_device(group.device, seed_of("noise", options.seed, 0, step))
+            scalars = train_state.step(data.train.images.index_select(0, rows), step)
         yield float(scalars["loss"])
 
 

@@ -177,3 +177,9 @@ def test_metrics_are_named_in_a_list_or_in_one_text(run, metrics):
     assert {"likelihood"} <= report["metrics"].keys() <= {"likelihood", "active_units"}
     with pytest.raises(UsageError, match="unknown metric 'nll'"):
         vaelab.evaluate(run, metrics="nll")
+
+
+def test_the_old_name_of_plot_still_draws_and_warns(run):
+    with pytest.warns(FutureWarning, match="vaelab.draw is called vaelab.plot now"):
+        drawn = vaelab.draw(run, "training_losses", device="cpu")
+    assert drawn == vaelab.plot(run, "training_losses", device="cpu")

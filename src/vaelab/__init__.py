@@ -15,14 +15,15 @@ if TYPE_CHECKING:
     from vaelab.model import VAE
     from vaelab.recipe.recipe import Recipe
     from vaelab.registry.plugins import load_plugin
-    from vaelab.workbench import draw, load, sample, train
+    from vaelab.workbench import load, plot, sample, train
 
 # Found when first used, so that importing vaelab costs nothing.
 _HOMES = {
     "train": "workbench",
     "load": "workbench",
     "sample": "workbench",
-    "draw": "workbench",
+    "plot": "workbench",
+    "draw": "workbench",  # the old name of plot
     "evaluate": "evaluation.evaluate",
     "evaluate_images": "evaluation.evaluate",
     "compare": "evaluation.comparison",
@@ -30,7 +31,7 @@ _HOMES = {
     "Recipe": "recipe.recipe",
     "VAE": "model",
 }
-__all__ = ["VAE", "Recipe", "compare", "draw", "evaluate", "evaluate_images", "load", "load_plugin", "sample", "train"]
+__all__ = ["VAE", "Recipe", "compare", "evaluate", "evaluate_images", "load", "load_plugin", "plot", "sample", "train"]
 
 
 def __getattr__(name: str) -> Any:

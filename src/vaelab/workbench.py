@@ -45,7 +45,7 @@ from vaelab.tracking.tracker import make
 from vaelab.training import loop as engine
 from vaelab.training.checkpoint import read_state
 from vaelab.training.options import TrainOptions
-from vaelab.training.process_group import World
+from vaelab.training.process_group import ProcessGroup
 from vaelab.training.rehearsal import rehearse
 
 LENGTHS = ("steps", "epochs", "patience", "log_steps", "log_epochs", "save_every", "draw_every")
@@ -69,24 +69,24 @@ def train(
     who follows it beside the recipe's own: "tensorboard", or {"kind": "swanlab", "mode": "local"}.
     """
     texts = as_texts(overrides)
-    world = World.join(device)
+    group = ProcessGroup.join(device)
     with (
-        seeded(0, world.device),  # for training sets its own seeds, and gives the caller's back
+        seeded(0, group.device),  # for training sets its own seeds, and gives the caller's back
         flushing_denormals(),
         torch.enable_grad(),  # whatever the caller has set
         ExitStack() as claims,  # of the main process, which alone writes
     ):
-        folder, wanted, done = world.first(lambda: _begin(claims, recipe, texts, run, resume))
+        folder, wanted, done = group.on_main(lambda: _begin(claims, recipe, texts, run, resume))
         data_dir = data_dir or (made(folder).get("data_dir") if resume else None)
         called = f"vaelab.train({', '.join(repr(word) for word in ([recipe] if recipe else []) + list(texts))})"
-        with with_plugins(world.share(plugin_records()), folder):  # those that the main process has found
+        with with_plugins(group.broadcast(plugin_records()), folder):  # those that the main process has found
             wanted = wanted.overridden(override(wanted.options, track))
-        _train(world, folder, wanted, done, called, data_dir, device=device, resume=resume, quiet=quiet, began=began)
+        _train(group, folder, wanted, done, called, data_dir, device=device, resume=resume, quiet=quiet, began=began)
     return folder
 
 
 def _train(
-    world: World,
+    group: ProcessGroup,
     folder: Path,
     wanted: Recipe,
     done: int,
@@ -101,17 +101,17 @@ def _train(
     """Train a recipe into a folder that is claimed, from step `done` on; `called` tells how it was asked for."""
     trackers = specs_of(wanted.options)
     make(trackers)  # says what is not installed
-    data = world.one_by_one(lambda: wanted.load_data(data_dir))
-    wanted, model, objective, options = _built(wanted, data, world)
+    data = group.main_first(lambda: wanted.load_data(data_dir))
+    wanted, model, objective, options = _built(wanted, data, group)
     if options.init and not (folder / "last.pt").exists():
         take_weights(model, options.init)
     with also_in(data_dir):
         rehearse(model, objective, data)
-    epochs = math.ceil(options.steps / engine.steps_per_epoch(len(data.train), options.batch_size, world.size))
-    watch, best = ValidationMetrics.of(wanted, data, world.device, epochs, data_dir), wanted.best()
-    if world.is_main and not resume:
+    epochs = math.ceil(options.steps / engine.steps_per_epoch(len(data.train), options.batch_size, group.size))
+    watch, best = ValidationMetrics.of(wanted, data, group.device, epochs, data_dir), wanted.best()
+    if group.is_main and not resume:
         watch.rehearse(model, best)
-    if world.is_main:
+    if group.is_main:
         _write_recipe(folder / "recipe.yaml", wanted, data_dir, called)
         copy_plugins(folder)
         began(folder)
@@ -126,16 +126,16 @@ def _train(
         "plugins": json.dumps(plugin_records()),
     }
     choice = {"device": device, "metadata": metadata, "quiet": quiet, "watch": watch, "best": best}
-    if world.is_main and resume and trackers:
+    if group.is_main and resume and trackers:
         forget(folder / "log.jsonl", done)  # before anyone follows it
-    kept = recorded(folder) if world.is_main else nullcontext()
+    kept = recorded(folder) if group.is_main else nullcontext()
     with (
-        followed(folder, trackers if world.is_main else [], done if resume else None),
+        followed(folder, trackers if group.is_main else [], done if resume else None),
         kept,  # within, so that waiting for trackers counts as no training
         also_in(data_dir),  # where the weights of a perceptual network may lie
     ):
         for epoch in engine.train(model, objective, data, options, folder, **choice):
-            if not world.is_main:
+            if not group.is_main:
                 continue
             _keep_pictures(epoch, data, options.draw_every, folder)
 
@@ -209,7 +209,7 @@ def _latents(
     return model, latents, labels
 
 
-def draw(run: str | Path, *only: str, data_dir: str | Path | None = None, device: str = "auto") -> list[Path]:
+def plot(run: str | Path, *only: str, data_dir: str | Path | None = None, device: str = "auto") -> list[Path]:
     """Draw the figures that a run allows, or those named, into its folder; returns their paths.
 
     Of a run that was stopped before it kept a model, those of its log.
@@ -226,19 +226,25 @@ def draw(run: str | Path, *only: str, data_dir: str | Path | None = None, device
     return list(gallery.draw(allowed, folder / "figures", only))
 
 
-def _built(recipe: Recipe, data: Dataset, world: World) -> tuple[Recipe, VAE, Any, TrainOptions]:
+def draw(run: str | Path, *only: str, **options: Any) -> list[Path]:
+    """The name of `plot` in earlier versions."""
+    warnings.warn("vaelab.draw is called vaelab.plot now; the old name goes in the next version", FutureWarning, 2)
+    return plot(run, *only, **options)
+
+
+def _built(recipe: Recipe, data: Dataset, group: ProcessGroup) -> tuple[Recipe, VAE, Any, TrainOptions]:
     """Model, objective and options; where overrides made the run shorter than its warm-ups, with shorter warm-ups."""
-    copies = TRAINED if world.device.type == "cpu" else 1  # in the memory of the machine
+    copies = TRAINED if group.device.type == "cpu" else 1  # in the memory of the machine
     model = recipe.new_model(data, copies)
     try:
-        return recipe, model, *recipe.build_training(data, world.size, model)
+        return recipe, model, *recipe.build_training(data, group.size, model)
     except TooShort:
-        shorter, said = recipe.shortened(len(data.train), world.size)
+        shorter, said = recipe.shortened(len(data.train), group.size)
         if not said:
             raise
     model = shorter.new_model(data, copies)
-    objective, options = shorter.build_training(data, world.size, model)
-    if world.is_main:
+    objective, options = shorter.build_training(data, group.size, model)
+    if group.is_main:
         warnings.warn(said, stacklevel=1)
     return shorter, model, objective, options
 

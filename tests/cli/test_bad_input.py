@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 import vaelab
 from vaelab.cli import app
-from vaelab.training.process_group import World
+from vaelab.training.process_group import ProcessGroup
 
 TINY = """
 data: {kind: digits, train_size: 96, valid_size: 32, test_size: 32}
@@ -151,18 +151,18 @@ def test_a_checkpoint_of_another_recipe_is_not_resumed(run):
 
 
 def test_a_batch_that_does_not_divide_by_the_processes(monkeypatch):
-    class Two(World):
+    class Two(ProcessGroup):
         @classmethod
         def join(cls, device):
             return cls(0, 2, torch.device("cpu"))
 
-        def meet(self):
+        def barrier(self):
             """Nobody else is there."""
 
-        def share(self, text):
+        def broadcast(self, text):
             return text
 
-    monkeypatch.setattr("vaelab.workbench.World", Two)
+    monkeypatch.setattr("vaelab.workbench.ProcessGroup", Two)
     said = refused("train", "tiny.yaml", "train.batch_size=15", "--run", "out")
     assert said == "batch_size 15 does not divide by 2 processes; try 14 or 16"
     assert not Path("out").exists()

@@ -14,11 +14,11 @@ from vaelab.metrics.likelihood import level, likelihood
 from vaelab.model import VAE
 from vaelab.recipe.recipe import Recipe
 from vaelab.registry.schema import build
-from vaelab.training.process_group import World
+from vaelab.training.process_group import ProcessGroup
 from vaelab.training.validation import validate
 
 SHAPE, IMAGES = (1, 3, 4), 3
-HERE = World(0, 1, torch.device("cpu"))
+HERE = ProcessGroup(0, 1, torch.device("cpu"))
 POSTERIORS = [{"kind": "two_level", "width": 6}, {"kind": "ladder", "width": 6}]
 PRIORS = [
     {"kind": "two_level", "width": 6},

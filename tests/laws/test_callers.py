@@ -186,7 +186,7 @@ def test_runs_are_opened_sampled_judged_drawn_and_compared(run, tmp_path):
     for place in (one, two):
         first, second = same(lambda p=place: vaelab.evaluate(p, metrics=JUDGED, samples=3, extractor="pixels"))
         assert numbers(first) == numbers(second)
-    same(lambda: vaelab.draw(one, "latent_space", "aggregate_posterior"))
+    same(lambda: vaelab.plot(one, "latent_space", "aggregate_posterior"))
     first, second = same(lambda: vaelab.compare([one, two], out=tmp_path / "side"))
     assert first.text == second.text
     assert torch.equal(*same(lambda: export.reconstructions(restore(one)[0], data.load("digits").test[:5])))

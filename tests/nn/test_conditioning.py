@@ -275,7 +275,7 @@ def test_samples_are_of_the_class_that_is_asked_for(run, tmp_path):
 
 
 def test_figures_show_the_classes(run):
-    drawn = {path.stem for path in vaelab.workbench.draw(run, device="cpu")}
+    drawn = {path.stem for path in vaelab.workbench.plot(run, device="cpu")}
     assert {"classes", "pseudo_inputs", "traversals", "interpolations", "prior_samples", "latent_space"} <= drawn
     assert (run / "figures" / "epoch_0002_samples.png").exists()
 

@@ -16,8 +16,8 @@ from vaelab.model import VAE
 from vaelab.priors.vamp import VampPrior
 from vaelab.recipe.recipe import Recipe
 from vaelab.registry.schema import build
-from vaelab.training.process_group import World
-from vaelab.training.step import Learner
+from vaelab.training.process_group import ProcessGroup
+from vaelab.training.step import TrainState
 
 SHAPE = (1, 4, 4)
 TINY = """
@@ -170,9 +170,9 @@ def test_training_keeps_them_in_range_and_moves_them(recipe, tmp_path):
     assert ((ended - begun).abs().flatten(1).amax(1) > 0.01).all()
 
 
-def learner(model: VAE, data: Dataset, *overrides: str, recipe: str) -> Learner:
+def train_state(model: VAE, data: Dataset, *overrides: str, recipe: str) -> TrainState:
     objective, options = Recipe.read(recipe, overrides).build_training(data)
-    return Learner(model, objective, data.augment, options, World(0, 1, torch.device("cpu")))
+    return TrainState(model, objective, data.augment, options, ProcessGroup(0, 1, torch.device("cpu")))
 
 
 @pytest.mark.parametrize("weights", ["uniform", "learned"])
@@ -183,7 +183,7 @@ def test_weight_decay_spares_them(recipe, weights):
     data = chosen.load_data()
     model = chosen.new_model(data)
     before = {name: p.detach().clone() for name, p in model.named_parameters()}
-    learner(model, data, *overrides, recipe=recipe).step(data.train.images[:16], 0)
+    train_state(model, data, *overrides, recipe=recipe).step(data.train.images[:16], 0)
     for name, p in model.named_parameters():
         if name.startswith("prior."):
             assert (p - before[name]).abs().max() < 2e-6, name
@@ -260,7 +260,7 @@ def test_a_run_with_a_flow_is_evaluated_and_drawn(recipe, tmp_path, of):
     metrics = ["likelihood", "active_units", "aggregate", "reconstruction"]
     report = vaelab.evaluate(run, device="cpu", metrics=metrics, likelihood={"samples": 5})
     assert not report["unavailable"]
-    assert "pseudo_inputs" in {path.stem for path in vaelab.workbench.draw(run, "pseudo_inputs", device="cpu")}
+    assert "pseudo_inputs" in {path.stem for path in vaelab.workbench.plot(run, "pseudo_inputs", device="cpu")}
 
 
 @pytest.fixture(params=["vamp", "exemplar"])

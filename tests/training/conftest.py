@@ -21,7 +21,7 @@ from vaelab.runs.log import read_rows
 from vaelab.training import loop as engine
 from vaelab.training import validation
 from vaelab.training.seeds import seed_of
-from vaelab.training.step import Learner
+from vaelab.training.step import TrainState
 
 TINY = """
 data: {kind: digits, train_size: 96, valid_size: 32, test_size: 32}
@@ -106,12 +106,12 @@ def rows() -> Callable[..., list[dict]]:
 
 @pytest.fixture
 def batches_of(monkeypatch) -> Callable[[Callable[[], Any]], list[torch.Tensor]]:
-    """`batches_of(act)`: what the learner is given, step by step, while `act` trains."""
+    """`batches_of(act)`: what the training state is given, step by step, while `act` trains."""
 
     def collect(act: Callable[[], Any]) -> list[torch.Tensor]:
-        step, seen = Learner.step, []
+        step, seen = TrainState.step, []
         with monkeypatch.context() as patch:
-            patch.setattr(Learner, "step", lambda self, x, *rest: seen.append(x) or step(self, x, *rest))
+            patch.setattr(TrainState, "step", lambda self, x, *rest: seen.append(x) or step(self, x, *rest))
             act()
         return seen
 
@@ -166,7 +166,7 @@ def interrupt_at(monkeypatch):
     """Ctrl-C in each of some steps of the trainings that follow, once; gives the set of those still to come."""
 
     def arrange(steps: Iterable[int]) -> set[int]:
-        step, pending = Learner.step, set(steps)
+        step, pending = TrainState.step, set(steps)
 
         def interrupted(self, batch, number, labels=None):
             if number in pending:
@@ -174,7 +174,7 @@ def interrupt_at(monkeypatch):
                 os.kill(os.getpid(), signal.SIGINT)
             return step(self, batch, number, labels)
 
-        monkeypatch.setattr(Learner, "step", interrupted)
+        monkeypatch.setattr(TrainState, "step", interrupted)
         return pending
 
     return arrange

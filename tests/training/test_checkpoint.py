@@ -31,8 +31,8 @@ from vaelab.training.checkpoint import (
     save_state,
 )
 from vaelab.training.interrupt import Interrupt
-from vaelab.training.process_group import World
-from vaelab.training.step import Learner
+from vaelab.training.process_group import ProcessGroup
+from vaelab.training.step import TrainState
 
 CPU = torch.device("cpu")
 
@@ -223,8 +223,10 @@ def test_no_byte_of_a_model_can_change_unnoticed(tmp_path):
 def test_a_checkpoint_of_wrong_types_is_refused_in_one_sentence(parts, tmp_path, monkeypatch):
     """Wherever something of another kind stands, or nothing, or one thing more."""
     made, path = parts(), tmp_path / "last.pt"
-    learner = Learner(made.model, made.objective, made.data.augment, made.options, World(0, 1, CPU)).state()
-    state = {"format": FORMAT, "learner": learner, "progress": asdict(Progress()), "fingerprint": "a"}
+    train_state = TrainState(
+        made.model, made.objective, made.data.augment, made.options, ProcessGroup(0, 1, CPU)
+    ).state()
+    state = {"format": FORMAT, "learner": train_state, "progress": asdict(Progress()), "fingerprint": "a"}
     monkeypatch.setattr(checkpoint, "_is_sealed", lambda _: True)
     count = 0
     for changed in mutations(state):
@@ -232,7 +234,7 @@ def test_a_checkpoint_of_wrong_types_is_refused_in_one_sentence(parts, tmp_path,
         with pytest.raises(
             UsageError, match=r"^\S*last.pt is (not a readable checkpoint:|of another version) .*[^\n]$"
         ):
-            refuse_unlike(read_state(path, CPU).learner, learner, path)
+            refuse_unlike(read_state(path, CPU).learner, train_state, path)
         count += 1
     assert count > 200
 
@@ -283,14 +285,14 @@ def test_a_missing_model_says_why(tmp_path):
 )
 @pytest.mark.parametrize("at", [2, 9])
 def test_a_folder_that_goes_away_ends_its_training(train, tmp_path, monkeypatch, away, at):
-    step = Learner.step
+    step = TrainState.step
 
     def stepping(self, batch, number, labels=None):
         if number == at:
             away(tmp_path / "a")
         return step(self, batch, number, labels)
 
-    monkeypatch.setattr(Learner, "step", stepping)
+    monkeypatch.setattr(TrainState, "step", stepping)
     with pytest.raises(VaelabError, match=r"a was removed or moved while it was trained; move it back") as error:
         train("a", "train.epochs=2", "train.draw_every=1")
     assert error.value.exit_code == 1 and not (tmp_path / "a").exists()

@@ -9,11 +9,11 @@ from vaelab.errors import UsageError
 from vaelab.nn.growth import Growth
 from vaelab.training import loop as engine
 from vaelab.training.optimiser import Adam
-from vaelab.training.process_group import World
-from vaelab.training.step import Learner
-from vaelab.workbench import draw, load
+from vaelab.training.process_group import ProcessGroup
+from vaelab.training.step import TrainState
+from vaelab.workbench import load, plot
 
-HERE = World(0, 1, torch.device("cpu"))
+HERE = ProcessGroup(0, 1, torch.device("cpu"))
 SMALL = "start_res: 4, base_channels: 8, min_channels: 4, epochs_per_stage: 1"
 PLAIN = ("data.pad=4", "objective.beta=1", f"model.backbone={{kind: progressive, {SMALL}}}")  # 4, 8 and 16 pixels
 STAGES = ("train.epochs=4", "train.log_steps=1")  # of 6 steps each; the last one has two epochs
@@ -64,7 +64,7 @@ def complete(net: torch.nn.Module) -> bool:
 
 def applied(monkeypatch) -> list[tuple[dict, int]]:
     """What each training step begins with: the state of the growth, and the side of what the decoder gives."""
-    seen, update = [], Learner._update
+    seen, update = [], TrainState._update
 
     def spied(self, batch, *rest):
         growth, sides = growth_of(self.model), []
@@ -74,7 +74,7 @@ def applied(monkeypatch) -> list[tuple[dict, int]]:
         seen.append(({"resolution": growth.resolutions[growth.stage], "alpha": growth.alpha.item()}, *sides))
         return scalars
 
-    monkeypatch.setattr(Learner, "_update", spied)
+    monkeypatch.setattr(TrainState, "_update", spied)
     return seen
 
 
@@ -132,7 +132,7 @@ def test_a_run_that_stops_before_it_is_complete_has_the_figures_of_its_log(train
     with pytest.raises(UsageError, match="stopped at step 10"):
         train("half", *PLAIN, *STAGES)
     with pytest.warns(UserWarning, match="there is no model yet, so only figures of the log are drawn"):
-        drawn = draw(tmp_path / "half", device="cpu")
+        drawn = plot(tmp_path / "half", device="cpu")
     assert {"training_losses", "timeline", "kl_ratio"} <= {path.stem for path in drawn}
     assert not {"generated_samples", "reconstructions"} & {path.stem for path in drawn}
     assert all(path.stat().st_size > 5000 for path in drawn)
@@ -188,17 +188,17 @@ def test_patience_waits_for_the_complete_model(train, rows, monkeypatch):
 
 def test_the_average_is_told_the_stage_too(parts):
     made = parts(*PLAIN, "model.backbone.epochs_per_stage=3", "train.steps=12", "train.ema=0.5")
-    learner = Learner(made.model, made.objective, made.data.augment, made.options, HERE)
-    mine, theirs = growth_of(learner.model), growth_of(learner.average)
+    train_state = TrainState(made.model, made.objective, made.data.augment, made.options, HERE)
+    mine, theirs = growth_of(train_state.model), growth_of(train_state.average)
     assert mine is not theirs
     told = []
     for number in range(10):
-        learner.step(made.data.train.images[:16], number)
+        train_state.step(made.data.train.images[:16], number)
         told.append((theirs.stage, theirs.alpha.item()))
         assert told[-1] == (mine.stage, mine.alpha.item())
-        assert learner.average.p_x(torch.zeros(2, 3)).mean.shape == (2, 1, 16, 16)
+        assert train_state.average.p_x(torch.zeros(2, 3)).mean.shape == (2, 1, 16, 16)
     assert told[::3] == [(0, 1), (1, 0), (2, 0), (2, 1)]
-    assert theirs is learner.average.posterior.encoder.growth is learner.average.decoder.growth
+    assert theirs is train_state.average.posterior.encoder.growth is train_state.average.decoder.growth
 
 
 @pytest.mark.parametrize("kind", ["plain", "residual"])
@@ -247,9 +247,9 @@ def test_no_stage_is_left_uncompiled(parts, monkeypatch):
     torch.compiler.reset()
     with torch._dynamo.config.patch(recompile_limit=4):
         made = parts(*PLAIN, "model.backbone.epochs_per_stage=2", "train.compile=true")
-        learner = Learner(made.model, made.objective, made.data.augment, made.options, HERE)
+        train_state = TrainState(made.model, made.objective, made.data.augment, made.options, HERE)
         for number in range(7):
-            learner.step(made.data.train.images[:4], number)
+            train_state.step(made.data.train.images[:4], number)
     assert graphs == [0, 2, 3, 4, 5]
 
 

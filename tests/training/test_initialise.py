@@ -5,7 +5,7 @@ import torch
 
 from vaelab.data.source import Split
 from vaelab.recipe.recipe import Recipe
-from vaelab.training.initialise import start, start_at_mean
+from vaelab.training.initialise import initialise, initialise_bias
 
 DARK = Split(torch.randint(0, 40, (300, 3, 32, 32), dtype=torch.uint8))
 BACKBONES = [
@@ -30,7 +30,7 @@ def test_the_first_images_are_near_the_mean(backbone, likelihood):
     model = model_of(backbone, likelihood)
     x = DARK.images.float() / 255
     before = (model.reconstruct(x[:50]).mean() - x.mean()).abs()
-    start(model, DARK, 0, "data")
+    initialise(model, DARK, 0, "data")
     after = (model.reconstruct(x[:50]).mean() - x.mean()).abs()
     assert before > 0.3
     assert after < 0.08
@@ -41,7 +41,7 @@ def test_a_linear_decoder_begins_at_the_mean_image():
     model = model_of({"kind": "mlp", "width": 8}, condition=("decoder",))
     images = torch.zeros(7, 3, 32, 32, dtype=torch.uint8)
     images[:, :, :16], images[:, 1, 20] = 255, 51
-    start_at_mean(model.decoder, images)
+    initialise_bias(model.decoder, images)
     bias = [p for n, p in model.decoder.named_parameters() if n.endswith("bias")][-1].view(3, 32, 32).sigmoid()
     torch.testing.assert_close(bias[:, :16], torch.full((3, 16, 32), 0.99))
     torch.testing.assert_close(bias[1, 20], torch.full((32,), 0.2))
@@ -51,5 +51,5 @@ def test_a_linear_decoder_begins_at_the_mean_image():
 def test_nothing_changes_unless_asked_for():
     model = model_of(BACKBONES[0])
     before = {k: v.clone() for k, v in model.state_dict().items()}
-    start(model, DARK, 0, "random")
+    initialise(model, DARK, 0, "random")
     assert all(torch.equal(v, before[k]) for k, v in model.state_dict().items())

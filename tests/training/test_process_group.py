@@ -8,7 +8,7 @@ import torch
 
 from vaelab.errors import UsageError, VaelabError
 from vaelab.training.loop import steps_per_epoch
-from vaelab.training.process_group import World, pick_device
+from vaelab.training.process_group import ProcessGroup, pick_device
 
 SCRIPT = '''
 import os, signal, sys
@@ -19,14 +19,14 @@ import torch
 import vaelab
 from vaelab.errors import VaelabError
 from vaelab.training import loop as engine
-from vaelab.training.step import Learner
+from vaelab.training.step import TrainState
 
 recipe, out = sys.argv[1], Path(sys.argv[2])
-rank, step = int(os.environ["RANK"]), Learner.step
+rank, step = int(os.environ["RANK"]), TrainState.step
 
 
-class Seen(Learner):
-    """The learner, kept to look at."""
+class Seen(TrainState):
+    """The training state, kept to look at."""
 
     def __init__(self, *arguments):
         super().__init__(*arguments)
@@ -62,16 +62,16 @@ def killed(self, batch, number, labels=None):
     return step(self, batch, number, labels)
 
 
-engine.Learner = Seen
+engine.TrainState = Seen
 refused("odd", "train.batch_size=15")
 train("whole")
 refused("whole")
-Learner.step = interrupted
+TrainState.step = interrupted
 refused("half")
 refused("half", "train.log_steps=6", resume=True)
-Learner.step = step
+TrainState.step = step
 train("half", resume=True)
-Learner.step = killed
+TrainState.step = killed
 refused("left")
 '''
 
@@ -99,10 +99,10 @@ def pair(child, recipe, tmp_path, monkeypatch):
 
 
 def state(path) -> dict:
-    learner = torch.load(path, weights_only=True)
-    learner = learner.get("learner", learner)
-    lists = learner["adam"] | {"average": learner["average"]}
-    return learner["model"] | {f"{k}.{i}": t for k, many in lists.items() for i, t in enumerate(many)}
+    train_state = torch.load(path, weights_only=True)
+    train_state = train_state.get("learner", train_state)
+    lists = train_state["adam"] | {"average": train_state["average"]}
+    return train_state["model"] | {f"{k}.{i}": t for k, many in lists.items() for i, t in enumerate(many)}
 
 
 def assert_equal(one: dict, two: dict) -> None:
@@ -173,13 +173,13 @@ def test_a_device_that_is_absent_is_refused_with_those_that_are_there(monkeypatc
 
 
 def test_alone_nothing_is_exchanged():
-    world = World(0, 1, torch.device("cpu"))
+    group = ProcessGroup(0, 1, torch.device("cpu"))
     tensors = [torch.ones(2)]
-    assert world.mean_(tensors) is tensors
-    assert world.sum({"a": 0.1}) == {"a": 0.1} and world.mean({"a": 0.1}) == {"a": 0.1}
-    assert world.first(lambda: 3) == 3
-    assert world.share("text") == "text" and world.one_by_one(lambda: 3) == 3
-    assert world.any(True) and not world.any(False)
+    assert group.all_reduce_mean_(tensors) is tensors
+    assert group.all_reduce_sum({"a": 0.1}) == {"a": 0.1} and group.all_reduce_mean({"a": 0.1}) == {"a": 0.1}
+    assert group.on_main(lambda: 3) == 3
+    assert group.broadcast("text") == "text" and group.main_first(lambda: 3) == 3
+    assert group.all_reduce_any(True) and not group.all_reduce_any(False)
 
 
 @pytest.mark.parametrize(
@@ -199,7 +199,7 @@ def test_half_a_set_up_of_processes_is_refused_with_the_fix(monkeypatch, given, 
     for name, value in given.items():
         monkeypatch.setenv(name, value)
     with pytest.raises(UsageError, match=rf"{told}; start .*torchrun, or unset these variables$"):
-        World.join("cpu")
+        ProcessGroup.join("cpu")
 
 
 @pytest.mark.parametrize("port", ["x", "-1", "65536", "²"])
@@ -207,7 +207,7 @@ def test_a_port_that_is_none_is_refused_with_the_fix(monkeypatch, port):
     for name, value in {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}.items():
         monkeypatch.setenv(name, value)
     with pytest.raises(UsageError, match=rf"^MASTER_PORT={port} is no port; start the processes with torchrun"):
-        World.join("cpu")
+        ProcessGroup.join("cpu")
 
 
 def test_a_meeting_place_that_is_none_is_told(monkeypatch):
@@ -218,4 +218,4 @@ def test_a_meeting_place_that_is_none_is_told(monkeypatch):
         monkeypatch.setenv(name, value)
     monkeypatch.setattr("torch.distributed.init_process_group", refuse)
     with pytest.raises(VaelabError, match="another process of this run could not be reached"):
-        World.join("cpu")
+        ProcessGroup.join("cpu")

@@ -16,7 +16,7 @@ from vaelab.errors import UsageError
 from vaelab.io.files import write_whole
 from vaelab.runs.log import Log
 from vaelab.training import loop as engine
-from vaelab.training.step import Learner
+from vaelab.training.step import TrainState
 
 ADAMW, ADAM = "train.optimizer=adamw", "train.optimizer=adam"
 LONG = ("data.train_size=384", "objective.beta.steps=30", "train.log_steps=1", "train.epochs=2")  # 24 steps per epoch
@@ -100,13 +100,13 @@ def test_an_interrupt_at_any_step_loses_nothing(train, largest_gap, rows, interr
 
 def slowly(monkeypatch, pause: float, hang: float) -> None:
     """Let each step of trainings take so long, and one wait for a minute."""
-    step = Learner.step
+    step = TrainState.step
 
     def slow(self, batch, number, labels=None):
         time.sleep(pause if number < hang else 60)
         return step(self, batch, number, labels)
 
-    monkeypatch.setattr(Learner, "step", slow)
+    monkeypatch.setattr(TrainState, "step", slow)
 
 
 def test_kill_9_in_mid_epoch_loses_only_the_steps_since_the_checkpoint(

@@ -6,33 +6,33 @@ import pytest
 import torch
 
 from vaelab.training.options import TrainOptions
-from vaelab.training.process_group import World
-from vaelab.training.step import Learner, clip_, lr_schedules
+from vaelab.training.process_group import ProcessGroup
+from vaelab.training.step import TrainState, clip_, lr_schedules
 
-HERE = World(0, 1, torch.device("cpu"))
+HERE = ProcessGroup(0, 1, torch.device("cpu"))
 
 
-def learner_of(parts, *overrides: str) -> tuple[Learner, torch.Tensor]:
+def state_of(parts, *overrides: str) -> tuple[TrainState, torch.Tensor]:
     made = parts(*overrides)
-    return Learner(made.model, made.objective, made.data.augment, made.options, HERE), made.data.train.images[:16]
+    return TrainState(made.model, made.objective, made.data.augment, made.options, HERE), made.data.train.images[:16]
 
 
-def learn(learner: Learner, batch: torch.Tensor, steps: int) -> list[list[torch.Tensor]]:
+def learn(train_state: TrainState, batch: torch.Tensor, steps: int) -> list[list[torch.Tensor]]:
     """The weights before the first step and after each."""
-    weights = [[p.detach().clone() for p in learner.model.parameters()]]
+    weights = [[p.detach().clone() for p in train_state.model.parameters()]]
     for number in range(steps):
-        learner.step(batch, number)
-        weights.append([p.detach().clone() for p in learner.model.parameters()])
+        train_state.step(batch, number)
+        weights.append([p.detach().clone() for p in train_state.model.parameters()])
     return weights
 
 
 def test_buffers_reach_the_average_at_the_end_of_an_epoch(parts):
-    learner, batch = learner_of(parts, "model.likelihood={kind: normal, fit: optimal}")
-    learn(learner, batch, 3)
-    before, now = (m.likelihood.log_sigma.item() for m in (learner.average, learner.model))
+    train_state, batch = state_of(parts, "model.likelihood={kind: normal, fit: optimal}")
+    learn(train_state, batch, 3)
+    before, now = (m.likelihood.log_sigma.item() for m in (train_state.average, train_state.model))
     assert before != now
-    learner.settle(3)
-    assert learner.average.likelihood.log_sigma.item() == now
+    train_state.settle(3)
+    assert train_state.average.likelihood.log_sigma.item() == now
 
 
 @pytest.mark.parametrize("largest", [None, 1e-3, 0.5, 1e9])
@@ -131,10 +131,10 @@ def test_a_part_with_a_schedule_of_its_own_is_told_the_step(parts):
     made = parts()
     made.model.decoder.append(Growing())
     made.model.decoder[-1].forward = lambda x: x
-    learner = Learner(made.model, made.objective, made.data.augment, made.options, HERE)
-    learn(learner, made.data.train.images[:16], 2)
-    assert learner.step(made.data.train.images[:16], 2)["age"] == 2
-    assert [net.decoder[-1].step for net in (learner.model, learner.average)] == [2, 2]
+    train_state = TrainState(made.model, made.objective, made.data.augment, made.options, HERE)
+    learn(train_state, made.data.train.images[:16], 2)
+    assert train_state.step(made.data.train.images[:16], 2)["age"] == 2
+    assert [net.decoder[-1].step for net in (train_state.model, train_state.average)] == [2, 2]
 
 
 @pytest.mark.parametrize("ema", [0.0, 0.9])
@@ -142,12 +142,12 @@ def test_the_average_is_that_of_the_steps_whenever_an_epoch_ended(parts, ema):
     found = []
     for ends in ({19}, {3, 8, 13, 19}):
         torch.manual_seed(0)
-        learner, batch = learner_of(parts, f"train.ema={ema}")
+        train_state, batch = state_of(parts, f"train.ema={ema}")
         for number in range(19):
-            learner.step(batch, number)
+            train_state.step(batch, number)
             if number + 1 in ends:
-                learner.settle(number + 1)
-        found.append(learner)
+                train_state.settle(number + 1)
+        found.append(train_state)
     nets = [found[0].average, found[1].average, found[1].model]
     for mine, theirs, last in zip(*(net.parameters() for net in nets), strict=True):
         assert torch.equal(mine, theirs) and torch.equal(mine, last) == (ema == 0)
@@ -158,13 +158,16 @@ def test_batch_normalisation_of_the_average_has_statistics_of_its_own(parts):
     made = parts("train.lr=0.1")
     dim = made.model.p_z().event_shape[0]
     made.model.decoder = torch.nn.Sequential(torch.nn.BatchNorm1d(dim), made.model.decoder)
-    learner, images = Learner(made.model, made.objective, made.data.augment, made.options, HERE), made.data.train.images
-    learn(learner, images[:16], 9)
-    learner.settle(9)
-    layer = learner.average.decoder[0]
+    train_state, images = (
+        TrainState(made.model, made.objective, made.data.augment, made.options, HERE),
+        made.data.train.images,
+    )
+    learn(train_state, images[:16], 9)
+    train_state.settle(9)
+    layer = train_state.average.decoder[0]
     last = layer.running_mean.clone()
-    learner.calibrate(images)
-    draws = learner.average.q_z(images.float() / 255).sample((1000,))
+    train_state.calibrate(images)
+    draws = train_state.average.q_z(images.float() / 255).sample((1000,))
     mean, error = draws.mean((0, 1)), (draws.var(0).mean(0) / len(images)).sqrt()  # of one draw for each image
     assert ((layer.running_mean - mean).abs() < 4.5 * error).all()
     assert ((last - mean).abs() > 4.5 * error).any()

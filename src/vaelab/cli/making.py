@@ -144,8 +144,8 @@ def figures(
     from vaelab.recipe.restore import folder_of
     from vaelab.report import refresh
     from vaelab.report.listing import say
-    from vaelab.workbench import draw
+    from vaelab.workbench import plot
 
-    drawn = draw(run, *only or [], data_dir=data_dir, device=device)
+    drawn = plot(run, *only or [], data_dir=data_dir, device=device)
     say(f"{counted(len(drawn), 'figure')} in {drawn[0].parent}: {', '.join(path.name for path in drawn)}")
     refresh(folder_of(run))

@@ -21,7 +21,7 @@ from vaelab.recipe.text import as_texts, find, read_recipe, with_overrides
 from vaelab.recipe.trackers import problems_of
 from vaelab.registry.plugins import with_plugins
 from vaelab.registry.schema import build, defaults, resolve
-from vaelab.training.initialise import start
+from vaelab.training.initialise import initialise
 from vaelab.training.loop import steps_per_epoch
 from vaelab.training.options import Best, TrainOptions
 from vaelab.training.seeds import seed_of
@@ -131,7 +131,7 @@ class Recipe:
                 f"model.condition needs the class of each image, and {data.name} has none; leave it out, or {other}"
             )
         model = self.build_model(data.x_shape, data.class_count, self._steps_per_epoch(len(data.train)), copies)
-        start(model, data.as_seen(), self._seed, (defaults(model_options) | self.options["model"])["output_bias"])
+        initialise(model, data.as_seen(), self._seed, (defaults(model_options) | self.options["model"])["output_bias"])
         return model
 
     def build_model(

@@ -60,7 +60,7 @@ class Progress:
 class Checkpoint:
     """Everything needed to carry on."""
 
-    learner: dict[str, Any]  # see `Learner.state`
+    learner: dict[str, Any]  # see `TrainState.state`
     progress: Progress
     fingerprint: str | None  # of the recipe
     images: str | None = None  # the digest of those trained on

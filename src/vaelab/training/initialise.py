@@ -10,7 +10,7 @@ from vaelab.model import VAE, growth_of
 SEEN = 5000  # images whose mean is taken
 
 
-def start(model: VAE, split: Split, seed: int, output_bias: str) -> None:
+def initialise(model: VAE, split: Split, seed: int, output_bias: str) -> None:
     """Let a prior begin with images, and with `output_bias` of `data` the decoder with their mean."""
     if hasattr(model.prior, "initialise"):
         model.prior.initialise(split, seed)  # pyright: ignore[reportCallIssue]
@@ -19,11 +19,11 @@ def start(model: VAE, split: Split, seed: int, output_bias: str) -> None:
     if output_bias == "data" and growth_of(model):
         raise UsageError("the pictures of a growing model have a bias for each stage; leave out model.output_bias")
     if output_bias == "data":
-        start_at_mean(model.decoder, split.images)
+        initialise_bias(model.decoder, split.images)
 
 
 @torch.no_grad()
-def start_at_mean(decoder: nn.Module, images: Tensor) -> None:
+def initialise_bias(decoder: nn.Module, images: Tensor) -> None:
     """Set the last bias so that sigmoid(output) begins near the mean of the images (Burda et al. 2016, their code).
 
     Of uint8 images [N, C, H, W]: pixel by pixel where the last layer has a bias for each, else channel by channel.

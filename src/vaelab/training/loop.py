@@ -23,9 +23,9 @@ from vaelab.runs.log import Log, Row
 from vaelab.training.checkpoint import Checkpoint, Progress, read_state, refuse_unlike, save_model, save_state
 from vaelab.training.interrupt import Interrupt
 from vaelab.training.options import Best, TrainOptions
-from vaelab.training.process_group import World
+from vaelab.training.process_group import ProcessGroup
 from vaelab.training.seeds import seed_device, seed_of, shuffled
-from vaelab.training.step import Learner
+from vaelab.training.step import TrainState
 from vaelab.training.validation import validate
 
 CALIBRATING = 20  # batches that batch normalisation of the averaged weights sees
@@ -61,12 +61,12 @@ def train(
     UsageError on Ctrl-C, Diverged where the loss is no longer a number, VaelabError where a disk is full; the last
     good checkpoint stays.
     """
-    world = World.join(device)
-    world.meet()  # from here on nobody waits long, but where the first process measures and draws
-    per_epoch = steps_per_epoch(len(data.train), options.batch_size, world.size)
-    learner, progress = Learner(model, objective, data.augment, options, world), Progress()
+    group = ProcessGroup.join(device)
+    group.barrier()  # from here on nobody waits long, but where the first process measures and draws
+    per_epoch = steps_per_epoch(len(data.train), options.batch_size, group.size)
+    learner, progress = TrainState(model, objective, data.augment, options, group), Progress()
     if (folder / "last.pt").exists():
-        kept = read_state(folder / "last.pt", world.device)
+        kept = read_state(folder / "last.pt", group.device)
         if kept.fingerprint != (metadata or {}).get("fingerprint"):
             raise UsageError(f"{folder / 'last.pt'} belongs to another recipe; move it away or choose another --run")
         if kept.images not in (None, data.digest):
@@ -77,8 +77,8 @@ def train(
         refuse_unlike(kept.learner, learner.state(), folder / "last.pt")
         learner.load(kept.learner)
         progress = kept.progress
-    images, labels = resident(data.train.images, world.device), data.train.labels if model.classes else None
-    held_out = replace(data.valid, images=resident(data.valid.images, world.device))
+    images, labels = resident(data.train.images, group.device), data.train.labels if model.classes else None
+    held_out = replace(data.valid, images=resident(data.valid.images, group.device))
 
     def steps(until: int) -> Iterator[tuple[int, Row]]:
         """Learn up to a step, or until interrupted; yields how many steps each logged row sums up."""
@@ -86,25 +86,25 @@ def train(
         window, began, stop = [], time.perf_counter(), False
         while progress.step < until and not stop:
             first = progress.step % per_epoch * options.batch_size
-            rows = order[first : first + options.batch_size][world.rank :: world.size]
-            seed_device(world.device, seed_of("noise", options.seed, world.rank, progress.step))
+            rows = order[first : first + options.batch_size][group.rank :: group.size]
+            seed_device(group.device, seed_of("noise", options.seed, group.rank, progress.step))
             y = None if labels is None else labels[rows]
             window.append(learner.step(images.index_select(0, rows.to(images.device)), progress.step, y))
             progress.step += 1
             logged = progress.step % options.log_steps == 0 or progress.step == until
-            stop = interrupt.asked if world.size == 1 else logged and world.any(interrupt.asked)
+            stop = interrupt.asked if group.size == 1 else logged and group.all_reduce_any(interrupt.asked)
             if logged or stop:
-                row = mean_of(window, progress.step, folder, world)
+                row = mean_of(window, progress.step, folder, group)
                 pace = len(window) * options.batch_size / (time.perf_counter() - began)
                 yield len(window), row | {"images_per_second": pace}
                 window, began = [], time.perf_counter()
 
     def save() -> None:
-        if world.is_main:
+        if group.is_main:
             now = Checkpoint(learner.state(), progress, (metadata or {}).get("fingerprint"), data.digest)
             save_state(folder / "last.pt", now)
 
-    with closing(Log(folder / "log.jsonl", silent=not world.is_main, quiet=quiet)) as log, Interrupt() as interrupt:
+    with closing(Log(folder / "log.jsonl", silent=not group.is_main, quiet=quiet)) as log, Interrupt() as interrupt:
         log.begin(progress.step, options.steps, math.ceil(options.steps / per_epoch))
         ended = progress.over(options)
         while not ended:
@@ -119,16 +119,16 @@ def train(
                 raise _stopped(f"{progress.step}, in epoch {number}", folder)
 
             learner.settle(progress.step)
-            seed_device(world.device, seed_of("calibrate", options.seed, 0, progress.step))
+            seed_device(group.device, seed_of("calibrate", options.seed, 0, progress.step))
             few = shuffled(len(images), options.seed, number)[: min(CALIBRATING, per_epoch) * options.batch_size]
             learner.calibrate(images[few.to(images.device)], None if labels is None else labels[few])
             at = {"kind": "epoch", "step": progress.step, "epoch": number}
             train_row = at | {"split": "train"} | progress.close()
-            held = validate(learner.average, objective, held_out, options.seed, world)
+            held = validate(learner.average, objective, held_out, options.seed, group)
             valid_row = at | {"split": "valid", "beta": 1.0} | held
             if broken := [k for k in ("reconstruction", "kl", "loss") if not math.isfinite(valid_row[k])]:
                 raise _diverged(progress.step, broken, folder)
-            watched = world.share(watch(number, learner.average) if world.is_main else {})
+            watched = group.broadcast(watch(number, learner.average) if group.is_main else {})
             # Scores of smaller images do not compare with those of whole ones; the last step taken was step - 1.
             growing = progress.step <= learner.settled
             score = None if growing else best.score(watched | valid_row)
@@ -142,12 +142,12 @@ def train(
             log.write(valid_row | {"best": better})
 
             ended = progress.over(options)
-            if (better or (ended and progress.best == -math.inf)) and world.is_main:  # a run never ends without a model
+            if (better or (ended and progress.best == -math.inf)) and group.is_main:  # a run never ends without a model
                 save_model(folder / "model.safetensors", learner.average, metadata or {})
             # Its pictures are drawn before the checkpoint is written: a run killed between them draws them again.
             yield Epoch(number, learner.average, train_row, valid_row)
-            world.meet()
-            stopped = not ended and world.any(interrupt.asked)
+            group.barrier()
+            stopped = not ended and group.all_reduce_any(interrupt.asked)
             if ended or stopped or number % options.save_every == 0:
                 save()
             if stopped:
@@ -172,14 +172,14 @@ def resident(images: Tensor, device: torch.device) -> Tensor:
     return images.to(device)
 
 
-def mean_of(window: list[dict[str, Tensor | float]], step: int, folder: Path, world: World) -> Row:
+def mean_of(window: list[dict[str, Tensor | float]], step: int, folder: Path, group: ProcessGroup) -> Row:
     """Means of the scalars of some steps, read from the device at once; refuses what is not finite."""
     columns = [torch.stack([torch.as_tensor(scalars[k]) for scalars in window]).cpu().double() for k in window[0]]
     table = dict(zip(window[0], torch.stack(columns).tolist(), strict=True))
     for i in range(len(window)):
         if broken := [k for k, column in table.items() if not math.isfinite(column[i])]:
             raise _diverged(step - len(window) + i, broken, folder)
-    return world.mean({k: math.fsum(column) / len(column) for k, column in table.items()})
+    return group.all_reduce_mean({k: math.fsum(column) / len(column) for k, column in table.items()})
 
 
 def _stopped(where: str, folder: Path) -> UsageError:

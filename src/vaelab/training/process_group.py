@@ -1,4 +1,4 @@
-"""Who we are among the processes of this run, and the few things processes do together."""
+"""Rank, world size, device and collectives of a run."""
 
 import atexit
 import os
@@ -17,29 +17,29 @@ from vaelab.errors import UsageError, VaelabError
 
 T = TypeVar("T")
 
-STEP = timedelta(minutes=10)  # that processes wait for each other in a step, where one may compile
-LONG = timedelta(hours=6)  # that the others wait while the first loads, measures or draws
-ALONE = {"RANK": "0", "WORLD_SIZE": "1", "LOCAL_RANK": "0"}  # torchrun's variables, as they are of one process
+STEP_TIMEOUT = timedelta(minutes=10)  # that processes wait for each other in a step, where one may compile
+MAIN_TIMEOUT = timedelta(hours=6)  # that the others wait while the first loads, measures or draws
+SINGLE = {"RANK": "0", "WORLD_SIZE": "1", "LOCAL_RANK": "0"}  # torchrun's variables, as they are of one process
 
 
 @dataclass(frozen=True)
-class World:
-    """One of `size` processes, each on its own device."""
+class ProcessGroup:
+    """Process `rank` of `size`, each on a device of its own."""
 
     rank: int
     size: int
     device: torch.device
 
     @classmethod
-    def join(cls, device: str = "auto") -> "World":
+    def join(cls, device: str = "auto") -> "ProcessGroup":
         """Join the process group that torchrun has set up, or be the only process; UsageError for half a set-up."""
-        rank, size, local = _place()
+        rank, size, local = _rank_and_size()
         chosen = pick_device(device, local)
         if chosen.type == "cuda":
             torch.cuda.set_device(chosen)
         if size > 1 and not dist.is_initialized():
-            with _with_others("could not be reached"):
-                dist.init_process_group("nccl" if chosen.type == "cuda" else "gloo", timeout=STEP)
+            with _collective("could not be reached"):
+                dist.init_process_group("nccl" if chosen.type == "cuda" else "gloo", timeout=STEP_TIMEOUT)
             atexit.register(dist.destroy_process_group)  # else gloo's threads abort one exit in ten
         return cls(rank, size, chosen)
 
@@ -48,45 +48,49 @@ class World:
         """Whether this process writes files and talks."""
         return self.rank == 0
 
-    def mean_(self, tensors: Sequence[Tensor]) -> Sequence[Tensor]:
+    def all_reduce_mean_(self, tensors: Sequence[Tensor]) -> Sequence[Tensor]:
         """Replace each tensor by its mean over the processes, all of them in one message."""
         if self.size == 1 or not tensors:
             return tensors
         flat = torch.cat([t.flatten() for t in tensors])
-        _add_up(flat)
+        _all_reduce(flat)
         parts = (flat / self.size).split([t.numel() for t in tensors])
         for tensor, part in zip(tensors, parts, strict=True):
             tensor.copy_(part.view_as(tensor))
         return tensors
 
-    def agree_(self, tensors: Iterable[Tensor]) -> None:
-        """Give every process the tensors of the first."""
-        if self.size > 1:
-            with _with_others():
-                for tensor in tensors:
-                    dist.broadcast(tensor, 0)
-
-    def sum(self, values: Mapping[str, float]) -> dict[str, float]:
+    def all_reduce_sum(self, values: Mapping[str, float]) -> dict[str, float]:
         """Sums of scalars over the processes."""
         if self.size == 1:
             return dict(values)
         flat = torch.tensor(list(values.values()), dtype=torch.float32, device=self.device)
-        _add_up(flat)
+        _all_reduce(flat)
         return dict(zip(values, flat.tolist(), strict=True))
 
-    def mean(self, values: Mapping[str, float]) -> dict[str, float]:
+    def all_reduce_mean(self, values: Mapping[str, float]) -> dict[str, float]:
         """Means of scalars over the processes."""
-        return {k: v / self.size for k, v in self.sum(values).items()}
+        return {k: v / self.size for k, v in self.all_reduce_sum(values).items()}
 
-    def share(self, thing: T) -> T:
-        """The first process's, for which the others wait long."""
+    def all_reduce_any(self, flag: bool) -> bool:
+        """Whether the flag is up in any process."""
+        return self.all_reduce_sum({"flag": float(flag)})["flag"] > 0
+
+    def broadcast_(self, tensors: Iterable[Tensor]) -> None:
+        """Give every process the tensors of the first."""
+        if self.size > 1:
+            with _collective():
+                for tensor in tensors:
+                    dist.broadcast(tensor, 0)
+
+    def broadcast(self, thing: T) -> T:
+        """The first process's object, for which the others wait long."""
         box = [thing]
         if self.size > 1:
-            with _with_others():
+            with _collective():
                 dist.broadcast_object_list(box, 0, group=_patient())
         return box[0]
 
-    def first(self, act: Callable[[], T]) -> T:
+    def on_main(self, act: Callable[[], T]) -> T:
         """What `act` returns in the first process, where alone it runs; what it raises there is raised in all."""
         result, error = None, None
         if self.is_main:
@@ -94,41 +98,32 @@ class World:
                 result = act()
             except Exception as caught:
                 error = caught
-        result, error = self.share((result, error))
+        result, error = self.broadcast((result, error))
         if error is not None:
             raise error
         return cast(T, result)
 
-    def one_by_one(self, act: Callable[[], T]) -> T:
-        """What `act` returns; the first process acts before the others, which then find its files."""
-        if self.is_main:
-            result = act()
-            self.meet()
-            return result
-        self.meet()
-        return act()
+    def main_first(self, act: Callable[[], T]) -> T:
+        """What `act` returns in each process; the first acts before the others, which then find its files."""
+        mine: list[T] = []
+        self.on_main(lambda: mine.append(act()))
+        return mine[0] if self.is_main else act()
 
-    def meet(self) -> None:
+    def barrier(self) -> None:
         """Wait for all processes, and long: the first may load, measure or draw."""
         if self.size > 1:
-            with _with_others():
+            with _collective():
                 dist.barrier(group=_patient())
-
-    def any(self, flag: bool) -> bool:
-        """Whether the flag is up in any process."""
-        if self.size == 1:
-            return flag
-        return self.sum({"flag": float(flag)})["flag"] > 0
 
 
 @cache
 def _patient() -> Any:
     """The same processes, for what takes one of them long; only who has gone breaks off the wait before."""
-    return dist.new_group(backend="gloo", timeout=LONG)
+    return dist.new_group(backend="gloo", timeout=MAIN_TIMEOUT)
 
 
 @contextmanager
-def _with_others(what: str = "has gone or hangs") -> Iterator[None]:
+def _collective(what: str = "has gone or hangs") -> Iterator[None]:
     """A failure of what processes do together, in one sentence."""
     try:
         yield
@@ -138,18 +133,18 @@ def _with_others(what: str = "has gone or hangs") -> Iterator[None]:
         ) from error
 
 
-def _add_up(flat: Tensor) -> None:
+def _all_reduce(flat: Tensor) -> None:
     """Replace a tensor by its sum over the processes."""
     if torch.compiler.is_compiling():  # into a graph, which has no handlers of errors
         dist.all_reduce(flat)
     else:
-        with _with_others():
+        with _collective():
             dist.all_reduce(flat)
 
 
-def _place() -> tuple[int, int, int]:
+def _rank_and_size() -> tuple[int, int, int]:
     """Rank, number of processes and rank on this machine, as the environment has them."""
-    given = {name: os.environ.get(name, default) for name, default in ALONE.items()}
+    given = {name: os.environ.get(name, default) for name, default in SINGLE.items()}
     try:
         rank, size, local = map(int, given.values())
     except ValueError:

@@ -15,10 +15,10 @@ from vaelab.terms import Terms
 from vaelab.training.average import Average
 from vaelab.training.optimiser import Adam
 from vaelab.training.options import TrainOptions
-from vaelab.training.process_group import World
+from vaelab.training.process_group import ProcessGroup
 
 
-class Learner:
+class TrainState:
     """`step(batch, number)` is one function of weights, batch, noise and the step's number as a tensor.
 
     It therefore compiles into a single graph: augmentation, forward, backward, clipping and Adam together.
@@ -30,11 +30,11 @@ class Learner:
         objective: Any,
         augment: Callable[[Tensor], Tensor],
         options: TrainOptions,
-        world: World,
+        group: ProcessGroup,
     ) -> None:
-        self.model, self.objective, self.augment = model.to(world.device).train(), objective, augment
-        self.options, self.world = options, world
-        world.agree_(model.state_dict().values())
+        self.model, self.objective, self.augment = model.to(group.device).train(), objective, augment
+        self.options, self.group = options, group
+        group.broadcast_(model.state_dict().values())
         self.average = copy.deepcopy(model).eval().requires_grad_(False)
         self.parameters = [p for p in model.parameters() if p.requires_grad]
         averaged = [a for a, p in zip(self.average.parameters(), model.parameters(), strict=True) if p.requires_grad]
@@ -52,9 +52,9 @@ class Learner:
         self.scheduled: list[Any] = [m for net in (model, self.average) for m in net.modules() if hasattr(m, "at")]
         self.began = 0  # the step in which the present stage began
         # The function and not the bound method: a learner that held itself would outlive its run, with all weights.
-        self._step = _compiled(Learner._update, world.device) if options.compile else Learner._update
+        self._step = _compiled(TrainState._update, group.device) if options.compile else TrainState._update
         # Schedules are computed in float64 where the device has it.
-        self._real = torch.float32 if world.device.type == "mps" else torch.float64
+        self._real = torch.float32 if group.device.type == "mps" else torch.float64
 
     def step(self, batch: Tensor, number: int, labels: Tensor | None = None) -> dict[str, Tensor | float]:
         """Learn from uint8 images [B, C, H, W], and their classes [B] if the model sees them.
@@ -63,7 +63,7 @@ class Learner:
         """
         told = self._told(number)
         since = number - (self.began if self.options.at_stage == "reset" else 0)
-        device, lr = self.world.device, self.options.lr * math.prod(schedule(since) for schedule in self.schedules)
+        device, lr = self.group.device, self.options.lr * math.prod(schedule(since) for schedule in self.schedules)
         rates = self.adam.rates(lr).to(device, non_blocking=True)
         batch = batch.to(device, non_blocking=True)
         labels = labels if labels is None else labels.to(device, non_blocking=True)
@@ -99,7 +99,7 @@ class Learner:
         loss.backward()
         gradients = [p.grad for p in self.parameters]
         present = [g for g in gradients if g is not None]
-        self.world.mean_(present)
+        self.group.all_reduce_mean_(present)
         norm = clip_(present, self.options.clip_norm)
         moved = self.adam.step(gradients, rates)
         for parameter in self.parameters:
@@ -111,7 +111,7 @@ class Learner:
         """End an epoch: bring the average up to date, and buffers together over the processes."""
         self.ema.read(done, done - self.began)
         buffers = [b for b in self.model.buffers() if b.is_floating_point()]
-        self.world.mean_(buffers)
+        self.group.all_reduce_mean_(buffers)
         for mine, theirs in zip(self.average.buffers(), self.model.buffers(), strict=True):
             mine.copy_(theirs)
 
@@ -130,8 +130,8 @@ class Learner:
             layer.momentum = None  # the mean over all batches
             layer.train()
         for part in torch.arange(len(images)).split(self.options.batch_size):
-            y = None if labels is None else labels[part].to(self.world.device)
-            self.average(self.augment(images[part].to(self.world.device)), y)
+            y = None if labels is None else labels[part].to(self.group.device)
+            self.average(self.augment(images[part].to(self.group.device)), y)
         for layer, momentum in zip(layers, kept, strict=True):
             layer.momentum = momentum
             layer.eval()

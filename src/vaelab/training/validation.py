@@ -7,7 +7,7 @@ import torch
 
 from vaelab.data.source import Split
 from vaelab.model import VAE
-from vaelab.training.process_group import World
+from vaelab.training.process_group import ProcessGroup
 from vaelab.training.seeds import seed_of
 
 PIXELS = 16_384 * 28 * 28  # decoded at once
@@ -15,7 +15,7 @@ ENLARGED = 64  # times as much memory that a perceptual network takes, which see
 
 
 @torch.no_grad()
-def validate(model: VAE, objective: Any, split: Split, seed: int, world: World) -> dict[str, float]:
+def validate(model: VAE, objective: Any, split: Split, seed: int, group: ProcessGroup) -> dict[str, float]:
     """Mean of −bound, reconstruction and KL over the images of a split, nats per image, at β = 1.
 
     The same noise every time, so that epochs compare; the images are dealt out to the processes.
@@ -23,12 +23,12 @@ def validate(model: VAE, objective: Any, split: Split, seed: int, world: World) 
     sums: Counter[str] = Counter()
     enlarged = 1 if getattr(model.likelihood, "is_likelihood", True) else ENLARGED
     size = PIXELS // (split.images[0].numel() * objective.samples * enlarged)
-    for i, rows in enumerate(torch.arange(len(split)).split(max(world.size, size))):
-        mine = rows[world.rank :: world.size]
-        torch.manual_seed(seed_of("valid", seed, world.rank, i))
-        terms = model(*split[mine].as_input(world.device, model.classes > 0), samples=objective.samples)
+    for i, rows in enumerate(torch.arange(len(split)).split(max(group.size, size))):
+        mine = rows[group.rank :: group.size]
+        torch.manual_seed(seed_of("valid", seed, group.rank, i))
+        terms = model(*split[mine].as_input(group.device, model.classes > 0), samples=objective.samples)
         sums["loss"] -= objective.bound(terms).cpu().double().sum().item()
         sums["reconstruction"] -= terms.log_px.cpu().double().mean(0).sum().item()
         for name, kl in {"kl": terms.rate, **terms.by_level}.items():
             sums[name] += kl.cpu().double().sum().item()
-    return {name: total / len(split) for name, total in world.sum(sums).items()}
+    return {name: total / len(split) for name, total in group.all_reduce_sum(sums).items()}
