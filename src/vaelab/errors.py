@@ -21,6 +21,10 @@ class UsageError(VaelabError):
     exit_code = 2
 
 
+class NotApplicable(UsageError):
+    """A metric or a figure that cannot be had of this model or these images; says why and what would help."""
+
+
 class Diverged(VaelabError):
     """A training of which `term`, a scalar of a step or of the validation, was no finite number at `step`."""
 

@@ -8,9 +8,9 @@ from torch import Tensor
 from vaelab.data.source import Split
 from vaelab.distributions import detached, diagonal_normal, draw
 from vaelab.distributions.hierarchy import kl_of
+from vaelab.errors import NotApplicable
 from vaelab.likelihoods.pyramid import PyramidLoss
 from vaelab.metrics.likelihood import likelihood
-from vaelab.metrics.measurement import NotApplicable
 from vaelab.model import VAE
 from vaelab.nn.growth import averaged, enlarged
 from vaelab.recipe.recipe import Recipe

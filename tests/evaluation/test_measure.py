@@ -8,9 +8,9 @@ import torch
 import vaelab.recipe.recipe  # noqa: F401  # registers all parts
 from vaelab import registry
 from vaelab.data import load
-from vaelab.errors import UsageError, VaelabError
+from vaelab.errors import NotApplicable, UsageError, VaelabError
 from vaelab.evaluation.measure import SampleSpec, Target, measure, specs
-from vaelab.metrics.measurement import Measurement, NotApplicable
+from vaelab.metrics.measurement import Measurement
 from vaelab.recipe.recipe import Recipe
 
 CPU = torch.device("cpu")

@@ -21,11 +21,10 @@ import torch._dynamo
 import vaelab
 from vaelab import data
 from vaelab.data.source import Dataset, Split
-from vaelab.errors import UsageError, VaelabError
+from vaelab.errors import NotApplicable, UsageError, VaelabError
 from vaelab.evaluation import figures as gallery
 from vaelab.evaluation import images as export
 from vaelab.evaluation import quality
-from vaelab.metrics.measurement import NotApplicable
 from vaelab.recipe.recipe import Recipe
 from vaelab.recipe.restore import restore
 from vaelab.registry import names

@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from vaelab.data.source import Dataset, Split
-from vaelab.metrics.measurement import Measurement, NotApplicable
+from vaelab.errors import NotApplicable
+from vaelab.metrics.measurement import Measurement
 from vaelab.recipe.recipe import Recipe
 from vaelab.registry import names
 from vaelab.registry.schema import build

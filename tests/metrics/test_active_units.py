@@ -7,10 +7,10 @@ from torch.distributions import Distribution, Independent, Laplace
 
 from vaelab.data.source import Split
 from vaelab.distributions import diagonal_normal
+from vaelab.errors import NotApplicable
 from vaelab.metrics import active_units as module
 from vaelab.metrics.active_units import active_units
 from vaelab.metrics.batches import batches
-from vaelab.metrics.measurement import NotApplicable
 from vaelab.recipe.recipe import Recipe
 
 N = 200

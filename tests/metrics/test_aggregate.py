@@ -8,8 +8,8 @@ from torch import Tensor, nn
 
 from vaelab.data.source import Split
 from vaelab.distributions import diagonal_normal, kolmogorov_smirnov
+from vaelab.errors import NotApplicable
 from vaelab.metrics.aggregate import aggregate, critical, mmd
-from vaelab.metrics.measurement import NotApplicable
 
 IMAGES = Split(torch.zeros(1500, 1, 2, 2).byte())
 

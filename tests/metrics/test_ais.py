@@ -5,8 +5,8 @@ import torch
 from torch.distributions import Distribution
 
 from vaelab.data.source import Split
+from vaelab.errors import NotApplicable
 from vaelab.metrics.ais import AnnealingPath, ais, annealed_weights, hmc, sigmoidal, tuned_steps
-from vaelab.metrics.measurement import NotApplicable
 
 STARTS = ("prior", "posterior")
 

@@ -13,9 +13,9 @@ from vaelab.evaluation.comparison.table import Cell, pooled
 from vaelab.metrics.ais import ais
 from vaelab.metrics.elbo_surgery import elbo_surgery
 from vaelab.metrics.frechet import extrapolated
+from vaelab.metrics.intervals import ENOUGH, averages, mean_interval, share_interval
 from vaelab.metrics.kernel import interval_of, kernel_distance
 from vaelab.metrics.likelihood import likelihood
-from vaelab.metrics.measurement import ENOUGH, averages, mean_interval, share_interval
 from vaelab.metrics.memorisation import memorised_share, train_share
 from vaelab.metrics.precision_recall import intervals_of, overlap
 from vaelab.metrics.reconstruction import reconstruction

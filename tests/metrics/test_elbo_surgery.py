@@ -10,9 +10,9 @@ from torch.distributions import Categorical, Distribution, Independent, Laplace,
 from vaelab.data.source import Split
 from vaelab.distributions import diagonal_normal
 from vaelab.distributions import mixture as mixtures
+from vaelab.errors import NotApplicable
 from vaelab.metrics.aggregate_posterior import log_mixture
 from vaelab.metrics.elbo_surgery import elbo_surgery
-from vaelab.metrics.measurement import NotApplicable
 
 
 class ByHand(nn.Module):

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from vaelab.data.source import Split
+from vaelab.errors import NotApplicable
 from vaelab.metrics.frechet import extrapolated, frechet, frechet_distance, frechet_of_moments
-from vaelab.metrics.measurement import NotApplicable
 from vaelab.registry.schema import build
 
 CPU = torch.device("cpu")

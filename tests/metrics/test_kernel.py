@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from vaelab.data.source import Split
+from vaelab.errors import NotApplicable
 from vaelab.metrics import kernel as module
 from vaelab.metrics.kernel import kernel, kernel_distance
-from vaelab.metrics.measurement import NotApplicable
 from vaelab.registry.schema import build
 
 CPU = torch.device("cpu")

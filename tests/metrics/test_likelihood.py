@@ -8,10 +8,10 @@ from torch import Tensor
 from torch.distributions import Distribution, Independent, MixtureSameFamily
 
 from vaelab.data.source import Split
+from vaelab.errors import NotApplicable
 from vaelab.metrics import likelihood as module
 from vaelab.metrics.batches import spread
 from vaelab.metrics.likelihood import dequantised, is_mass, ladder, level, likelihood
-from vaelab.metrics.measurement import NotApplicable
 from vaelab.model import VAE
 from vaelab.recipe.recipe import Recipe
 

@@ -6,10 +6,10 @@ from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, interpolate
 
 from vaelab.data.source import Split
+from vaelab.errors import NotApplicable
 from vaelab.features.lpips import LPIPS
 from vaelab.metrics import lpips as module
 from vaelab.metrics.lpips import lpips
-from vaelab.metrics.measurement import NotApplicable
 
 
 class Blur(nn.Module):

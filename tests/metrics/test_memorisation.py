@@ -6,7 +6,7 @@ from scipy.stats import mannwhitneyu
 
 from vaelab.data import load
 from vaelab.data.source import Dataset
-from vaelab.metrics.measurement import NotApplicable
+from vaelab.errors import NotApplicable
 from vaelab.metrics.memorisation import copying_z, memorisation, train_share
 from vaelab.registry.schema import build
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from vaelab.data.source import Split
-from vaelab.metrics.measurement import NotApplicable
+from vaelab.errors import NotApplicable
 from vaelab.metrics.precision_recall import overlap, precision_recall
 from vaelab.registry.schema import build
 

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from vaelab.data.source import Dataset, Split
 from vaelab.distributions import diagonal_normal
-from vaelab.metrics.measurement import NotApplicable
+from vaelab.errors import NotApplicable
 from vaelab.metrics.probe import hits, posterior_means, probe
 
 

@@ -6,9 +6,8 @@ import torch
 from scipy import ndimage
 
 from vaelab.data.source import Split
-from vaelab.errors import UsageError
+from vaelab.errors import NotApplicable, UsageError
 from vaelab.metrics import sharpness as module
-from vaelab.metrics.measurement import NotApplicable
 from vaelab.metrics.sharpness import STATISTICS, sharpness, sharpness_statistics
 
 

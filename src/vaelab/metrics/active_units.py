@@ -7,16 +7,32 @@ from vaelab.data.source import Split
 from vaelab.distributions import DRAWS, given, has_moments, moments
 from vaelab.distributions.hierarchy import kl_of
 from vaelab.distributions.seeds import seeded
+from vaelab.errors import NotApplicable
 from vaelab.metrics.batches import batches
-from vaelab.metrics.measurement import Measurement, NotApplicable
+from vaelab.metrics.measurement import About, Measurement, Value
 from vaelab.model import VAE, device_of
 from vaelab.registry import Positive, register
 
 CURE = "a lower beta, a longer warm-up (beta: linear) or free bits bring dimensions back"
+DIMENSIONS, MEANING = "latent_dim", "dimensions in use"
 NAMED = 8  # dimensions that a sentence lists
 
 
-@register("metric", "active_units")
+ABOUT = About(
+    "Active units",
+    {
+        "active_units": Value(
+            "Active units, by variance of the means", meaning="dimensions in use", rank=16, of=DIMENSIONS
+        ),
+        "active_units_ratio": Value("Active units, by share of variance", of=DIMENSIONS),
+        "active_units_kl": Value("Active units, by KL", meaning="dimensions in use", rank=5, of=DIMENSIONS, tile=True),
+        DIMENSIONS: Value("Latent dimensions"),
+    },
+    quick=True,
+)
+
+
+@register("metric", "active_units", ABOUT)
 @torch.no_grad()
 def active_units(
     model: VAE, split: Split, *, variance: Positive = 0.01, nats: Positive = 0.05, ratio: Positive = 0.05
@@ -39,7 +55,7 @@ def active_units(
     counts |= {} if kl is None else {"active_units_kl": by_kl}
     why = f"share of variance below {ratio:g}" if kl is None else f"KL below {nats:g} nats"
     return Measurement(
-        {name: active.sum().item() for name, active in counts.items()} | {"latent_dim": len(spread)},
+        {name: active.sum().item() for name, active in counts.items()} | {DIMENSIONS: len(spread)},
         protocol={"images": len(split)},
         curves={} if kl is None else {"kl_per_dimension": [(float(d), v) for d, v in enumerate(kl.tolist(), 1)]},
         notes=[_report(by_kl, why), *_mismatch(by_variance, by_kl, variance)],

@@ -8,8 +8,9 @@ from torch import Tensor
 from vaelab.data.source import Split
 from vaelab.distributions import draws_of, kolmogorov_smirnov
 from vaelab.distributions.seeds import seeded
+from vaelab.errors import NotApplicable
 from vaelab.metrics.batches import batches
-from vaelab.metrics.measurement import Measurement, NotApplicable
+from vaelab.metrics.measurement import About, Measurement, Value
 from vaelab.model import VAE, device_of
 from vaelab.registry import Seed, Size, register
 
@@ -17,7 +18,20 @@ LEVEL = 0.05  # of every test that the notes speak of
 NAMED = 5  # dimensions in a note
 
 
-@register("metric", "aggregate")
+ABOUT = About(
+    "Aggregate",
+    {
+        "aggregate_mmd": Value("Aggregated posterior to prior, MMD", better="lower"),
+        "aggregate_p": Value("Aggregated posterior to prior, p-value"),
+        "aggregate_ks": Value("Aggregated posterior to prior, largest KS", "", "lower", "codes against prior", rank=6),
+        "aggregate_ks_mean": Value("Aggregated posterior to prior, mean KS", better="lower"),
+    },
+    quick=True,
+    elsewhere={"mmd": "kernel has that of features, aggregate that of latents"},
+)
+
+
+@register("metric", "aggregate", ABOUT)
 @torch.no_grad()
 def aggregate(
     model: VAE, split: Split, *, points: Size = 2000, permutations: Size = 200, seed: Seed = 0

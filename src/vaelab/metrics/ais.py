@@ -12,8 +12,9 @@ from vaelab.distributions import draw, log_mean_exp
 from vaelab.distributions.seeds import seeded
 from vaelab.io.progress import over
 from vaelab.metrics.batches import batches, spread
+from vaelab.metrics.intervals import OVER_IMAGES, averages
 from vaelab.metrics.likelihood import refuse_pseudo_likelihood, scored, standard_error
-from vaelab.metrics.measurement import OVER_IMAGES, Measurement, averages
+from vaelab.metrics.measurement import About, Measurement, Value
 from vaelab.model import VAE, device_of
 from vaelab.registry import Seed, Size, register
 
@@ -23,7 +24,16 @@ STEEP = 4.0  # of the sigmoid that spaces the temperatures
 FEW = 0.4  # acceptance below which chains hardly move
 
 
-@register("metric", "ais")
+ABOUT = About(
+    "AIS",
+    {
+        "ais": Value("log p(x) by annealing", "nats", "higher", "log p(x)", rank=2, scores={}),
+        "ais_acceptance": Value("Accepted moves of annealing"),
+    },
+)
+
+
+@register("metric", "ais", ABOUT)
 @torch.no_grad()
 def ais(
     model: VAE,

@@ -9,16 +9,31 @@ from torch.distributions import Independent
 from vaelab.data.source import Split
 from vaelab.distributions import draw
 from vaelab.distributions.seeds import seeded
+from vaelab.errors import NotApplicable
 from vaelab.metrics.aggregate_posterior import diagonal_gaussian, log_mixture
 from vaelab.metrics.batches import batches, spread
-from vaelab.metrics.measurement import OVER_IMAGES, Measurement, NotApplicable, averages
+from vaelab.metrics.intervals import OVER_IMAGES, averages
+from vaelab.metrics.measurement import About, Measurement, Value
 from vaelab.model import VAE, device_of
 from vaelab.registry import Seed, Size, register
 
 SATURATED = 0.9  # of log M
 
 
-@register("metric", "elbo_surgery")
+ABOUT = About(
+    "ELBO surgery",
+    {
+        "rate": Value("Rate", "nats"),
+        "mutual_information": Value("Mutual information", "nats"),
+        "marginal_kl": Value("KL of the aggregated posterior", "nats"),
+        "total_correlation": Value("Total correlation", "nats"),
+        "dimension_kl": Value("KL within single dimensions", "nats"),
+    },
+    quick=True,
+)
+
+
+@register("metric", "elbo_surgery", ABOUT)
 @torch.no_grad()
 def elbo_surgery(model: VAE, split: Split, *, images: Size = 5000, samples: Size = 1, seed: Seed = 0) -> Measurement:
     """The rate in parts, in nats: information about the image, and distance to the prior (Hoffman & Johnson 2016).

@@ -7,14 +7,29 @@ import torch
 from torch import Tensor
 
 from vaelab.data.source import Split
+from vaelab.errors import NotApplicable
 from vaelab.metrics.feature_pairs import JACKKNIFE, Estimate, FeaturePair, feature_pair
-from vaelab.metrics.measurement import Measurement, NotApplicable
+from vaelab.metrics.measurement import About, Measurement, Value
 from vaelab.registry import Role, Seed, Size, register
 
 PARTS = {1: 1.0, 2: 0.5, 4: -0.5}  # in how many parts the sets are cut: the weight in the least-squares line at 0
 
 
-@register("metric", "frechet")
+ABOUT = About(
+    "Fréchet",
+    {
+        "frechet": Value("Fréchet distance", "", "lower", "distance of samples", rank=8, tile=True),
+        "frechet_unbiased": Value("Fréchet distance, without bias", better="lower"),
+    },
+    quick=True,
+    elsewhere={
+        "fid": "frechet with extractor=inception is the FID",
+        "is": "the Inception score is not measured; frechet and precision_recall judge samples",
+    },
+)
+
+
+@register("metric", "frechet", ABOUT)
 def frechet(
     split: Split,
     fake: Tensor,

@@ -7,15 +7,25 @@ import torch
 from torch import Tensor
 
 from vaelab.data.source import Split
+from vaelab.errors import NotApplicable
 from vaelab.metrics.feature_pairs import Estimate, feature_pair
-from vaelab.metrics.measurement import ENOUGH, Interval, Measurement, NotApplicable, student, too_few
+from vaelab.metrics.intervals import ENOUGH, Interval, student, too_few
+from vaelab.metrics.measurement import About, Measurement, Value
 from vaelab.registry import Role, Size, register
 
 INTERVAL = "jackknife over the images of both sets, upwards in proportion to the distance"
 ROWS = 1024  # whose kernel values are held at once
 
 
-@register("metric", "kernel")
+ABOUT = About(
+    "Kernel",
+    {"kernel": Value("Kernel distance", better="lower")},
+    quick=True,
+    elsewhere={"kid": "kernel with extractor=inception is the KID"},
+)
+
+
+@register("metric", "kernel", ABOUT)
 def kernel(
     split: Split,
     fake: Tensor,

@@ -12,17 +12,41 @@ from vaelab.data.source import Split
 from vaelab.distributions import given, log_mean_exp
 from vaelab.distributions.hierarchy import latents_of
 from vaelab.distributions.seeds import seeded
+from vaelab.errors import NotApplicable
 from vaelab.metrics.batches import batches, spread
-from vaelab.metrics.measurement import OVER_IMAGES, Measurement, NotApplicable, averages
+from vaelab.metrics.intervals import OVER_IMAGES, averages
+from vaelab.metrics.measurement import About, Measurement, Value
 from vaelab.model import VAE, device_of, growth_of
 from vaelab.registry import Seed, Size, register
 from vaelab.terms import Terms
 
 BYTES = {"cpu": 2**23, "other": 2**30}  # for the images decoded at once: on a CPU what its cache holds
+STEPS = {"density": "levels"}  # in bits a density is that of the steps between levels
 FEW = 10  # draws that carry the mean, below which it is worth little
 
 
-@register("metric", "likelihood")
+ABOUT = About(
+    "Likelihood",
+    {
+        "elbo": Value("ELBO", "nats", "higher", "bound on log p(x)", rank=1, scores={}),
+        "log_px": Value("Reconstruction term log p(x | z)", "nats", "higher", scores={}),
+        "kl": Value("KL", "nats", meaning="what a code tells", rank=4),
+        "kl_1": Value("KL of level 1 (top)", "nats"),
+        "kl_*": Value("KL of level *", "nats"),
+        "iwae": Value("Importance-weighted bound", "nats", "higher", tile=True, scores={}),
+        "iwae_gain": Value("Gain of the importance-weighted bound", "nats"),
+        "ess": Value("Effective sample size", "draws"),
+        "bits_per_dim": Value("Bits per dimension", "bits", "lower", "to store a pixel", rank=3, scores=STEPS),
+    },
+    quick=True,
+    elsewhere={
+        "nll": "likelihood and ais bound it: −iwae and −ais are upper bounds",
+        "bpd": "likelihood has it as bits_per_dim",
+    },
+)
+
+
+@register("metric", "likelihood", ABOUT)
 @torch.no_grad()
 def likelihood(
     model: VAE,

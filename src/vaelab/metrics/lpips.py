@@ -5,17 +5,21 @@ from typing import Literal
 import torch
 
 from vaelab.data.source import Split
-from vaelab.errors import VaelabError
+from vaelab.errors import NotApplicable, VaelabError
 from vaelab.features.lpips import LPIPS, RESIZE
 from vaelab.metrics.batches import batches
-from vaelab.metrics.measurement import OVER_IMAGES, Measurement, NotApplicable, averages
+from vaelab.metrics.intervals import OVER_IMAGES, averages
+from vaelab.metrics.measurement import About, Measurement, Value
 from vaelab.model import VAE, device_of
 from vaelab.registry import register
 
 ROWS = 50  # images in a batch; the features of one take up to 2 MB
 
 
-@register("metric", "lpips")
+ABOUT = About("LPIPS", {"lpips": Value("LPIPS", "", "lower", "of reconstructions", rank=13, tile=True)}, quick=True)
+
+
+@register("metric", "lpips", ABOUT)
 @torch.no_grad()
 def lpips(model: VAE, split: Split, *, net: Literal["squeeze", "alex", "vgg"] = "squeeze") -> Measurement:
     """The mean over images of the perceptual distance of an image and its reconstruction (Zhang et al. 2018).

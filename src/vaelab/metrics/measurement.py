@@ -1,22 +1,53 @@
-"""What a metric returns: numbers, how sure they are, and how they came about."""
+"""Numbers of a metric: what they are, as the metric declares it, and what one measurement gives."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
-from torch import Tensor
+from vaelab.metrics.intervals import Interval
 
-from vaelab.errors import UsageError
+STORED = ("title", "unit", "better")  # of a declaration, beside a number in metrics.json
 
-LEVEL = 0.95  # of every interval
-ENOUGH = 8  # images for an interval: of fewer, their spread and skewness say too little
-OVER_IMAGES = "over the images: Student's t corrected for skewness (Hall 1992); of shares Wilson's score"
-
-Interval = tuple[float, float]
+Better = Literal["higher", "lower"] | float | None  # a number where values near to it are better
 
 
-class NotApplicable(UsageError):
-    """This metric cannot be computed of this subject; says why and what would help. Others still can."""
+@dataclass(frozen=True)
+class Value:
+    """Declaration of a number: its title and unit, which values are better, and whether it is one of the main ones."""
+
+    title: str
+    unit: str = ""
+    better: Better = None
+    meaning: str = ""  # in four words at most, of one of the main numbers
+    rank: int = 0  # its place among the main numbers, from 1
+    of: str = ""  # the number of the same metric out of which it counts, as in `17 of 32`
+    tile: bool = False  # whether a report shows it above all tables
+    scores: Mapping[str, str] | None = None  # where it depends on what p(x | z) scores: which of these are as others
+
+    def loss(self, value: float) -> float:
+        """What is least at the best value; NaN where no value is better than another."""
+        if self.better is None:
+            return math.nan
+        if isinstance(self.better, str):
+            return -value if self.better == "higher" else value
+        return abs(value - self.better)
+
+
+@dataclass(frozen=True)
+class About:
+    """Declaration of a metric: its title and its numbers by name, `kl_*` for kl_1, kl_2, … with * in the title, too.
+
+        @register("metric", "contrast", About("Contrast", {"contrast": Value("Contrast", "grey levels", "higher")}))
+        def contrast(split: Split, fake: Tensor) -> Measurement: ...
+
+    One that is `quick` is measured unless others are asked for. `elsewhere` tells of names that other programs use.
+    """
+
+    title: str
+    values: Mapping[str, Value]
+    quick: bool = False
+    elsewhere: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -31,75 +62,3 @@ class Measurement:
     protocol: dict[str, Any] = field(default_factory=dict)
     curves: dict[str, list[tuple[float, float]]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
-
-
-def averages(**columns: Tensor) -> tuple[dict[str, float], dict[str, Interval], list[str]]:
-    """Means of numbers or hits per image [N], their intervals over the images, and a note where these are too few."""
-    columns = {name: column.detach().cpu() for name, column in columns.items()}
-    values = {name: column.double().mean().item() for name, column in columns.items()}
-    intervals = {name: _interval(column) for name, column in columns.items() if len(column) >= ENOUGH}
-    fewest = min(map(len, columns.values()))
-    return values, intervals, [] if fewest >= ENOUGH else [too_few(fewest, ENOUGH)]
-
-
-def too_few(count: int, enough: int) -> str:
-    """A note in the place of intervals."""
-    return f"{count} images are too few for a 95 % interval, which takes {enough}"
-
-
-def _interval(column: Tensor) -> Interval:
-    return mean_interval(column.double()) if column.is_floating_point() else share_interval(column.double())
-
-
-def mean_interval(column: Tensor) -> Interval:
-    """Of the mean of numbers [N], however skewed they are."""
-    count, deviation = len(column), column.std().item()
-    third = (column - column.mean()).pow(3).mean().item()
-    skewness = third / deviation**3 / math.sqrt(count) if deviation else 0.0
-    return skewed_interval(column.mean().item(), deviation / math.sqrt(count), skewness, student(count - 1))
-
-
-def skewed_interval(value: float, error: float, skewness: float, reach: float) -> Interval:
-    """Of a value with this standard error and skewness, by the transform of Hall (1992) of Student's statistic t.
-
-    t = (value − truth) / error inherits the skewness γ; T = t + γt² / 3 + γ²t³ / 27 + γ / 6 has none to the first
-    order, rises with t, and is inverted at ± `reach`.
-    """
-    ends = [value - error * _untransformed(end, skewness) for end in (reach, -reach)]
-    return ends[0], ends[1]
-
-
-def _untransformed(statistic: float, skewness: float) -> float:
-    """t of Hall's T = `statistic`; written so that nothing cancels at a skewness of 0."""
-    above = statistic - skewness / 6
-    cube = math.cbrt(1 + skewness * above)
-    return 3 * above / (cube * cube + cube + 1)
-
-
-def share_interval(hits: Tensor) -> Interval:
-    """Of the share of hits [N] in many more: Wilson's score interval (1927)."""
-    return score_interval(hits.mean().item(), len(hits), student())
-
-
-def score_interval(share: float, count: float, reach: float) -> Interval:
-    """The shares p with |share − p| ≤ reach · √(p (1 − p) / count), which is never of width zero.
-
-    Where hits depend on each other, `count` is the number of independent ones of the same scatter.
-    """
-    scale, middle = 1 + reach**2 / count, share + reach**2 / 2 / count
-    spread = reach * math.sqrt(share * (1 - share) / count + (reach / 2 / count) ** 2)
-    return max(0.0, (middle - spread) / scale), min(1.0, (middle + spread) / scale)
-
-
-def count_interval(rate: float, count: float, reach: float) -> Interval:
-    """The rates r with |rate − r| ≤ reach · √(r / count), as `score_interval` of a Poisson count."""
-    middle, spread = rate + reach**2 / 2 / count, reach * math.sqrt(rate / count + (reach / 2 / count) ** 2)
-    return max(0.0, middle - spread), middle + spread
-
-
-def student(freedom: float = math.inf) -> float:
-    """What Student's t of so many degrees of freedom stays below, in absolute value, in 95 % of cases."""
-    from scipy.special import ndtri, stdtrit
-
-    upper = (1 + LEVEL) / 2
-    return float(ndtri(upper) if math.isinf(freedom) else stdtrit(freedom, upper))

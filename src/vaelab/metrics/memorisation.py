@@ -7,9 +7,11 @@ import torch
 from torch import Tensor
 
 from vaelab.data.source import Dataset, Split
+from vaelab.errors import NotApplicable
 from vaelab.features.extraction import features
 from vaelab.metrics.feature_pairs import feature_pair
-from vaelab.metrics.measurement import ENOUGH, Interval, Measurement, NotApplicable, score_interval, student, too_few
+from vaelab.metrics.intervals import ENOUGH, Interval, score_interval, student, too_few
+from vaelab.metrics.measurement import About, Measurement, Value
 from vaelab.metrics.neighbours import nearest
 from vaelab.registry import Fraction, Role, register
 
@@ -19,7 +21,19 @@ ALARM = 5.0  # standard errors, which chance does not reach
 INTERVAL = "memorised: over generated and held-out images; train_share: over real images, with all that each attracts"
 
 
-@register("metric", "memorisation")
+ABOUT = About(
+    "Memorisation",
+    {
+        "memorised": Value("Memorised", meaning="copied samples ↓", rank=11),
+        "nearest_ratio": Value("Nearest training image, samples to real ones"),
+        "copying_z": Value("Copying, z-score"),
+        "train_share": Value("Nearer to training than to test images"),
+    },
+    quick=True,
+)
+
+
+@register("metric", "memorisation", ABOUT)
 def memorisation(
     split: Split,
     data: Dataset,

@@ -1,50 +1,69 @@
-"""Which metric yields a number, and which metric is what other programs call otherwise."""
+"""Metrics and their numbers by name: what a number is, which metric yields it, and what other programs call it."""
 
 import difflib
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, NamedTuple
 
-from vaelab.metrics.sharpness import STATISTICS
-from vaelab.registry import hint, names
+from vaelab.metrics.measurement import STORED, About, Value
+from vaelab.registry import about, hint, names
 
-YIELDS = {
-    "likelihood": ("elbo", "log_px", "kl", "iwae", "iwae_gain", "ess", "bits_per_dim"),
-    "elbo_surgery": ("rate", "mutual_information", "marginal_kl", "total_correlation", "dimension_kl"),
-    "active_units": ("active_units_ratio", "active_units_kl", "latent_dim"),
-    "aggregate": ("aggregate_mmd", "aggregate_p", "aggregate_ks", "aggregate_ks_mean"),
-    "reconstruction": ("mse", "psnr", "ssim"),
-    "frechet": ("frechet_unbiased",),
-    "ais": ("ais_acceptance",),
-    "sharpness": tuple(f"{name}{of}" for name in STATISTICS for of in ("", "_median", "_p90", "_real", "_ratio")),
-    "precision_recall": ("precision", "recall", "density", "coverage"),
-    "memorisation": ("memorised", "nearest_ratio", "copying_z", "train_share"),
-    "probe": ("probe_linear", "probe_knn"),
-    "disentanglement": (
-        *("mig", "sap", "modularity", "factor_vae", "beta_vae"),
-        *(f"dci_{score}" for score in ("disentanglement", "completeness", "informativeness")),
-    ),
-}
-USUAL = {
-    "fid": "frechet with --extractor inception is the FID",
-    "kid": "kernel with --extractor inception is the KID",
-    "is": "the Inception score is not measured; frechet and precision_recall judge samples",
-    "nll": "likelihood and ais bound it: −iwae and −ais are upper bounds",
-    "bpd": "likelihood has it as bits_per_dim",
-    "prdc": "it is precision_recall",
-    "mmd": "kernel has that of features, aggregate that of latents",
-    "dci": "disentanglement has it",
-}
+
+class Number(NamedTuple):
+    """A number in an entry of metrics.json, with its 95 % interval and the declaration of it."""
+
+    name: str
+    value: float | None
+    interval: tuple[float, float] | None
+    about: Value
+
+
+def about_metric(metric: str) -> About:
+    """The declaration of a metric; of one that has none its name."""
+    found = about("metric", metric)
+    return found if isinstance(found, About) else About(_words(metric), {})
+
+
+def about_number(metric: str, name: str, stored: object = None) -> Value:
+    """The declaration of a metric's number; of one that has none what was `stored` with it, or its name."""
+    if found := _declared(metric, name):
+        return found
+    kept: dict[str, Any] = {k: v for k, v in stored.items() if k in STORED} if isinstance(stored, Mapping) else {}
+    return Value(**{"title": _words(name)} | kept)
+
+
+def numbers(metric: str, entry: Mapping[str, Any]) -> list[Number]:
+    """The numbers of an entry of metrics.json but for standard errors, which the intervals say already."""
+    stored = entry.get("about") or {}
+    return [
+        Number(name, value, entry["intervals"].get(name), about_number(metric, name, stored.get(name)))
+        for name, value in entry["values"].items()
+        if not name.endswith("_error")
+    ]
 
 
 def metric_of(name: str) -> str:
     """The metric of that name, or that yields the number of that name, as tables have it; else the name itself."""
     plain = name.removesuffix("_error")
-    if plain in names("metric"):
-        return plain
-    plain = "kl" if plain.removeprefix("kl_").isdecimal() else plain  # of each level of latents
-    return next((metric for metric, numbers in YIELDS.items() if plain in numbers), name)
+    found = [plain] if plain in names("metric") else [metric for metric in names("metric") if _declared(metric, plain)]
+    return found[0] if found else name
 
 
 def unknown(name: str) -> str:
     """What to say of a name that is neither a metric's nor a number's."""
-    close = difflib.get_close_matches(name, [number for numbers in YIELDS.values() for number in numbers], n=1)
-    near = USUAL.get(name.lower()) or hint(name, [*names("metric"), *close])
+    known = [about_metric(metric) for metric in names("metric")]
+    elsewhere = {word: text for metric in known for word, text in metric.elsewhere.items()}
+    close = difflib.get_close_matches(name, [number for metric in known for number in metric.values], n=1)
+    near = elsewhere.get(name.lower()) or hint(name, [*names("metric"), *close])
     return f"unknown metric {name!r}; {near} (a part of your own needs --plugin FILE)"
+
+
+def _declared(metric: str, name: str) -> Value | None:
+    values, which = about_metric(metric).values, re.search(r"\d*$", name)
+    found = values.get(name) or values.get(f"{name[: which.start()]}*" if which else "")
+    return found and which and replace(found, title=found.title.replace("*", which[0]))
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ").capitalize()

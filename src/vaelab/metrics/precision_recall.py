@@ -7,16 +7,10 @@ import torch
 from torch import Tensor
 
 from vaelab.data.source import Split
+from vaelab.errors import NotApplicable
 from vaelab.metrics.feature_pairs import feature_pair
-from vaelab.metrics.measurement import (
-    Interval,
-    Measurement,
-    NotApplicable,
-    count_interval,
-    score_interval,
-    student,
-    too_few,
-)
+from vaelab.metrics.intervals import Interval, count_interval, score_interval, student, too_few
+from vaelab.metrics.measurement import About, Measurement, Value
 from vaelab.metrics.neighbours import distances, nearest, radii
 from vaelab.metrics.parts import FREEDOM, variances
 from vaelab.registry import Role, Size, register
@@ -26,7 +20,20 @@ INTERVAL = "about the expectation for so many images and this k, from the scatte
 FEWEST = 2  # times k + 1 images in the smallest of these parts
 
 
-@register("metric", "precision_recall")
+ABOUT = About(
+    "Precision recall",
+    {
+        "precision": Value("Precision", "", "higher", "plausible samples", rank=9),
+        "recall": Value("Recall", "", "higher", "variety of samples", rank=10),
+        "density": Value("Density", better="higher"),
+        "coverage": Value("Coverage", "", "higher", "images covered", rank=14),
+    },
+    quick=True,
+    elsewhere={"prdc": "it is precision_recall"},
+)
+
+
+@register("metric", "precision_recall", ABOUT)
 def precision_recall(
     split: Split,
     fake: Tensor,

@@ -5,14 +5,25 @@ from torch import Tensor
 
 from vaelab.data.source import Dataset, Split
 from vaelab.distributions import centre
+from vaelab.errors import NotApplicable
 from vaelab.metrics.batches import batches
-from vaelab.metrics.measurement import OVER_IMAGES, Measurement, NotApplicable, averages
+from vaelab.metrics.intervals import OVER_IMAGES, averages
+from vaelab.metrics.measurement import About, Measurement, Value
 from vaelab.model import VAE
 from vaelab.nn.conditioning import LabelledEncoder
 from vaelab.registry import Seed, Size, register
 
+ABOUT = About(
+    "Probe",
+    {
+        "probe_linear": Value("Linear probe, accuracy", better="higher"),
+        "probe_knn": Value("Neighbour probe, accuracy", "", "higher", "classes from codes", rank=12),
+    },
+    quick=True,
+)
 
-@register("metric", "probe")
+
+@register("metric", "probe", ABOUT)
 def probe(
     model: VAE, split: Split, data: Dataset, *, training_images: Size = 10_000, neighbours: Size = 5, seed: Seed = 0
 ) -> Measurement:

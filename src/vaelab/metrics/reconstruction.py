@@ -4,13 +4,24 @@ import torch
 
 from vaelab.data.source import Split
 from vaelab.metrics.batches import batches
-from vaelab.metrics.measurement import OVER_IMAGES, Measurement, averages
+from vaelab.metrics.intervals import OVER_IMAGES, averages
+from vaelab.metrics.measurement import About, Measurement, Value
 from vaelab.metrics.ssim import ssim
 from vaelab.model import VAE
 from vaelab.registry import register
 
+ABOUT = About(
+    "Reconstruction",
+    {
+        "mse": Value("Squared error per pixel", better="lower"),
+        "psnr": Value("PSNR", "dB", "higher", "of reconstructions", rank=7),
+        "ssim": Value("SSIM", "", "higher", "of reconstructions", rank=15),
+    },
+    quick=True,
+)
 
-@register("metric", "reconstruction")
+
+@register("metric", "reconstruction", ABOUT)
 @torch.no_grad()
 def reconstruction(model: VAE, split: Split) -> Measurement:
     """Means over images of the squared error per pixel (`mse`), of `psnr` = −10 log₁₀ mse in dB, and of `ssim`.

@@ -5,11 +5,29 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from vaelab.data.source import Split
-from vaelab.errors import UsageError
-from vaelab.metrics.measurement import OVER_IMAGES, Measurement, NotApplicable, averages
+from vaelab.errors import NotApplicable, UsageError
+from vaelab.metrics.intervals import OVER_IMAGES, averages
+from vaelab.metrics.measurement import About, Measurement, Value
 from vaelab.registry import register
 
-STATISTICS = ("laplacian_variance", "tenengrad", "high_frequency_ratio")
+STATISTICS = {
+    "laplacian_variance": "Laplacian variance",
+    "tenengrad": "Tenengrad",
+    "high_frequency_ratio": "High-frequency ratio",
+}
+SUMMARIES = {
+    "": "",
+    "_median": ", median",
+    "_p90": ", 90 % quantile",
+    "_real": " of real images",
+    "_ratio": " to real images",
+}
+    "": "",
+    "_median": ", median",
+    "_p90": ", 90 % quantile",
+    "_real": " of real images",
+    "_ratio": " to real images",
+}
 LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601, as Pillow's convert("L") has it, which also rounds to 8 bits
 RADIUS = 0.25  # of the highest frequency along the shorter side
 PIXELS = 2**17  # at a time, so that every step stays in the processor's cache
@@ -73,7 +91,17 @@ def high_frequency_ratio(g: Tensor) -> Tensor:
     return high / total.clamp(min=torch.finfo(g.dtype).tiny)
 
 
-@register("metric", "sharpness")
+ABOUT = About(
+    "Sharpness",
+    {
+        f"{name}{suffix}": Value(f"{title}{of}", better=1.0 if suffix == "_ratio" else None)
+        for name, title in STATISTICS.items()
+        for suffix, of in SUMMARIES.items()
+    },
+)
+
+
+@register("metric", "sharpness", ABOUT)
 def sharpness(split: Split, fake: Tensor) -> Measurement:
     """Mean, median and 90 % quantile of `sharpness_statistics` over generated images, beside the mean of real ones.
 

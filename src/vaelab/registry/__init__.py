@@ -36,6 +36,7 @@ _ELSEWHERE = """
 """
 USUAL = {there: here for there, _, here in (pair.partition("=") for pair in _ELSEWHERE.split())}
 _TABLE: dict[str, dict[str, Callable]] = {}
+_ABOUT: dict[tuple[str, str], object] = {}
 
 
 @dataclass(frozen=True)
@@ -49,14 +50,17 @@ class Role:
     latent_dim: str = "latent_dim"
 
 
-def register(role: str, name: str) -> Callable:
-    """Make the decorated class or function available to recipes as `{kind: name}` in this role."""
+def register(role: str, name: str, about: object = None) -> Callable:
+    """Make the decorated class or function available to recipes as `{kind: name}` in this role.
+
+    `about` is what tables, pages and sentences say of it, in its role's own type.
+    """
 
     def add(thing: Callable) -> Callable:
         known = _TABLE.setdefault(role, {})
         if name in known and known[name].__qualname__ != thing.__qualname__:
             raise UsageError(f"{role} {name!r} is already {known[name].__qualname__}; register yours by another name")
-        known[name] = thing
+        known[name], _ABOUT[role, name] = thing, about
         return thing
 
     return add
@@ -83,6 +87,11 @@ def part(role: str, name: str) -> Callable:
     if name not in _TABLE.get(role, {}):
         raise UsageError(f"unknown {role} {name!r}; {hint(name, names(role))}")
     return _TABLE[role][name]
+
+
+def about(role: str, name: str) -> object:
+    """What a part was registered with to be said of it; None where that is nothing, or there is no such part."""
+    return _ABOUT.get((role, name))
 
 
 def hint(key: str, known: list[str]) -> str:

@@ -7,9 +7,9 @@ from torch import Tensor, nn
 
 from vaelab.data.source import Dataset, Split
 from vaelab.distributions import diagonal_normal
+from vaelab.errors import NotApplicable
 from vaelab.metrics.disentanglement import disentanglement
 from vaelab.metrics.disentanglement.factors import discretised
-from vaelab.metrics.measurement import NotApplicable
 
 
 class Pixels(nn.Module):

@@ -5,6 +5,7 @@ import torch
 
 from vaelab.data.source import Dataset, Split
 from vaelab.distributions.seeds import seeded
+from vaelab.errors import NotApplicable
 from vaelab.metrics.disentanglement.beta_vae import beta_vae_score
 from vaelab.metrics.disentanglement.dci import dci
 from vaelab.metrics.disentanglement.factor_vae import factor_vae_score
@@ -12,7 +13,7 @@ from vaelab.metrics.disentanglement.factors import discretised, varying
 from vaelab.metrics.disentanglement.mig import mig
 from vaelab.metrics.disentanglement.modularity import modularity
 from vaelab.metrics.disentanglement.sap import sap
-from vaelab.metrics.measurement import Measurement, NotApplicable
+from vaelab.metrics.measurement import About, Measurement, Value
 from vaelab.metrics.probe import posterior_means
 from vaelab.model import VAE, device_of
 from vaelab.registry import Seed, Size, register
@@ -28,7 +29,24 @@ ESTIMATORS = {
 }
 
 
-@register("metric", "disentanglement")
+ABOUT = About(
+    "Disentanglement",
+    {
+        "mig": Value("MIG", better="higher"),
+        "sap": Value("SAP", better="higher"),
+        "dci_disentanglement": Value("DCI disentanglement", better="higher"),
+        "dci_completeness": Value("DCI completeness", better="higher"),
+        "dci_informativeness": Value("DCI informativeness", better="higher"),
+        "modularity": Value("Modularity", better="higher"),
+        "factor_vae": Value("FactorVAE score", better="higher"),
+        "beta_vae": Value("β-VAE score", better="higher"),
+    },
+    quick=True,
+    elsewhere={"dci": "disentanglement has it"},
+)
+
+
+@register("metric", "disentanglement", ABOUT)
 @torch.no_grad()
 def disentanglement(
     model: VAE,

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from vaelab.metrics.measurement import NotApplicable
+from vaelab.errors import NotApplicable
 
 FEW = 20  # distinct values up to which a factor is taken as it is
 
