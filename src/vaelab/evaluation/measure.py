@@ -16,7 +16,7 @@ from vaelab.data.images import to_bytes
 from vaelab.data.source import Dataset, Split
 from vaelab.errors import UsageError, VaelabError, listed
 from vaelab.io.files import Folder, also_in
-from vaelab.metrics.names import metric_of, unknown
+from vaelab.metrics.names import metric_of, quick, stored, unknown
 from vaelab.model import VAE
 from vaelab.recipe.recipe import Recipe
 from vaelab.recipe.sections import evaluate_options
@@ -27,22 +27,6 @@ from vaelab.training.options import Best
 
 SPLITS = ("train", "valid", "test")
 Entry = dict[str, Any]  # of one metric in metrics.json
-
-# What `vaelab evaluate` computes unless told: all but what takes minutes.
-QUICK = (
-    "likelihood",
-    "elbo_surgery",
-    "active_units",
-    "aggregate",
-    "reconstruction",
-    "lpips",
-    "frechet",
-    "kernel",
-    "precision_recall",
-    "memorisation",
-    "probe",
-    "disentanglement",
-)
 
 
 def versions() -> dict[str, str]:
@@ -123,7 +107,7 @@ def specs(
     """
     drawn = {k: given[k] for k in ("n", "sampler", "pixels", "seed") if given.get(k) is not None}
     given = {k: v for k, v in given.items() if k not in ("n", "sampler", "pixels")}
-    asked = QUICK if metrics is None else [metrics] if isinstance(metrics, str) else metrics
+    asked = quick() if metrics is None else [metrics] if isinstance(metrics, str) else metrics
     chosen = list(dict.fromkeys(map(metric_of, asked)))
     known = {name: options(part("metric", name)) for name in chosen if name in names("metric")}
     shared = {k: v for k, v in given.items() if k not in names("metric")}
@@ -161,6 +145,7 @@ def measure(
         entries[name] = finite(
             {
                 "values": found.values,
+                "about": stored(name, found.values),
                 "intervals": found.intervals,
                 "protocol": protocol | defaults(part("metric", name)) | spec | found.protocol,
                 "curves": found.curves,

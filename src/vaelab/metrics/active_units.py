@@ -15,17 +15,14 @@ from vaelab.registry import Positive, register
 
 CURE = "a lower beta, a longer warm-up (beta: linear) or free bits bring dimensions back"
 DIMENSIONS, MEANING = "latent_dim", "dimensions in use"
+NATS = 0.05  # KL from which a dimension counts as used
 NAMED = 8  # dimensions that a sentence lists
-
-
 ABOUT = About(
     "Active units",
     {
-        "active_units": Value(
-            "Active units, by variance of the means", meaning="dimensions in use", rank=16, of=DIMENSIONS
-        ),
+        "active_units": Value("Active units, by variance of the means", meaning=MEANING, rank=16, of=DIMENSIONS),
         "active_units_ratio": Value("Active units, by share of variance", of=DIMENSIONS),
-        "active_units_kl": Value("Active units, by KL", meaning="dimensions in use", rank=5, of=DIMENSIONS, tile=True),
+        "active_units_kl": Value("Active units, by KL", "", None, MEANING, rank=5, of=DIMENSIONS, tile="Active units"),
         DIMENSIONS: Value("Latent dimensions"),
     },
     quick=True,
@@ -35,7 +32,7 @@ ABOUT = About(
 @register("metric", "active_units", ABOUT)
 @torch.no_grad()
 def active_units(
-    model: VAE, split: Split, *, variance: Positive = 0.01, nats: Positive = 0.05, ratio: Positive = 0.05
+    model: VAE, split: Split, *, variance: Positive = 0.01, nats: Positive = NATS, ratio: Positive = 0.05
 ) -> Measurement:
     """Three counts over the latent dimensions, of the posterior means u and variances σ² of the images.
 

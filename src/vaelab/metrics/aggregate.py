@@ -16,8 +16,6 @@ from vaelab.registry import Seed, Size, register
 
 LEVEL = 0.05  # of every test that the notes speak of
 NAMED = 5  # dimensions in a note
-
-
 ABOUT = About(
     "Aggregate",
     {

@@ -22,8 +22,6 @@ ACCEPTANCE = 0.7  # what the tuning aims at, near the best for HMC (Neal 2011)
 COARSE = 4  # the tuning visits every fourth temperature
 STEEP = 4.0  # of the sigmoid that spaces the temperatures
 FEW = 0.4  # acceptance below which chains hardly move
-
-
 ABOUT = About(
     "AIS",
     {

@@ -18,8 +18,6 @@ from vaelab.model import VAE, device_of
 from vaelab.registry import Seed, Size, register
 
 SATURATED = 0.9  # of log M
-
-
 ABOUT = About(
     "ELBO surgery",
     {

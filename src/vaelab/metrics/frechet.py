@@ -13,12 +13,10 @@ from vaelab.metrics.measurement import About, Measurement, Value
 from vaelab.registry import Role, Seed, Size, register
 
 PARTS = {1: 1.0, 2: 0.5, 4: -0.5}  # in how many parts the sets are cut: the weight in the least-squares line at 0
-
-
 ABOUT = About(
     "Fréchet",
     {
-        "frechet": Value("Fréchet distance", "", "lower", "distance of samples", rank=8, tile=True),
+        "frechet": Value("Fréchet distance", "", "lower", "distance of samples", rank=8, tile="Fréchet"),
         "frechet_unbiased": Value("Fréchet distance, without bias", better="lower"),
     },
     quick=True,

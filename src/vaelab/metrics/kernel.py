@@ -15,8 +15,6 @@ from vaelab.registry import Role, Size, register
 
 INTERVAL = "jackknife over the images of both sets, upwards in proportion to the distance"
 ROWS = 1024  # whose kernel values are held at once
-
-
 ABOUT = About(
     "Kernel",
     {"kernel": Value("Kernel distance", better="lower")},

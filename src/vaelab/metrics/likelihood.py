@@ -23,8 +23,6 @@ from vaelab.terms import Terms
 BYTES = {"cpu": 2**23, "other": 2**30}  # for the images decoded at once: on a CPU what its cache holds
 STEPS = {"density": "levels"}  # in bits a density is that of the steps between levels
 FEW = 10  # draws that carry the mean, below which it is worth little
-
-
 ABOUT = About(
     "Likelihood",
     {
@@ -33,7 +31,7 @@ ABOUT = About(
         "kl": Value("KL", "nats", meaning="what a code tells", rank=4),
         "kl_1": Value("KL of level 1 (top)", "nats"),
         "kl_*": Value("KL of level *", "nats"),
-        "iwae": Value("Importance-weighted bound", "nats", "higher", tile=True, scores={}),
+        "iwae": Value("Importance-weighted bound", "nats", "higher", tile="IWAE bound", scores={}),
         "iwae_gain": Value("Gain of the importance-weighted bound", "nats"),
         "ess": Value("Effective sample size", "draws"),
         "bits_per_dim": Value("Bits per dimension", "bits", "lower", "to store a pixel", rank=3, scores=STEPS),

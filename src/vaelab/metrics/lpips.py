@@ -14,9 +14,7 @@ from vaelab.model import VAE, device_of
 from vaelab.registry import register
 
 ROWS = 50  # images in a batch; the features of one take up to 2 MB
-
-
-ABOUT = About("LPIPS", {"lpips": Value("LPIPS", "", "lower", "of reconstructions", rank=13, tile=True)}, quick=True)
+ABOUT = About("LPIPS", {"lpips": Value("LPIPS", "", "lower", "of reconstructions", rank=13, tile="LPIPS")}, quick=True)
 
 
 @register("metric", "lpips", ABOUT)

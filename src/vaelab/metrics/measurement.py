@@ -22,7 +22,7 @@ class Value:
     meaning: str = ""  # in four words at most, of one of the main numbers
     rank: int = 0  # its place among the main numbers, from 1
     of: str = ""  # the number of the same metric out of which it counts, as in `17 of 32`
-    tile: bool = False  # whether a report shows it above all tables
+    tile: str = ""  # its short title where a report shows it above all tables
     scores: Mapping[str, str] | None = None  # where it depends on what p(x | z) scores: which of these are as others
 
     def loss(self, value: float) -> float:

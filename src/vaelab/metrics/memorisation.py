@@ -19,8 +19,6 @@ TRAINING_IMAGES = 60_000  # the first; more cost time and add little
 BESIDE = 5  # held-out images on either side of the quantile, for an interval of it
 ALARM = 5.0  # standard errors, which chance does not reach
 INTERVAL = "memorised: over generated and held-out images; train_share: over real images, with all that each attracts"
-
-
 ABOUT = About(
     "Memorisation",
     {

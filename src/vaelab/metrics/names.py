@@ -1,8 +1,9 @@
 """Metrics and their numbers by name: what a number is, which metric yields it, and what other programs call it."""
 
 import difflib
+import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -41,6 +42,21 @@ def numbers(metric: str, entry: Mapping[str, Any]) -> list[Number]:
         for name, value in entry["values"].items()
         if not name.endswith("_error")
     ]
+
+
+def stored(metric: str, values: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """What metrics.json says of an entry's numbers, for readers that lack the metric."""
+    declared = {name: found for name in values if (found := _declared(metric, name))}
+    return {name: {key: getattr(found, key) for key in STORED} for name, found in declared.items()}
+
+
+def quick() -> list[str]:
+    """The metrics that are measured unless others are asked for, those with main numbers first."""
+
+    def place(metric: str) -> float:
+        return min((value.rank for value in about_metric(metric).values.values() if value.rank), default=math.inf)
+
+    return sorted((metric for metric in names("metric") if about_metric(metric).quick), key=place)
 
 
 def metric_of(name: str) -> str:

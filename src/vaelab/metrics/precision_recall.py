@@ -18,8 +18,6 @@ from vaelab.registry import Role, Size, register
 Rule = Literal["any", "nearest"]
 INTERVAL = "about the expectation for so many images and this k, from the scatter of disjoint parts of both sets"
 FEWEST = 2  # times k + 1 images in the smallest of these parts
-
-
 ABOUT = About(
     "Precision recall",
     {

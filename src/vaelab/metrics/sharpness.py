@@ -22,12 +22,6 @@ SUMMARIES = {
     "_real": " of real images",
     "_ratio": " to real images",
 }
-    "": "",
-    "_median": ", median",
-    "_p90": ", 90 % quantile",
-    "_real": " of real images",
-    "_ratio": " to real images",
-}
 LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601, as Pillow's convert("L") has it, which also rounds to 8 bits
 RADIUS = 0.25  # of the highest frequency along the shorter side
 PIXELS = 2**17  # at a time, so that every step stays in the processor's cache

@@ -28,7 +28,7 @@ Positive = Annotated[float, Field(gt=0)]
 NonNegative = Annotated[float, Field(ge=0)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 
-# What parts are called elsewhere, where no likeness of letters leads to the name here (of metrics, metrics/names.py).
+# What parts are called elsewhere, where no likeness of letters leads to the name here (of metrics, with each).
 _ELSEWHERE = """
     gaussian=normal vampprior=vamp gmm=mixture mog=mixture resnet=vampalign_resnet cnn=conv fc=mlp
     bce=bernoulli mse=normal l2=normal l1=laplace pixelcnn=pixel realnvp=coupling glow=coupling nsf=spline vae=elbo

@@ -3,6 +3,8 @@
 import math
 
 from vaelab.io.formatting import counted, typeset
+from vaelab.metrics.active_units import NATS
+from vaelab.metrics.aggregate import LEVEL
 from vaelab.report.evidence import Evidence, Finding
 from vaelab.report.trends import numbers, rises
 from vaelab.runs.folder import finite, kind_of
@@ -12,16 +14,16 @@ LARGE_LR = 0.01  # learning rate at which Adam's steps kill units for good
 STEP_OF_GREY = 1 / 256  # of 8-bit images on [0, 1]
 NO_IMAGE = 0.5  # no grey image on [0, 1] scatters more
 APART = 0.2  # share of the draws by which posterior and prior differ in a dimension, from which samples suffer
-CHANCE = 0.05  # by which the metric `aggregate` tells them apart
 
 
 def collapsed(e: Evidence) -> Finding | None:
     """The posterior has become the prior: everywhere, or in most dimensions."""
     kl, active, of = e.last("kl"), e.values.get("active_units_kl"), e.values.get("latent_dim")
+    nats = finite(e.protocols.get("active_units", {}), "nats") or NATS
     lr = finite(e.options.get("train", {}), "lr") or 0.0
     remedy = f"a smaller train.lr than {lr:g}, " if lr >= LARGE_LR else ""
     remedy += "a lower β, a longer warm-up (objective.beta: linear), objective.free_bits, or a weaker decoder"
-    counts = "" if active is None else f"{active} of {of} dimensions carry 0.05 nats or more"
+    counts = "" if active is None else f"{active} of {of} dimensions carry {nats:g} nats or more"
     parts = [f"KL {typeset(kl)} nats per validation image" if kl is not None else "", counts]
     told = f"{'; '.join(part for part in parts if part)}."
     small, rising, early = kl is not None and kl < COLLAPSED and e.is_weighted, rises(e.valid), e.is_early
@@ -84,7 +86,7 @@ def unlike_prior(e: Evidence) -> Finding | None:
     """The aggregated posterior differs from the prior, in a dimension or jointly, by the tests of `aggregate`."""
     protocol = e.protocols.get("aggregate", {})
     ks, p, limit = (finite(e.values, "aggregate_ks"), finite(e.values, "aggregate_p"), finite(protocol, "ks_limit"))
-    if ks is None or p is None or (p > CHANCE and ks <= (limit or math.inf)):
+    if ks is None or p is None or (p > LEVEL and ks <= (limit or math.inf)):
         return None
     of = counted(int(protocol["images"]), "image") if finite(protocol, "images") else "the images"
     far = ks >= APART

@@ -18,25 +18,11 @@ from vaelab.figures.generated_samples import generated_samples
 from vaelab.figures.style import save
 from vaelab.io.formatting import expectation, images_of, number, printable
 from vaelab.io.progress import Stages
+from vaelab.metrics.names import numbers
 from vaelab.recipe.recipe import Recipe
 from vaelab.recipe.text import shipped_names, with_overrides
 from vaelab.registry import hint, names, part, roles
 from vaelab.registry.schema import options, role_of
-
-NATS = (
-    "elbo",
-    "log_px",
-    "kl",
-    "iwae",
-    "iwae_gain",
-    "ais",
-    "rate",
-    "mutual_information",
-    "marginal_kl",
-    "total_correlation",
-    "dimension_kl",
-)
-UNITS = dict.fromkeys(NATS, "nats") | {"bits_per_dim": "bits", "psnr": "dB", "ess": "draws"}
 
 ORDER = (
     "recipes",
@@ -94,11 +80,11 @@ def show_metrics(report: dict[str, Any], only: Sequence[str] | None = None) -> N
         {k: v for k, v in report[part].items() if only is None or k in only} for part in ("metrics", "unavailable")
     )
     entries = {k: v for k, v in entries.items() if k not in unavailable}  # an older number does not answer
-    rows = []
-    for name, result in entries.items():
-        for key, value in result["values"].items():
-            if not key.endswith("_error"):
-                rows.append([name, key, number(value), interval(result["intervals"].get(key)), unit_of(key)])
+    rows = [
+        [metric, found.name, number(found.value), interval(found.interval), found.about.unit]
+        for metric, entry in entries.items()
+        for found in numbers(metric, entry)
+    ]
     show_table(
         f"{report.get('run') or report['images_folder']}: {images_of(report, entries)}",
         ["metric", "name", "value", "95 % interval", "unit"],
@@ -129,11 +115,6 @@ def show_notes(report: dict[str, Any], only: Sequence[str] | None = None, but: C
     remarks = {note for name in told for note in report["metrics"][name]["notes"]}
     for note in [*report["notes"], *sorted(remarks)]:
         say(f"note: {note}")
-
-
-def unit_of(name: str) -> str:
-    """A number's unit, "" where it has none; `kl_1`, `kl_2`, … are the KL of each level of latents."""
-    return UNITS.get("kl" if name.removeprefix("kl_").isdecimal() else name, "")
 
 
 @contextmanager

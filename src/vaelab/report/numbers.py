@@ -7,52 +7,12 @@ from typing import Any, NamedTuple
 from vaelab.evaluation.comparison.judged import Column, Judged
 from vaelab.evaluation.comparison.table import rows_of
 from vaelab.io.formatting import counted, expectation, images_of, typeset
+from vaelab.metrics.measurement import Value
+from vaelab.metrics.names import about_metric, about_number, metric_of, numbers
 from vaelab.recipe.recipe import Recipe
-from vaelab.report.listing import unit_of
 from vaelab.report.reading import Told
-from vaelab.runs.folder import kind_of
+from vaelab.runs.folder import finite, kind_of
 
-TITLES = {
-    "elbo": "ELBO",
-    "log_px": "Reconstruction term log p(x | z)",
-    "kl": "KL",
-    "iwae": "Importance-weighted bound",
-    "iwae_gain": "Gain of the importance-weighted bound",
-    "ais": "log p(x) by annealing",
-    "bits_per_dim": "Bits per dimension",
-    "rate": "Rate",
-    "marginal_kl": "KL of the aggregated posterior",
-    "dimension_kl": "KL within single dimensions",
-    "aggregate_mmd": "Aggregated posterior to prior, MMD",
-    "aggregate_p": "Aggregated posterior to prior, p-value",
-    "aggregate_ks": "Aggregated posterior to prior, largest KS",
-    "aggregate_ks_mean": "Aggregated posterior to prior, mean KS",
-    "nearest_ratio": "Nearest training image, samples to real ones",
-    "copying_z": "Copying, z-score",
-    "train_share": "Nearer to training than to test images",
-    "probe_linear": "Linear probe, accuracy",
-    "probe_knn": "Neighbour probe, accuracy",
-    "ess": "Effective sample size",
-    "active_units": "Active units, by variance of the means",
-    "active_units_kl": "Active units, by KL",
-    "active_units_ratio": "Active units, by share of variance",
-    "latent_dim": "Latent dimensions",
-    "mse": "Squared error per pixel",
-    "psnr": "PSNR",
-    "ssim": "SSIM",
-    "lpips": "LPIPS",
-    "frechet": "Fréchet distance",
-    "frechet_unbiased": "Fréchet distance, without bias",
-    "kernel": "Kernel distance",
-    "mig": "MIG",
-    "sap": "SAP",
-    "dci_disentanglement": "DCI disentanglement",
-    "dci_completeness": "DCI completeness",
-    "dci_informativeness": "DCI informativeness",
-    "factor_vae": "FactorVAE score",
-    "beta_vae": "β-VAE score",
-}
-GROUPS = {"ais": "AIS", "elbo_surgery": "ELBO surgery", "frechet": "Fréchet", "lpips": "LPIPS"}  # metrics
 SPLITS = {"valid": "validation", "train": "training"}
 
 
@@ -63,6 +23,14 @@ class Line(NamedTuple):
     value: str
     interval: str
     unit: str
+
+
+class Tile(NamedTuple):
+    """A number that is seen first."""
+
+    title: str
+    value: str
+    note: str
 
 
 class Group(NamedTuple):
@@ -95,6 +63,29 @@ def measured(told: Told) -> list[Measured]:
     return [_measured(split, report) for split, report in told.reports.items()]
 
 
+def tiles(told: Told) -> list[Tile]:
+    """The numbers that a reader looks for first: those of the best epoch, and of the metrics those declared as such."""
+    run, (split, report) = told.folder, told.current
+    found = []
+    if run.best:
+        at = f"best epoch, {run.best['epoch']:g}"
+        found.append(Tile(f"Validation {run.bound}", typeset(finite(run.best, "loss")), f"nats per image, {at}"))
+        found.append(Tile("KL", typeset(finite(run.best, "kl")), "nats per validation image"))
+    for metric, entry in report.get("metrics", {}).items():
+        for _, value, _, about in numbers(metric, entry):
+            if about.tile and value is not None:
+                note = " · ".join(text for text in (about.unit or about.meaning, _short(entry["protocol"])) if text)
+                found.append(Tile(*_seen(about, value, entry["values"], SPLITS.get(split, split).capitalize()), note))
+    return found
+
+
+def _seen(about: Value, value: float, values: Mapping[str, Any], split: str) -> tuple[str, str]:
+    """Title and text of a tile; a bound on log p(x) as the loss that it is beside the validation's."""
+    if about.scores is not None:
+        return f"{split} −{about.tile}", typeset(-value)
+    return about.tile, f"{value} of {values[about.of]}" if about.of in values else typeset(value)
+
+
 def side_by_side(runs: Sequence[Told]) -> tuple[list[tuple[str, str, list[Cell]]], list[str]]:
     """Title, unit and a cell for each run, row by row; and what does not compare, is missing or must be known."""
     columns = [
@@ -108,26 +99,20 @@ def side_by_side(runs: Sequence[Told]) -> tuple[list[tuple[str, str, list[Cell]]
         cells = []
         for run in runs:
             cell = row.cells.get(run.name)
-            ends = f"{typeset(cell.interval[0])} … {typeset(cell.interval[1])}" if cell and cell.interval else ""
-            cells.append(Cell(typeset(cell.value) if cell else "–", ends, run.name in row.best))
-        table.append((row.label.replace(row.name, title_of(row.name), 1), unit_of(row.name), cells))
+            value, interval = (typeset(cell.value), _ends(cell.interval)) if cell else ("–", "")
+            cells.append(Cell(value, interval, run.name in row.best))
+        table.append((row.label.replace(row.name, row.about.title, 1), row.about.unit, cells))
     return table, notes
 
 
 def title_of(name: str) -> str:
-    """A number's name as people say it; `kl_1` is the KL of the top level of latents."""
-    if (level := name.removeprefix("kl_")).isdecimal():
-        return f"KL of level {level}{' (top)' if level == '1' else ''}"
-    return _titled(name, TITLES)
-
-
-def _titled(name: str, known: Mapping[str, str]) -> str:
-    return known.get(name) or name.replace("_", " ").capitalize()
+    """A number's name as people say it."""
+    return about_number(metric_of(name), name).title
 
 
 def _measured(split: str, report: Mapping[str, Any]) -> Measured:
     groups = [
-        Group(_titled(name, GROUPS), _short(entry["protocol"]), _lines(entry))
+        Group(about_metric(name).title, _short(entry["protocol"]), _lines(name, entry))
         for name, entry in report["metrics"].items()
     ]
     remarks = [f"{name} was not measured: {reason}" for name, reason in report["unavailable"].items()]
@@ -139,14 +124,16 @@ def _measured(split: str, report: Mapping[str, Any]) -> Measured:
     return Measured(of, groups, [*remarks, *report["notes"], *sorted(notes)], full)
 
 
-def _lines(entry: Mapping[str, Any]) -> list[Line]:
-    lines = []
-    for key, value in entry["values"].items():
-        if not key.endswith("_error"):
-            ends = entry["intervals"].get(key)
-            interval = f"{typeset(ends[0])} … {typeset(ends[1])}" if ends else ""
-            lines.append(Line(title_of(key), typeset(value), interval, unit_of(key)))
-    return lines
+def _lines(metric: str, entry: Mapping[str, Any]) -> list[Line]:
+    return [
+        Line(found.about.title, typeset(found.value), _ends(found.interval), found.about.unit)
+        for found in numbers(metric, entry)
+    ]
+
+
+def _ends(interval: tuple[float, float] | None) -> str:
+    """`72.10 … 74.60`, "" for none."""
+    return f"{typeset(interval[0])} … {typeset(interval[1])}" if interval else ""
 
 
 def _capital(sentence: str) -> str:

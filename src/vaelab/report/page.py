@@ -2,11 +2,11 @@
 
 import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -19,7 +19,7 @@ from vaelab.report.curves import curves_of, curves_of_all
 from vaelab.report.diagnosis import diagnose
 from vaelab.report.differences import differences
 from vaelab.report.evidence import LEVELS
-from vaelab.report.numbers import SPLITS, measured, side_by_side
+from vaelab.report.numbers import measured, side_by_side, tiles
 from vaelab.report.pictures import exhibits
 from vaelab.report.reading import Told
 from vaelab.report.sentence import sentence
@@ -28,15 +28,6 @@ from vaelab.runs.folder import Folder, finite
 HERE = Path(__file__).parent
 UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")  # what no page may hold, as in names of files
 FIRST = ("generated_samples", "reconstructions")  # pictures that a reader looks for before all else
-CARRIES = 0.05  # nats above which a latent dimension counts as used, as the metric active_units has it
-
-
-class Tile(NamedTuple):
-    """A number that is seen first."""
-
-    title: str
-    value: str
-    note: str
 
 
 def page(runs: Sequence[Told], refused: Sequence[str] = ()) -> str:
@@ -54,7 +45,7 @@ def page(runs: Sequence[Told], refused: Sequence[str] = ()) -> str:
             *_unlike(runs),
             *(_named(run, text, runs) for run in runs for text in run.problems),
         ],
-        "tiles": _tiles(runs[0]) if len(runs) == 1 else [],
+        "tiles": tiles(runs[0]) if len(runs) == 1 else [],
         "charts": curves_of(folders[0]) if len(runs) == 1 else curves_of_all(folders, names),
         "first": [exhibit for exhibit in shown if exhibit.name in FIRST and exhibit.pictures],
         "rest": [exhibit for exhibit in shown if exhibit.name not in FIRST or not exhibit.pictures],
@@ -94,8 +85,9 @@ def _run(told: Told) -> dict[str, Any]:
         "judged": told.judged,
         "findings": diagnose(told.evidence),
         "flat": "" if dimensions else _flat(told),
-        "bars": Markup(bars(dimensions, CARRIES)) if dimensions else "",
-        "carrying": f"{sum(bar.value >= CARRIES for bar in dimensions)} of {len(dimensions)}",
+        "bars": Markup(bars(dimensions, told.threshold)) if dimensions else "",
+        "carrying": f"{sum(bar.value >= told.threshold for bar in dimensions)} of {len(dimensions)}",
+        "threshold": f"{told.threshold:g}",
         "levels": sorted({bar.level for bar in dimensions if bar.level}),
         "unmeasured": not told.reports and (run.path / "model.safetensors").exists(),
         "recipe": recipe,
@@ -122,38 +114,6 @@ def _ended(run: Folder) -> str:
     took = f"{span(run.state.seconds)} of training" if run.state.seconds else ""
     when = time.strftime("%d %B %Y, %H:%M", time.localtime(run.state.seen))
     return " · ".join(text for text in (length, took, when) if text)
-
-
-def _tiles(told: Told) -> list[Tile]:
-    """The handful of numbers that a reader looks for first."""
-    run, values, found = told.folder, told.values, []
-    split, report = told.current
-    if run.best:
-        at = f"best epoch, {run.best['epoch']:g}"
-        found.append(Tile(f"Validation {run.bound}", typeset(finite(run.best, "loss")), f"nats per image, {at}"))
-        found.append(Tile("KL", typeset(finite(run.best, "kl")), "nats per validation image"))
-    split = SPLITS.get(split, split).capitalize()
-    if "iwae" in values:
-        protocol = report["metrics"].get("likelihood", {}).get("protocol", {})
-        how = f"nats per image, {protocol.get('samples', '?')} draws, {_counted(protocol)}".removesuffix(", ")
-        found.append(Tile(f"{split} −IWAE bound", typeset(-values["iwae"]), how))
-    elif "elbo" in values:
-        found.append(Tile(f"{split} −ELBO", typeset(-values["elbo"]), "nats per image"))
-    if "active_units_kl" in values:
-        share = f"{values['active_units_kl']} of {values.get('latent_dim', '?')}"
-        found.append(Tile("Active units", share, "dimensions with 0.05 nats or more"))
-    if "frechet" in values:
-        extractor = report["metrics"].get("frechet", {}).get("protocol", {}).get("extractor")
-        name = extractor.get("name", "?") if isinstance(extractor, dict) else extractor or "?"
-        found.append(Tile("Fréchet", typeset(values["frechet"]), f"on features of {name}"))
-    if "lpips" in values:
-        found.append(Tile("LPIPS", typeset(round(values["lpips"], 4)), "of reconstructions"))
-    return found[:6]
-
-
-def _counted(protocol: Mapping[str, Any]) -> str:
-    """`100 images`, "" where a protocol does not tell."""
-    return counted(protocol["images"], "image") if isinstance(protocol.get("images"), int) else ""
 
 
 def _apart(runs: Sequence[Told]) -> list[str]:

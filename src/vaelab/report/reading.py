@@ -10,6 +10,7 @@ from safetensors import SafetensorError, safe_open
 
 from vaelab.io.files import parse_json
 from vaelab.io.formatting import typed
+from vaelab.metrics.active_units import NATS
 from vaelab.recipe.restore import read_report
 from vaelab.registry import names, part
 from vaelab.registry.schema import defaults
@@ -80,6 +81,11 @@ class Told:
         known = [(int(d), kl) for d, kl in curve if d is not None and kl is not None]
         found = [Bar(f"z{d}", kl, levels[d - 1] if 0 < d <= len(levels) else None) for d, kl in known]
         return sorted(found, key=lambda bar: -bar.value)
+
+    @property
+    def threshold(self) -> float:
+        """Nats of KL from which a latent dimension counts as used."""
+        return finite(self.protocols.get("active_units", {}), "nats") or NATS
 
     @cached_property
     def evidence(self) -> Evidence:

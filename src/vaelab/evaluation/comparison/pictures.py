@@ -10,16 +10,11 @@ from vaelab.evaluation.measure import SampleSpec
 from vaelab.figures.columns import columns
 from vaelab.figures.distributions import boxes, violins
 from vaelab.figures.style import save
-from vaelab.metrics.sharpness import sharpness_statistics
+from vaelab.metrics.sharpness import STATISTICS, sharpness_statistics
 from vaelab.recipe.restore import open_run, restore
 from vaelab.samplers.drawing import images
 
 SHOWN = 24  # images of each run
-TITLES = {
-    "laplacian_variance": "Laplacian variance",
-    "tenengrad": "Tenengrad",
-    "high_frequency_ratio": "High-frequency ratio",
-}
 
 
 def draw_figures(
@@ -44,7 +39,7 @@ def draw_figures(
         drawn[run.name] = images(model, model.p_z(), len(real), seed)
         back[run.name] = reconstructions(model, data.test[:SHOWN])
         sharp[run.name] = sharpness_statistics(SampleSpec(n, seed=seed).draw(model, data, n)[0])
-    values = {title: {name: found[key] for name, found in sharp.items()} for key, title in TITLES.items()}
+    values = {title: {name: found[key] for name, found in sharp.items()} for key, title in STATISTICS.items()}
     made = {
         "samples": columns(drawn, title="Samples", note="Real test images, and mean images of latents from the prior."),
         "reconstructions": columns(back, title="Reconstructions", note="The same test images everywhere."),

@@ -7,26 +7,14 @@ from typing import Any, NamedTuple
 
 from vaelab.evaluation.comparison.judged import Column, Judged
 from vaelab.io.formatting import images_of
-from vaelab.metrics.sharpness import STATISTICS
+from vaelab.metrics.measurement import Value
+from vaelab.metrics.names import Number, numbers
 from vaelab.registry import names, part
 from vaelab.registry.schema import options
-
-HIGHER = {
-    *("elbo", "iwae", "log_px", "ais", "psnr", "ssim", "precision", "recall", "density", "coverage"),
-    *("probe_linear", "probe_knn", "mig", "sap", "modularity", "factor_vae", "beta_vae"),
-    *("dci_disentanglement", "dci_completeness", "dci_informativeness"),
-}
-LOWER = {
-    *("bits_per_dim", "mse", "lpips", "frechet", "frechet_unbiased", "kernel"),
-    *("aggregate_mmd", "aggregate_ks", "aggregate_ks_mean"),
-}
-NEAR_ONE = {f"{name}_ratio" for name in STATISTICS}
 
 # Of a protocol, what decides whether two numbers compare; beside it, the options of the metric but for these.
 DECISIVE = ("split", "images", "fakes", "sampler", "pixels", "extractor", "network", "estimator", "given")
 INDIFFERENT = ("seed", "compile")
-# Nats of a density, of 8-bit levels and of binary pixels are of three kinds; bits of the first two are of one.
-SCORED = {name: {} for name in ("elbo", "log_px", "iwae", "ais")} | {"bits_per_dim": {"density": "levels"}}
 
 
 class Cell(NamedTuple):
@@ -44,13 +32,14 @@ class Row:
     metric: str
     name: str
     label: str  # the name, the extractor, and what else tells this row from others of this name
+    about: Value
     protocol: Mapping[str, Any]
     cells: Mapping[str, Cell]
 
     @property
     def best(self) -> set[str]:
         """The columns with the best value, if not all have it and a best is known."""
-        loss = {label: _loss(self.name, cell.value) for label, cell in self.cells.items()}
+        loss = {label: self.about.loss(cell.value) for label, cell in self.cells.items()}
         least = min(loss.values())
         best = {k for k, v in loss.items() if v == least}
         return best if len(best) < len(loss) else set()
@@ -58,18 +47,21 @@ class Row:
 
 def rows_of(columns: Sequence[Column]) -> tuple[list[Row], list[str]]:
     """All rows in the order in which they first occur, and notes on numbers that do not compare or are not there."""
-    found: dict[tuple[str, str, str], tuple[dict[str, Any], dict[str, list]]] = {}
+    found: dict[tuple[str, str], dict[str, tuple[dict[str, Any], dict[str, list[Cell]]]]] = {}
+    declared: dict[tuple[str, str], Value] = {}
     for column in columns:
         for run in column.runs:
-            for metric, name, protocol, value in _numbers(run):
-                _, cells = found.setdefault((metric, name, repr(sorted(protocol.items()))), (protocol, {}))
-                cells.setdefault(column.label, []).append(value)
+            for metric, number, protocol, cell in _numbers(run):
+                declared.setdefault((metric, number.name), number.about)
+                alike = found.setdefault((metric, number.name), {})
+                _, cells = alike.setdefault(repr(sorted(protocol.items())), (protocol, {}))
+                cells.setdefault(column.label, []).append(cell)
     rows, splits = [], {}
-    for metric, name in dict.fromkeys(key[:2] for key in found):
-        alike = [cells for key, cells in found.items() if key[:2] == (metric, name)]
-        labels, differ = told_apart(name, [protocol for protocol, _ in alike])
-        for label, (protocol, cells) in zip(labels, alike, strict=True):
-            rows.append(Row(metric, name, label, protocol, {k: pooled(values) for k, values in cells.items()}))
+    for (metric, name), alike in found.items():
+        labels, differ = told_apart(name, [protocol for protocol, _ in alike.values()])
+        for label, (protocol, cells) in zip(labels, alike.values(), strict=True):
+            values = {k: pooled(values) for k, values in cells.items()}
+            rows.append(Row(metric, name, label, declared[metric, name], protocol, values))
         if differ:
             splits.setdefault(differ, []).append(name)
     notes = [
@@ -104,21 +96,21 @@ def pooled(values: Sequence[Cell]) -> Cell:
     return Cell(mean, (mean - reach, mean + reach), n)
 
 
-def _numbers(run: Judged) -> Iterator[tuple[str, str, dict[str, Any], Cell]]:
+def _numbers(run: Judged) -> Iterator[tuple[str, Number, dict[str, Any], Cell]]:
     """Every number of a run that is one, with what decides whether others compare with it."""
     for metric, entry in run.report["metrics"].items():
         asked = options(part("metric", metric)) if metric in names("metric") else entry["protocol"]
         kept = {k: v for k, v in entry["protocol"].items() if k in {*asked, *DECISIVE} - {*INDIFFERENT}}
         protocol = _flat({**kept, "data": run.data})
-        for name, value in entry["values"].items():
-            if value is not None and not name.endswith("_error"):  # the interval says that already
-                yield metric, name, protocol | _scores(name, entry), Cell(value, entry["intervals"].get(name))
+        for found in numbers(metric, entry):
+            if found.value is not None:
+                scores = _scores(found.about, entry["protocol"].get("scores"))
+                yield metric, found, protocol | scores, Cell(found.value, found.interval)
 
 
-def _scores(name: str, entry: Mapping[str, Any]) -> dict[str, str]:
+def _scores(about: Value, of: object) -> dict[str, str]:
     """Of what p(x | z) is, for numbers that depend on it."""
-    of = entry["protocol"].get("scores")
-    return {"scores": SCORED[name].get(of, of)} if name in SCORED and isinstance(of, str) else {}
+    return {} if about.scores is None or not isinstance(of, str) else {"scores": about.scores.get(of, of)}
 
 
 def _flat(tree: Mapping[str, Any], above: str = "") -> dict[str, Any]:
@@ -140,12 +132,3 @@ def _remarks(columns: Sequence[Column]) -> list[str]:
         for note in run.report.get("notes", []):
             notes.setdefault(note, []).append(run.name)
     return [f"{', '.join(who)}: {note}" for note, who in notes.items()]
-
-
-def _loss(name: str, value: float) -> float:
-    """What is least at the best value; NaN where no value is better than another."""
-    if name in HIGHER:
-        return -value
-    if name in LOWER:
-        return value
-    return abs(value - 1) if name in NEAR_ONE else math.nan

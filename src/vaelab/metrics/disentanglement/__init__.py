@@ -27,8 +27,6 @@ ESTIMATORS = {
     "factor_vae": "majority vote on batches of 64, held-out half, without collapsed dimensions",
     "beta_vae": "logistic regression on means of 64 pairs, held-out half",
 }
-
-
 ABOUT = About(
     "Disentanglement",
     {
