@@ -19,7 +19,17 @@ from torch.distributions import Distribution
 
 from vaelab.data.source import Dataset
 from vaelab.distributions.seeds import seeded
-from vaelab.errors import TooShort, UsageError, listed
+from vaelab.errors import (
+    AlreadyARun,
+    ChangedRecipe,
+    FolderGone,
+    NoFolder,
+    NothingToResume,
+    OtherRecipe,
+    Problems,
+    TooShort,
+    UsageError,
+)
 from vaelab.evaluation import figures as gallery
 from vaelab.evaluation.images import writer
 from vaelab.evaluation.measure import ValidationMetrics, versions
@@ -37,7 +47,7 @@ from vaelab.registry.plugins import copy_plugins, plugin_records, with_plugins
 from vaelab.registry.schema import build, check_part, normalise
 from vaelab.runs.claim import claimed
 from vaelab.runs.folder import Folder
-from vaelab.runs.log import forget, lost, read_rows
+from vaelab.runs.log import forget, read_rows
 from vaelab.runs.state import recorded
 from vaelab.samplers.drawing import draw_batches, images, refuse_blind
 from vaelab.tracking.live import followed
@@ -193,7 +203,7 @@ def _latents(
 ) -> tuple[VAE, Distribution, Tensor | None]:
     """The model, what its latents are drawn from, and the class of each; UsageError where they do not go together."""
     if problems := check_part("sampler", sampler, "sampler"):
-        raise UsageError(listed(problems, "the sampler has these problems"))
+        raise Problems(problems, "the sampler has these problems")
     if pixels not in ("mean", "sample"):
         raise UsageError(f"pixels are mean or sample, not {pixels!r}")
     if n < 1:
@@ -267,10 +277,10 @@ def _begin(
         return claims.enter_context(claimed(named, new=True)), wanted, 0
     folder = expanded(run)
     if folder.is_file():
-        raise UsageError(f"{folder} is a file; choose another --run")
+        raise NoFolder(folder)
     claims.enter_context(claimed(folder))
     if (folder / "recipe.yaml").exists():
-        raise UsageError(f"{folder} holds a run already; add --resume to carry on, or choose another --run")
+        raise AlreadyARun(folder)
     return folder, wanted, 0
 
 
@@ -278,15 +288,10 @@ def _resumed(folder: Path, recipe: str | None, overrides: tuple[str, ...]) -> tu
     """The recipe of a run with the overrides, which may change only lengths, and the step of its checkpoint."""
     stored = Recipe.read(str(folder))
     if recipe and expanded(recipe) != folder and (asked := find(recipe).stem) != stored.name:
-        raise UsageError(
-            f"{folder} holds a run of {stored.name!r}, not of {asked!r}; name that recipe or another --run"
-        )
+        raise OtherRecipe(folder, stored.name, asked)
     wanted = Recipe(stored.name, stored.overridden(overrides).options)  # its warm-ups stay as they are
     if _fingerprint(wanted) != _fingerprint(stored):
-        raise UsageError(
-            f"{folder} was trained with another recipe; a resumed run may change only train's {', '.join(LENGTHS)}; "
-            "leave out --resume and start a new run"
-        )
+        raise ChangedRecipe(folder, LENGTHS)
     last = folder / "last.pt"  # read here, so that what is wrong with it is said before anything is written
     return wanted, read_state(last, torch.device("cpu")).progress.step if last.exists() else 0
 
@@ -294,18 +299,18 @@ def _resumed(folder: Path, recipe: str | None, overrides: tuple[str, ...]) -> tu
 def _to_resume(recipe: str | None, run: str | Path | None) -> Path:
     """The folder that is named, also in the place of the recipe, or the newest of the recipe."""
     if run is None and recipe is None:
-        raise UsageError("nothing to resume: neither a run nor a recipe is named; name the run's folder")
+        raise NothingToResume("neither a run nor a recipe is named")
     named = expanded(run or recipe or "")
     if (named / "recipe.yaml").is_file():
         return named
     if recipe is None or run is not None:
-        raise UsageError(f"nothing to resume: {named} holds no run; leave out --resume to start one there")
+        raise NothingToResume(f"{named} holds no run")
     runs = sorted(
         Path("runs").glob(f"{find(recipe).stem}-{'[0-9]' * 8}-*/recipe.yaml"),
         key=lambda path: path.stat().st_mtime,
     )
     if not runs:
-        raise UsageError(f"nothing to resume: no run of {recipe!r} in runs/; name it with --run, or leave out --resume")
+        raise NothingToResume(f"no run of {recipe!r} in runs/")
     return runs[-1].parent
 
 
@@ -339,7 +344,7 @@ def _keep_pictures(epoch: engine.Epoch, data: Dataset, every: int, folder: Path)
             _draw_progress(epoch, data, folder)
     finally:  # also where that is why they could not be written
         if not (folder / "recipe.yaml").exists():
-            raise lost(folder)
+            raise FolderGone(folder)
 
 
 def _draw_progress(epoch: engine.Epoch, data: Dataset, folder: Path) -> None:

@@ -117,8 +117,11 @@ def test_all_mistakes_come_at_once():
         (["tiny.yaml", "--run", "text.txt"], "text.txt is a file; choose another --run"),
         (["tiny.yaml", "--run", "text.txt/run"], "is no folder"),
         (["tiny.yaml", "--resume"], "nothing to resume: no run of 'tiny.yaml' in runs/; name it with --run"),
-        (["tiny.yaml", "--resume", "--run", "out"], "nothing to resume: out holds no run; leave out --resume"),
-        (["tiny.yaml", "--plugin", "nowhere.py"], "no plugin 'nowhere.py'; --plugin takes a Python file"),
+        (
+            ["tiny.yaml", "--resume", "--run", "out"],
+            "nothing to resume: out holds no run; name it with --run, or leave out --resume",
+        ),
+        (["tiny.yaml", "--plugin", "nowhere.py"], "no plugin 'nowhere.py'; name a Python file"),
         (["tiny.yaml", "data=mnist", "--data-dir", "nowhere"], "the data directory 'nowhere' is not a folder"),
         (["tiny.yaml", "data=static_mnist"], "static_mnist/"),
     ],
@@ -246,7 +249,7 @@ def test_a_model_that_is_not_one(command, run, damage):
         (["reconstruct", "text.txt"], "cannot read the image text.txt"),
         (["reconstruct", "empty"], "cannot read the image empty"),
         (["reconstruct", "broken.png"], "cannot read the image broken.png"),
-        (["reconstruct", "large.png"], "large.png is 30×20, the model takes 8×8; add --fit to crop and resize it"),
+        (["reconstruct", "large.png"], "large.png is 30×20, the model takes 8×8; add --fit to crop and resize them"),
     ],
 )
 def test_a_mistake_in_the_words_about_a_run(run, words, said):
@@ -267,7 +270,7 @@ def test_other_data_than_the_model_was_trained_on(run, monkeypatch):
     ("words", "said"),
     [
         (["list", "priors"], "no role 'priors'; did you mean 'prior'?"),
-        (["list", "--plugin", "text.txt"], "--plugin takes a Python file"),
+        (["list", "--plugin", "text.txt"], "name a Python file"),
         (["data", "digit"], "data.kind: unknown data 'digit'; did you mean 'digits'?"),
         (["data", "digits", "resize=x"], "data.resize: expected a valid integer; got 'x'"),
         (["data", "digits", "resize"], "is not of the form key.key=value"),

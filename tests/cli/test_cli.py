@@ -258,7 +258,7 @@ def test_reconstruct_test_images_or_those_given(run, tmp_path):
     assert "2 images" in typed("reconstruct", run, *files[:2], "--images", tmp_path / "back").stdout
     assert all(image.shape == (8, 8) for kind in ("real", "recon") for image in pngs(tmp_path / "back" / kind))
     said = typed("reconstruct", run, *files, "--images", tmp_path / "no", code=2).stderr
-    assert said == f"error: {files[2]} is 20×11, the model takes 8×8; add --fit to crop and resize it\n"
+    assert said == f"error: {files[2]} is 20×11, the model takes 8×8; add --fit to crop and resize them\n"
     assert not (tmp_path / "no").exists()
     assert "3 images" in typed("reconstruct", run, *files, "--fit", "--images", tmp_path / "fit").stdout
     typed("reconstruct", run, *files, "--fit", "--out", tmp_path / "pairs.png")

@@ -162,15 +162,15 @@ def test_no_readable_image_is_an_error(tmp_path, cache):
     said = str(error.value)
     assert said.startswith(f"left out 2 of the 2 images in {tmp_path}, which cannot be read:")
     assert "\n  b.png: cannot identify image file" in said
-    assert said.endswith("none is left; correct data.path")
+    assert said.endswith("none is left; correct the path")
     assert not list((cache / "folder").iterdir())
 
 
 def test_an_empty_and_a_missing_folder_are_errors(tmp_path):
     (tmp_path / "empty").mkdir()
-    with pytest.raises(UsageError, match=r"empty holds no images \(.png, .jpg, .*\); correct data.path"):
+    with pytest.raises(UsageError, match=r"empty holds no images \(.png, .jpg, .*\); correct the path"):
         load("folder", path=tmp_path / "empty")
-    with pytest.raises(UsageError, match=r"there is no folder 'lost' .looked for lost, .*correct data.path"):
+    with pytest.raises(UsageError, match=r"there is no folder 'lost' .looked for lost, .*correct the path"):
         load("folder", path="lost")
 
 

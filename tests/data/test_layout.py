@@ -39,7 +39,7 @@ def test_splits_classes_and_classes_within_splits_are_told_apart(names, splits, 
         (["train/1.png", "2.png"], "photos has train/ beside images outside of folders; set"),
         (
             ["test/1.png", "val/2.png"],
-            "photos has test/, val/ and no train/; add that, name another data.path",
+            "photos has test/, val/ and no train/; add that, name another folder",
         ),
         (
             ["train/1.png", "val/2.png", "valid/3.png"],

@@ -35,7 +35,7 @@ objective: elbo
 train: {epochs: 2, batch_size: 16, draw_every: 0}
 """
 DRAWN = ("frechet", "kernel", "precision_recall", "memorisation")
-MISSPELT = "--real 'digit' is neither a folder nor a set; did you mean 'digits'"
+MISSPELT = "real 'digit' is neither a folder nor a set; did you mean 'digits'"
 
 
 @pytest.fixture(scope="module")
@@ -213,7 +213,7 @@ def test_a_place_that_takes_no_file_is_refused_before_measuring(run, monkeypatch
 
     (run / "metrics.json").rmdir()
     monkeypatch.setattr(Path, "touch", read_only)
-    with pytest.raises(VaelabError, match="make the place writable, or choose another place with --out"):
+    with pytest.raises(VaelabError, match="make the place writable, or choose another place"):
         evaluate(run, "reconstruction")
 
 
@@ -363,7 +363,7 @@ def test_noise_is_worse_than_real_images(digits, put):
 
 def test_other_sizes_are_refused_or_fitted(digits, put):
     fake = put("fake", torch.full((9, 1, 12, 20), 77, dtype=torch.uint8))
-    with pytest.raises(UsageError, match=r"images in .*fake are 20×12, the real ones 8×8; add --fit to resize them"):
+    with pytest.raises(UsageError, match=r"images in .*fake are 20×12, the real ones 8×8; give fit=True"):
         judge(fake, "digits")
     real = put("real", torch.full((9, 1, 8, 8), 77, dtype=torch.uint8))
     assert judge(fake, str(real), fit=True)["frechet"] == pytest.approx(0, abs=1e-9)
@@ -386,7 +386,7 @@ def test_mixed_sizes_are_said_in_one_sentence_and_can_be_fitted(digits, put):
     Image.new("L", (20, 11)).save(mixed / "odd.png")
     with pytest.raises(UsageError, match=r"odd\.png") as error:
         judge(mixed, "digits")
-    assert "\n" not in str(error.value) and "--fit" in str(error.value)
+    assert "\n" not in str(error.value) and "fit=True" in str(error.value)
     assert judge(mixed, "digits", fit=True)["frechet"] > 0
 
 

@@ -54,7 +54,9 @@ def test_images_of_another_mode_depth_and_orientation_are_read_as_in_training(tm
 
 def test_another_size_is_refused_or_fitted(tmp_path):
     Image.fromarray(np.full((20, 30), 77, np.uint8)).save(tmp_path / "a.png")
-    with pytest.raises(UsageError, match=r"a.png is 30×20, the model takes 10×8; add --fit to crop and resize it"):
+    with pytest.raises(
+        UsageError, match=r"a.png is 30×20, the model takes 10×8; give fit=True to crop and resize them"
+    ):
         export.read_images([tmp_path / "a.png"], (1, 8, 10), fit=False)
     assert (export.read_images([tmp_path / "a.png"], (1, 8, 10), fit=True) == 77).all()
 

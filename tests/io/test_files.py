@@ -16,6 +16,7 @@ import pooch
 import pytest
 from pooch import retrieve
 
+from vaelab.cli.advice import told
 from vaelab.data import load, static_mnist
 from vaelab.errors import UsageError, VaelabError
 from vaelab.io import files
@@ -186,7 +187,7 @@ def test_the_fix_for_a_read_only_place_is_one_that_the_command_has(tmp_path, nam
 
     with pytest.raises(VaelabError) as error:
         files.write_whole(tmp_path / name, refuse)
-    assert str(error.value).endswith(f"; nothing was there before; {fix}")
+    assert told(error.value).endswith(f"; nothing was there before; {fix}")
 
 
 def test_a_folder_in_the_place_of_a_file_is_called_so(tmp_path):

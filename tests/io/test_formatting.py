@@ -8,7 +8,8 @@ from typer.testing import CliRunner
 
 import vaelab
 from vaelab.cli import app
-from vaelab.errors import UsageError, VaelabError, listed
+from vaelab.cli.advice import told
+from vaelab.errors import Problems, UsageError, VaelabError
 from vaelab.io.formatting import printable, typed
 from vaelab.io.progress import note, say
 from vaelab.runs.table import runs_table, summary
@@ -23,7 +24,7 @@ def test_what_a_terminal_would_obey_is_spelled_out():
 
 
 def test_sentences_keep_their_lists_and_no_other_lines(capsys):
-    say(f"error: {UsageError(listed([f'{ODD}: unknown', 'b: unknown'], 'problems'))}")
+    say(f"error: {Problems([f'{ODD}: unknown', 'b: unknown'], 'problems')}")
     note(ODD)
     assert capsys.readouterr().err == f"error: problems:\n  {SPELLED}: unknown\n  b: unknown\nnote: {SPELLED}\n"
 
@@ -80,5 +81,5 @@ def test_a_stopped_training_says_how_to_carry_on_in_a_folder_with_spaces(tmp_pat
     monkeypatch.setattr(Interrupt, "__enter__", lambda self: setattr(self, "asked", True) or self)
     with pytest.raises(UsageError) as stopped:
         vaelab.train(str(tmp_path / "tiny.yaml"), run=tmp_path / "two words", device="cpu", quiet=True)
-    command = shlex.split(str(stopped.value).partition("carry on with ")[2])
+    command = shlex.split(told(stopped.value).partition("carry on with ")[2])
     assert command == ["--run", str(tmp_path / "two words"), "--resume"]

@@ -103,7 +103,7 @@ def test_a_shifted_aggregate_and_where_it_is():
     assert measured.values["aggregate_ks_mean"] == pytest.approx(sum(distances) / 4)
     assert "most in z3 (KS 0." in measured.notes[0]
     assert "z1" not in measured.notes[0]
-    assert "--sampler gmm" in measured.notes[0]
+    assert "the sampler gmm" in measured.notes[0]
 
 
 def test_one_image_is_too_few():

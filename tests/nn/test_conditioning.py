@@ -263,7 +263,7 @@ def test_samples_are_of_the_class_that_is_asked_for(run, tmp_path):
     torch.manual_seed(0)
     assert torch.equal(threes, model.generate(6, torch.full((6,), 3)))
     assert turns.shape == (20, 1, 8, 8)
-    with pytest.raises(UsageError, match="prior sees the class, and that sampler does not; take --sampler prior"):
+    with pytest.raises(UsageError, match="prior sees the class, and that sampler does not; take the sampler prior"):
         vaelab.sample(run, 6, label=3, device="cpu", sampler={"kind": "gmm", "components": 2})
     for label in (10, -1):
         with pytest.raises(UsageError, match=f"there is no class {label}: the model knows 0 to 9"):

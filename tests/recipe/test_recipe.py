@@ -496,7 +496,7 @@ def test_a_plugin_adds_a_part_with_its_options(base, write, tmp_path, monkeypatc
     from vaelab import registry
 
     monkeypatch.setitem(registry._TABLE, "prior", dict(registry._TABLE["prior"]))
-    assert "needs --plugin FILE" in problems(base, ["model.prior=scaled_normal"])
+    assert "needs vaelab.load_plugin" in problems(base, ["model.prior=scaled_normal"])
     (tmp_path / "mine.py").write_text(PLUGIN)
     load_plugin(str(tmp_path / "mine.py"))
     load_plugin(str(tmp_path / "mine.py"))
@@ -526,7 +526,7 @@ def test_a_plugin_that_fails_says_how(tmp_path, code, said):
 def test_a_plugin_is_a_python_file(tmp_path, name):
     (tmp_path / "folder").mkdir()
     (tmp_path / "text.txt").write_text("")
-    with pytest.raises(UsageError, match="--plugin takes a Python file"):
+    with pytest.raises(UsageError, match="name a Python file"):
         load_plugin(str(tmp_path / name))
 
 

@@ -119,7 +119,7 @@ def test_a_loss_that_still_falls_a_little_is_a_note():
 @pytest.mark.parametrize("state", ["stopped", "killed"])
 def test_a_run_that_was_stopped_is_not_under_trained(state):
     finding = found(rows([100.0 - 2 * i for i in range(20)]), state=state)["under-trained"]
-    assert finding.level == "note" and "--resume" in finding.remedy
+    assert finding.level == "note" and "resuming it" in finding.remedy
     assert finding.sentence == f"The validation loss was still falling when the training was {state}."
 
 
@@ -260,7 +260,7 @@ def test_an_aggregated_posterior_that_is_not_the_prior(values, level):
     finding = found(rows(SETTLED), values=values, **TOLD)
     told = finding["unlike prior"]
     assert told.level == level and f"{values['aggregate_ks']:.2f}" in told.evidence and "250 images" in told.evidence
-    assert "--sampler gmm" in told.remedy and told.metric == "aggregate"
+    assert "the sampler gmm" in told.remedy and told.metric == "aggregate"
     assert ("nothing" in finding) == (level == "note"), "a warning is not followed by 'all well'"
 
 

@@ -78,7 +78,7 @@ def test_what_is_cut_short_is_not_there(tmp_path, before, error, reason):
     assert raised.value.exit_code == 1
     kept = "the one before is intact" if before else "nothing was there before"
     assert f"could not write {path}: " in str(raised.value)
-    assert reason in str(raised.value) and kept in str(raised.value) and "--resume" in str(raised.value)
+    assert reason in str(raised.value) and kept in str(raised.value)
     assert [p.read_text() for p in tmp_path.iterdir()] == ([before] if before else [])
 
 
@@ -87,7 +87,7 @@ def test_dev_full_is_a_full_disk(tmp_path, monkeypatch):
         write_whole(tmp_path / "a", lambda _: Path("/dev/full").write_text("x"))
     full = lambda path, write: write_whole(path, lambda _: write(Path("/dev/full")))  # noqa: E731
     monkeypatch.setattr(checkpoint, "write_whole", full)
-    with pytest.raises(VaelabError, match=r"last.pt: the disk is full; nothing was there before; free some space and"):
+    with pytest.raises(VaelabError, match=r"last.pt: the disk is full; nothing was there before; free some space"):
         save_state(tmp_path / "last.pt", checkpoint_of(torch.nn.Linear(100, 100)))
     with pytest.raises(VaelabError, match="could not write /dev/full: the disk is full"):
         Log(Path("/dev/full"), silent=False, quiet=True).write({"step": 1})

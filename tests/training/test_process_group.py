@@ -132,7 +132,7 @@ def test_two_processes_are_one(pair, train, rows, within_the_noise, batches_of):
         assert odd == "batch_size 15 does not divide by 2 processes; try 14 or 16"
         assert again.startswith(f"{pair / 'whole'} holds a run already")
         assert stopped == [
-            f"stopped at step {where}; carry on with --run {pair / 'half'} --resume"
+            f"stopped at step {where}; resume {pair / 'half'} to carry on"
             for where in ("10, in epoch 2", "18, after epoch 3")
         ]
         assert_equal(first, state(pair / f"half-{rank}.pt"))

@@ -12,6 +12,7 @@ from typing import Annotated, Any, get_args
 
 import typer
 
+from vaelab.cli.advice import told
 from vaelab.errors import VaelabError, brief, is_out_of_memory
 from vaelab.io.progress import say
 
@@ -51,7 +52,7 @@ def command(function: Callable) -> Callable:
                 function(*args, **options)
             sys.stdout.flush()  # here, where a full disk can be said
         except VaelabError as error:
-            _leave(str(error), error.exit_code)
+            _leave(told(error), error.exit_code)
         except KeyboardInterrupt:
             _leave("stopped by Ctrl-C; what was written before is whole", 2)
         except OSError as error:

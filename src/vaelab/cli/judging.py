@@ -7,7 +7,7 @@ import typer
 
 from vaelab.cli.command import DataDir, Device, Plugin, command
 from vaelab.cli.output import show
-from vaelab.errors import UsageError
+from vaelab.errors import Unwritten, UsageError
 
 
 @command
@@ -67,7 +67,7 @@ def evaluate(
                 report = evaluation.evaluate(runs[0], **common, **options)
             else:
                 report = evaluation.evaluate_images(images, {"kind": real, **given}, fit=fit, **common, **options)
-    except evaluation.Unwritten as error:  # which costs no number
+    except Unwritten as error:  # which costs no number
         show_metrics(error.report, chosen)
         raise
     found = [finding for run in runs for finding in refresh(folder_of(run))]

@@ -13,8 +13,8 @@ from typing import IO, Any, NamedTuple, Self
 from zipfile import ZipFile, ZipInfo
 
 from vaelab.data.decode import image_names, is_image
-from vaelab.errors import UsageError
-from vaelab.io.files import damaged, parsing
+from vaelab.errors import Damaged, UsageError
+from vaelab.io.files import parsing
 
 ABSOLUTE = re.compile(r"[/\\]|[A-Za-z]:")  # on any system
 CLIMBS = re.compile(r"(^|[/\\])\.\.($|[/\\])")
@@ -32,7 +32,7 @@ class Zip:
             self._zip = ZipFile(path)
             members = self._zip.infolist()
         if any(member.flag_bits & 1 for member in members):
-            raise damaged(path, "it is encrypted")
+            raise Damaged(path, "it is encrypted")
         for member in members:
             refuse_escape(path, member.filename, self.read(member.filename).decode() if _is_link(member) else None)
         self.names = sorted(member.filename for member in members if not (member.is_dir() or _is_link(member)))
@@ -69,7 +69,7 @@ def open_images(path: Path) -> Iterator[Images]:
     with Zip(path) as archive:
         names = [name for name in archive.names if is_image(name)]
         if not names:
-            raise damaged(path, "it holds no images")
+            raise Damaged(path, "it holds no images")
         yield Images(names, stamp(path), lambda name: BytesIO(archive.read(name)))
 
 
@@ -88,7 +88,7 @@ def read_tar(path: Path, names: list[str]) -> list[bytes]:
             if member.name in names and (content := archive.extractfile(member)):
                 found[member.name] = content.read()
     if missing := [name for name in names if name not in found]:
-        raise damaged(path, f"it has no {missing[0]}")
+        raise Damaged(path, f"it has no {missing[0]}")
     return [found[name] for name in names]
 
 

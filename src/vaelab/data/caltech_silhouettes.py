@@ -8,7 +8,8 @@ import numpy as np
 import torch
 
 from vaelab.data.source import Pool, Source, Split
-from vaelab.io.files import File, Folder, damaged, fetch, locate, parsing
+from vaelab.errors import Damaged
+from vaelab.io.files import File, Folder, fetch, locate, parsing
 from vaelab.registry import Size, register
 
 URL = "https://people.cs.umass.edu/~marlin/data/"
@@ -70,7 +71,7 @@ def _split(path: Path, content: dict[str, Any], x: str, y: str, count: int) -> S
     with parsing(path):
         bits, labels = content[x], content[y].ravel().astype(np.int64) - 1
     if bits.shape != (count, 784) or not np.isin(bits, (0, 1)).all() or len(labels) != count:
-        raise damaged(path, f"{x} is {bits.shape} and should be {count} × 784 zeros and ones, each with a label in {y}")
+        raise Damaged(path, f"{x} is {bits.shape} and should be {count} × 784 zeros and ones, each with a label in {y}")
     images = (1 - bits.astype(np.uint8)) * np.uint8(255)
     upright = np.ascontiguousarray(images.reshape(-1, 1, 28, 28).swapaxes(2, 3))
     return Split(torch.from_numpy(upright), torch.from_numpy(labels))

@@ -15,8 +15,8 @@ from vaelab.data.decode import as_array, decode_all, is_image, upright
 from vaelab.data.decoded import decode_once
 from vaelab.data.pool import Pool, Split, cut
 from vaelab.data.source import Source
-from vaelab.errors import UsageError
-from vaelab.io.files import Folder, damaged, parsing, places
+from vaelab.errors import Damaged, MissingData, UsageError
+from vaelab.io.files import Folder, parsing, places
 from vaelab.registry import Size, hint, register
 
 if TYPE_CHECKING:
@@ -111,11 +111,13 @@ def _find(directory: Folder) -> tuple[Path, Path]:
         if any(is_image(path.name) for path in root.glob("*")):
             return root, root
     looked = ", ".join(str(place / "celeba") for place in places(directory))
-    raise UsageError(
+    raise MissingData(
         f"CelebA is not in {looked}, and cannot be downloaded from here (it is given away by hand, for non-commercial "
-        "research only); get img_align_celeba.zip, list_eval_partition.txt and list_attr_celeba.txt from "
+        "research only)",
+        "get img_align_celeba.zip, list_eval_partition.txt and list_attr_celeba.txt from "
         "https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html and put them, the zip as it is, into "
-        f"{places(directory)[0] / 'celeba'}, or point --data-dir or VAELAB_DATA to a folder that has celeba/"
+        f"{places(directory)[0] / 'celeba'}",
+        "celeba/",
     )
 
 
@@ -132,7 +134,7 @@ def _partition(root: Path, names: list[str]) -> np.ndarray:
         return np.searchsorted(ends, range(count), side="right")
     split_of = _rows(path, names, 0)[:, 0]
     if not np.isin(split_of, range(len(SPLITS))).all():
-        raise damaged(path, "it has splits other than 0, 1 and 2")
+        raise Damaged(path, "it has splits other than 0, 1 and 2")
     for number, split in enumerate(SPLITS):
         if number not in split_of:
             raise UsageError(
@@ -151,7 +153,7 @@ def _attributes(root: Path, names: list[str]) -> tuple[Tensor | None, tuple[str,
         known = tuple(file.readlines(2**16)[1].split())
     factors = torch.from_numpy(_rows(path, names, 2) > 0).float()
     if factors.shape[1] != len(known):
-        raise damaged(path, f"it names {len(known)} attributes and gives {factors.shape[1]} for each image")
+        raise Damaged(path, f"it names {len(known)} attributes and gives {factors.shape[1]} for each image")
     return factors, known
 
 
@@ -163,7 +165,7 @@ def _rows(path: Path, names: list[str], skip: int) -> np.ndarray:
     row_of = {_stem(name): row for row, (name, _) in enumerate(lines)}
     rows = [row_of.get(_stem(name), -1) for name in names]
     if -1 in rows:
-        raise damaged(path, f"it does not mention {names[rows.index(-1)]}")
+        raise Damaged(path, f"it does not mention {names[rows.index(-1)]}")
     return values[rows]
 
 

@@ -9,7 +9,8 @@ import torch
 
 from vaelab.data.archive import read_tar
 from vaelab.data.source import Pool, Source, Split
-from vaelab.io.files import File, Folder, damaged, fetch, locate, parsing
+from vaelab.errors import Damaged
+from vaelab.io.files import File, Folder, fetch, locate, parsing
 from vaelab.registry import Size, register
 
 URL = "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz"
@@ -64,5 +65,5 @@ def parse_batch(content: bytes, path: Path) -> tuple[torch.Tensor, torch.Tensor]
     with parsing(path):
         records = torch.from_numpy(np.frombuffer(bytearray(content), np.uint8)).reshape(-1, RECORD)
     if not len(records) or records[:, 0].max() > 9:
-        raise damaged(path, "its records do not begin with a label from 0 to 9")
+        raise Damaged(path, "its records do not begin with a label from 0 to 9")
     return records[:, 1:].reshape(-1, 3, 32, 32), records[:, 0].long()

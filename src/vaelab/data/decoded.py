@@ -11,7 +11,7 @@ import numpy as np
 from torch import Tensor
 
 from vaelab.data.mapped import ArrayWriter, map_array
-from vaelab.errors import UsageError
+from vaelab.errors import MixedSizes, UsageError
 from vaelab.io import files
 from vaelab.io.progress import Bar
 
@@ -80,11 +80,9 @@ def _write(root: Path, names: list[str], decoded: Iterable[np.ndarray | str], ar
     return {"kept": kept, "skipped": sorted(skipped)}
 
 
-def _uneven(name: str, shape: tuple[int, ...], other: str, expected: tuple[int, ...]) -> UsageError:
-    return UsageError(
-        f"{name} is {shape[1]}×{shape[2]} pixels (height × width), {other} {expected[1]}×{expected[2]}; "
-        f"bring all images to one size with data.size, for example {min(expected[1:])}"
-    )
+def _uneven(name: str, shape: tuple[int, ...], other: str, expected: tuple[int, ...]) -> MixedSizes:
+    sizes = f"{shape[1]}×{shape[2]} pixels (height × width), {other} {expected[1]}×{expected[2]}"
+    return MixedSizes(f"{name} is {sizes}", min(expected[1:]))
 
 
 def _skipped(root: Path, total: int, skipped: list[str]) -> str:

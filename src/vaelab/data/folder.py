@@ -55,7 +55,7 @@ class ImageFolder(Source):
         root = self._root(directory)
         names = image_names(root)
         if not names:
-            raise UsageError(f"{root} holds no images ({', '.join(SUFFIXES)}); correct data.path")
+            raise UsageError(f"{root} holds no images ({', '.join(SUFFIXES)}); correct the path")
         shuffled = [names[i] for i in self.permutation(len(names))]  # first of all, so that splits are slices
         names, numbers, labels, classes = laid_out(shuffled, root, self.folders)
         options = [self.size, self.channels, self.crop, self.resize, self.pad, DRAFT]
@@ -65,7 +65,7 @@ class ImageFolder(Source):
             decode_all(names, root.joinpath, partial(self._decode, channels=channels), np.max(self.size or 0))
             for channels in (self.channels, 3)
         )
-        images, kept = decode_once("folder", root, names, state, decoded, "correct data.path", coloured)
+        images, kept = decode_once("folder", root, names, state, decoded, "correct the path", coloured)
         everything = Split(images, labels if labels is None else labels[kept])
         if numbers is None:
             return Pool(everything, classes=classes, finished=True)
@@ -80,7 +80,7 @@ class ImageFolder(Source):
             if root.is_dir():
                 return root.resolve()
         looked = ", ".join(map(str, tried))
-        raise UsageError(f"there is no folder {self.path!r} (looked for {looked}); correct data.path")
+        raise UsageError(f"there is no folder {self.path!r} (looked for {looked}); correct the path")
 
     def _decode(self, image: "Image", channels: Literal["auto", 1, 3]) -> np.ndarray:
         whole = upright(image, 1 if channels == 1 or (channels == "auto" and image.mode in GREY) else 3)

@@ -8,7 +8,8 @@ import numpy as np
 import torch
 
 from vaelab.data.source import Pool, Source, Split
-from vaelab.io.files import File, Folder, damaged, fetch, locate, parsing, read_npz
+from vaelab.errors import Damaged
+from vaelab.io.files import File, Folder, fetch, locate, parsing, read_npz
 from vaelab.registry import Size, register
 
 ORIGINAL = File("freyfaces/frey_rawface.mat", "https://cs.nyu.edu/~roweis/data/frey_rawface.mat")
@@ -45,5 +46,5 @@ def _read_mat(path: Path) -> np.ndarray:
     with parsing(path):
         pixels = loadmat(path)["ff"]
     if pixels.shape != (560, 1965) or pixels.min() < 0 or pixels.max() > 255 or pixels.max() <= 1:
-        raise damaged(path, f"ff is {pixels.shape} and should be 560 × 1965 grey levels from 0 to 255")
+        raise Damaged(path, f"ff is {pixels.shape} and should be 560 × 1965 grey levels from 0 to 255")
     return np.ascontiguousarray(pixels.T.astype(np.uint8)).reshape(-1, 28, 20)

@@ -80,7 +80,7 @@ def _check_splits(names: list[str], root: Path) -> None:
     if "train" not in roles:
         found = _listed(splits or others) or "images"
         raise UsageError(
-            f"{root} has {found} and no train/; add that, name another data.path, or set data.folders=classes "
+            f"{root} has {found} and no train/; add that, name another folder, or set data.folders=classes "
             "if its subfolders are classes"
         )
     if others or loose:

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from vaelab.data.source import Pool, Source, Split
-from vaelab.io.files import File, Folder, damaged, fetch, parsing
+from vaelab.errors import Damaged
+from vaelab.io.files import File, Folder, fetch, parsing
 from vaelab.registry import Size, register
 
 
@@ -46,7 +47,7 @@ def read_idx(file: File, directory: Folder = None) -> Tensor:
         kind, dimensions = struct.unpack_from(">HxB", content, 0)[0], content[3]
         element = content[2]
     if kind != 0 or element != 8:
-        raise damaged(path, f"it begins with {content[:4].hex()}, which no IDX file of bytes does")
+        raise Damaged(path, f"it begins with {content[:4].hex()}, which no IDX file of bytes does")
     with parsing(path):
         shape = struct.unpack_from(f">{dimensions}I", content, 4)
         return torch.frombuffer(content, dtype=torch.uint8, offset=4 + 4 * dimensions).reshape(shape)

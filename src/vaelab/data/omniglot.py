@@ -12,7 +12,8 @@ from vaelab.data.archive import open_images
 from vaelab.data.decode import as_array, decode_all, upright
 from vaelab.data.decoded import decode_once
 from vaelab.data.source import Pool, Source, Split
-from vaelab.io.files import File, Folder, damaged, fetch, locate, parsing
+from vaelab.errors import Damaged
+from vaelab.io.files import File, Folder, fetch, locate, parsing
 from vaelab.registry import Size, register
 
 if TYPE_CHECKING:
@@ -88,7 +89,7 @@ def _read_chardata(path: Path) -> Pool:
 def _columns(path: Path, content: dict[str, Any], x: str, y: str) -> Split:
     levels = content[x]
     if levels.shape != (SIDE**2, COUNTS[x]) or levels.min() < 0 or levels.max() > 1:
-        raise damaged(path, f"{x} is {levels.shape} and should be 784 × {COUNTS[x]} grey levels from 0 to 1")
+        raise Damaged(path, f"{x} is {levels.shape} and should be 784 × {COUNTS[x]} grey levels from 0 to 1")
     pixels = (levels.T * 255).round().astype(np.uint8).reshape(-1, 1, SIDE, SIDE)
     upright = np.ascontiguousarray(pixels.swapaxes(2, 3))
     return Split(torch.from_numpy(upright), torch.from_numpy(content[y].argmax(0)) if y in content else None)

@@ -8,7 +8,8 @@ import numpy as np
 import torch
 
 from vaelab.data.source import Pool, Source, Split
-from vaelab.io.files import File, Folder, damaged, fetch, locate, parsing, read_npz
+from vaelab.errors import Damaged
+from vaelab.io.files import File, Folder, fetch, locate, parsing, read_npz
 from vaelab.registry import register
 
 URL = "https://www.cs.toronto.edu/~larocheh/public/datasets/binarized_mnist/"
@@ -31,7 +32,7 @@ class StaticMnist(Source):
         if path := locate("static_mnist/binarized_mnist_fixed.npz", directory):
             arrays = read_npz(path, {key: (n, 28, 28) for key, n in COUNTS.items()})
             if max(array.max() for array in arrays) > 1:
-                raise damaged(path, "it has values other than 0 and 1")
+                raise Damaged(path, "it has values other than 0 and 1")
         else:
             arrays = [_read_amat(split, directory) for split in COUNTS]
         train, valid, test = (Split(torch.from_numpy(array * np.uint8(255))[:, None]) for array in arrays)
@@ -54,5 +55,5 @@ def parse_amat(path: Path) -> np.ndarray:
     text = np.fromfile(path, np.uint8)
     digits = text[(text == ord("0")) | (text == ord("1"))]
     if len(digits) + np.isin(text, list(b" \r\n")).sum() != len(text):
-        raise damaged(path, "it has characters other than 0, 1 and blanks")
+        raise Damaged(path, "it has characters other than 0, 1 and blanks")
     return digits - np.uint8(ord("0"))

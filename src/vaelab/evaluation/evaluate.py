@@ -2,8 +2,7 @@
 
 import json
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,7 @@ from torch import Tensor
 
 from vaelab.data import load_set, source_of
 from vaelab.data.source import Dataset
-from vaelab.errors import UsageError, VaelabError
+from vaelab.errors import MixedSizes, Unwritten, UsageError, VaelabError, WrongSize
 from vaelab.evaluation.measure import Entry, SampleSpec, Target, measure, specs, values_of, versions
 from vaelab.io.files import check_writable, write_whole
 from vaelab.io.formatting import printable
@@ -25,14 +24,6 @@ from vaelab.runs.log import read_rows
 from vaelab.runs.state import finite
 from vaelab.samplers.drawing import refuse_many
 from vaelab.training.process_group import pick_device
-
-
-class Unwritten(VaelabError):
-    """Numbers that were measured, as `report`, and could not be written."""
-
-    def __init__(self, report: dict[str, Any], error: VaelabError) -> None:
-        super().__init__(f"{error}; the numbers were measured")
-        self.report, self.exit_code = report, error.exit_code
 
 
 def evaluate(
@@ -186,24 +177,14 @@ def _real(real: str | dict[str, Any], data_dir: str | Path | None) -> Dataset:
     if kind in names("data"):
         return load_set(spec, data_dir, "real")
     if not Path(kind).is_dir():
-        raise UsageError(f"--real {kind!r} is neither a folder nor a set; {hint(kind, names('data'))}")
-    with _as_typed({"data.size": "real.size", "data.path": "--real"}):
-        folder = spec | {"kind": "folder", "path": str(Path(kind).resolve())}
+        raise UsageError(f"real {kind!r} is neither a folder nor a set", hint(kind, names("data")))
+    folder = spec | {"kind": "folder", "path": str(Path(kind).resolve())}
+    try:
         pool = source_of(folder, "real").pool(data_dir)
+    except MixedSizes as error:
+        raise MixedSizes(error.problem, error.size, "real.size") from error
     splits = pool.train, pool.valid or pool.train, pool.test or pool.train
     return Dataset(Path(kind).resolve().name, *splits, classes=pool.classes)
-
-
-@contextmanager
-def _as_typed(words: Mapping[str, str]) -> Iterator[None]:
-    """Errors of a folder that name a recipe's options, in the words of this command."""
-    try:
-        yield
-    except UsageError as error:
-        text = str(error)
-        for option, word in words.items():
-            text = text.replace(option, word)
-        raise UsageError(text) from error
 
 
 def _folder(path: str | Path, shape: tuple[int, int, int], fit: bool) -> Tensor:
@@ -211,9 +192,11 @@ def _folder(path: str | Path, shape: tuple[int, int, int], fit: bool) -> Tensor:
     channels, height, width = shape
     size = {"size": (width, height)} if fit else {}
     spec = {"kind": "folder", "path": str(Path(path).resolve()), "channels": channels, "folders": "classes", **size}
-    with _as_typed({"data.size, for example": "--fit, for example to", "data.path": "--images"}):
+    try:
         images = source_of(spec).pool().train.images
+    except MixedSizes as error:
+        raise WrongSize(error.problem) from error
     if images.shape[1:] != shape:
         sizes = [f"{s[-1]}×{s[-2]}" for s in (images.shape, shape)]
-        raise UsageError(f"the images in {path} are {sizes[0]}, the real ones {sizes[1]}; add --fit to resize them")
+        raise WrongSize(f"the images in {path} are {sizes[0]}, the real ones {sizes[1]}")
     return images

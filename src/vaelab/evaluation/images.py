@@ -12,7 +12,7 @@ from torch import Tensor
 from vaelab.data.decode import read_image
 from vaelab.data.images import to_bytes
 from vaelab.data.source import Split
-from vaelab.errors import UsageError
+from vaelab.errors import UsageError, WrongSize
 from vaelab.figures.generated_samples import generated_samples
 from vaelab.figures.reconstructions import reconstructions as pairs
 from vaelab.figures.style import save
@@ -74,7 +74,7 @@ def read_images(paths: Sequence[Path], shape: tuple[int, int, int], fit: bool, b
         if image.size != (width, height):
             if not fit:
                 size = f"{image.size[0]}×{image.size[1]}"
-                raise UsageError(f"{path} is {size}, the model takes {width}×{height}; add --fit to crop and resize it")
+                raise WrongSize(f"{path} is {size}, the model takes {width}×{height}")
             image = ImageOps.fit(image, (width, height), Image.Resampling.LANCZOS)
         arrays.append(np.asarray(image).reshape(height, width, channels))
     images = torch.from_numpy(np.stack(arrays)).movedim(-1, 1).contiguous()

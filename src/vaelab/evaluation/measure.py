@@ -14,7 +14,7 @@ from torch import Tensor
 
 from vaelab.data.images import to_bytes
 from vaelab.data.source import Dataset, Split
-from vaelab.errors import UsageError, VaelabError, listed
+from vaelab.errors import Problems, UsageError, VaelabError
 from vaelab.io.files import Folder, also_in
 from vaelab.metrics.names import metric_of, quick, stored, unknown
 from vaelab.model import VAE
@@ -122,7 +122,7 @@ def specs(
         found[name] = {"kind": name, **common, **given.get(name, {})}
         problems += check_part("metric", found[name], name) if name in known else [unknown(name)]
     if problems:
-        raise UsageError(listed(problems, "this evaluation has these problems"))
+        raise Problems(problems, "this evaluation has these problems")
     return found, SampleSpec(**drawn)
 
 
@@ -195,7 +195,7 @@ class ValidationMetrics:
         if best.metric not in known and not problems:
             problems = [f"best.metric: {best.metric!r} is not measured while training; {hint(best.metric, known)}"]
         if problems:
-            raise UsageError(listed(problems, "what the recipe measures while training has these problems"))
+            raise Problems(problems, "what the recipe measures while training has these problems")
 
 
 def values_of(entries: Mapping[str, Entry]) -> dict[str, float]:

@@ -132,7 +132,7 @@ class Samples:
         return _hash([weights_hash(self.path), self.n, self.seed])
 
     def measure(self) -> Measured:
-        """In the order of the draws, named as `vaelab sample --images` names them."""
+        """In the order of the draws, named as `sample_files` names them."""
         model, recipe, _ = restore(self.path, self.device)
         drawn = images(model, model.p_z(), self.n, self.seed, "sample" if recipe.binary else "mean")
         values = torch.stack(list(sharpness_statistics(to_bytes(drawn)).values()), 1)

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from vaelab.errors import VaelabError
+from vaelab.errors import Damaged, VaelabError
 from vaelab.io import files
 
 CHECKPOINTS = "weights/torch_home/hub/checkpoints"  # torch's hub folder, within a data directory
@@ -72,7 +72,7 @@ def find(weights: Weights) -> tuple[Path, str]:
     if (weights.exact or downloaded) and not sha256.startswith(weights.sha256):
         if downloaded:
             path.unlink()
-        raise files.damaged(path, f"its sha256 is {sha256} and should begin with {weights.sha256}")
+        raise Damaged(path, f"its sha256 is {sha256} and should begin with {weights.sha256}")
     return path, sha256[:12]
 
 
@@ -84,5 +84,5 @@ def read(weights: Weights, shapes: Mapping[str, tuple[int, ...]]) -> tuple[dict[
         tensors = {name: state[name].float() for name in shapes}
     for name, shape in shapes.items():
         if tensors[name].shape != shape:
-            raise files.damaged(path, f"{name} has the shape {tuple(tensors[name].shape)} and should have {shape}")
+            raise Damaged(path, f"{name} has the shape {tuple(tensors[name].shape)} and should have {shape}")
     return tensors, sha256

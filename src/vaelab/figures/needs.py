@@ -9,7 +9,7 @@ NEEDS = {
     "level_traversals": "latents of several levels",
     "timeline": "a backbone that grows, such as progressive",
     "stages": "a backbone that grows, such as progressive",
-    "convergence": "the likelihood measured by several draws: vaelab evaluate RUN --metrics likelihood",
+    "convergence": "the likelihood measured by several draws, as the metric likelihood does",
     "interpolations": "two test images or more",
     "training_losses": "a log",
     "kl_ratio": "a log",

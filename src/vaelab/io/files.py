@@ -18,30 +18,15 @@ from typing import IO, Any, cast
 
 import numpy as np
 
-from vaelab.errors import UsageError, VaelabError
+from vaelab.errors import Damaged, Unavailable, Unwritable, UsageError, VaelabError
 from vaelab.io.progress import Bar
 
 Folder = str | os.PathLike | None  # what a user may give as the data directory
 _GIVEN: ContextVar[Folder] = ContextVar("given", default=None)
-OF_A_TRAINING = (
-    "recipe.yaml",
-    "log.jsonl",
-    "last.pt",
-    "model.safetensors",
-    "state.json",
-)  # which --resume goes on with
 HOUR = 3600
 _BEGAN = time.time()
 _HOST = socket.gethostname()[-20:]
 _TEMPORARY = re.compile(r"\..+\.(\d+)-\d+@(.*)\.tmp")
-NAMED_BY_OUT = (
-    ".html",
-    ".md",
-    ".csv",
-    "metrics.json",
-    "metrics-valid.json",
-    "metrics-train.json",
-)  # endings of what --out may put elsewhere
 
 
 @dataclass(frozen=True)
@@ -118,7 +103,7 @@ def _verify(path: Path, file: File) -> None:
         md5 = hashlib.file_digest(stream, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
     if md5 != file.md5:
         size = path.stat().st_size
-        raise damaged(path, f"its {size:,} bytes have the md5 {md5} and should have {file.md5}")
+        raise Damaged(path, f"its {size:,} bytes have the md5 {md5} and should have {file.md5}")
 
 
 def short_hash(path: Path) -> str:
@@ -222,27 +207,7 @@ def disk_error(path: Path, error: Exception) -> VaelabError:
     told = getattr(error, "strerror", None) or str(error)  # without the name of a temporary neighbour
     lines = [line.strip() for line in told.splitlines() if line.strip()]
     reason = "the disk is full" if full else lines[0] if lines else type(error).__name__
-    kept = "the one before is intact" if path.exists() else "nothing was there before"
-    fix = "free some space" if full else "make the place writable"
-    then = " and carry on with --resume" if path.name in OF_A_TRAINING else ""
-    how = " with --out" if path.name.endswith(NAMED_BY_OUT) else ""
-    return VaelabError(f"could not write {path}: {reason}; {kept}; {fix}{then}, or choose another place{how}")
-
-
-class Damaged(UsageError):
-    """A file that is there and is not what it should be, for a `reason`."""
-
-    def __init__(self, path: Path, reason: str) -> None:
-        super().__init__(
-            f"{path} is truncated, damaged or another file ({reason}); "
-            "delete it to have it made or downloaded again, or put the right one in its place"
-        )
-        self.reason = reason
-
-
-def damaged(path: Path, reason: str) -> Damaged:
-    """The error for a file that is there and is not what it should be."""
-    return Damaged(path, reason)
+    return Unwritable(path, reason, "free some space" if full else "make the place writable")
 
 
 @contextmanager
@@ -255,7 +220,7 @@ def parsing(path: Path) -> Iterator[None]:
     except PermissionError as error:
         raise UsageError(f"{path} may not be read by you; change its permissions") from error
     except Exception as error:  # parsers of broken files raise anything from EOFError to zlib.error
-        raise damaged(path, f"{type(error).__name__}: {error}") from error
+        raise Damaged(path, f"{type(error).__name__}: {error}") from error
 
 
 def read_npz(path: Path, shapes: dict[str, tuple[int, ...]]) -> list[np.ndarray]:
@@ -264,7 +229,7 @@ def read_npz(path: Path, shapes: dict[str, tuple[int, ...]]) -> list[np.ndarray]
         arrays = [archive[key] for key in shapes]
     for array, (key, shape) in zip(arrays, shapes.items(), strict=True):
         if array.shape != shape or array.dtype != np.uint8:
-            raise damaged(path, f"{key} is {array.dtype} {array.shape} and should be uint8 {shape}")
+            raise Damaged(path, f"{key} is {array.dtype} {array.shape} and should be uint8 {shape}")
     return arrays
 
 
@@ -298,16 +263,14 @@ def _refuse_page(path: Path) -> None:
     with path.open("rb") as file:
         head = file.read(100).lstrip().lower()
     if not head:
-        raise damaged(path, "it is empty")
+        raise Damaged(path, "it is empty")
     if head.startswith((b"<!doctype html", b"<html")):
-        raise damaged(path, "it is a web page")
+        raise Damaged(path, "it is a web page")
 
 
 def _unavailable(file: File, directory: Folder, why: str) -> VaelabError:
     """Not the user's mistake."""
     looked = " or ".join(map(str, places(directory)))
     target = places(directory)[0] / file.path
-    return VaelabError(
-        f"{file.path} is not in {looked}, and downloading {file.url} failed ({why}); get it there and save "
-        f"it as {target}, or point --data-dir or VAELAB_DATA to a folder that has it"
-    )
+    problem = f"{file.path} is not in {looked}, and downloading {file.url} failed ({why})"
+    return Unavailable(problem, f"get it there and save it as {target}")

@@ -106,5 +106,5 @@ def verdict(distances: Tensor, p: float, limit: float) -> str:
     return (
         f"the aggregated posterior is not the prior: they differ {f'most in {where}' if worst else 'jointly'}, "
         f"p = {p:.2g} of all dimensions together; samples from the prior may start where no image was encoded, "
-        "try `vaelab sample RUN --sampler gmm`"
+        "try the sampler gmm"
     )

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any, NamedTuple
 
+from vaelab.errors import UnknownPart
 from vaelab.metrics.measurement import STORED, About, Value
 from vaelab.registry import about, hint, names
 
@@ -72,7 +73,7 @@ def unknown(name: str) -> str:
     elsewhere = {word: text for metric in known for word, text in metric.elsewhere.items()}
     close = difflib.get_close_matches(name, [number for metric in known for number in metric.values], n=1)
     near = elsewhere.get(name.lower()) or hint(name, [*names("metric"), *close])
-    return f"unknown metric {name!r}; {near} (a part of your own needs --plugin FILE)"
+    return UnknownPart(f"unknown metric {name!r}; {near}")
 
 
 def _declared(metric: str, name: str) -> Value | None:

@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
-from vaelab.errors import UsageError
+from vaelab.errors import NeedsLabels, UsageError
 
 
 class LabelledEncoder(nn.Module):
@@ -57,9 +57,7 @@ def bare(encoder: nn.Module, x: Tensor, y: Tensor | None) -> tuple[nn.Module, Te
 
 def _needed(y: Tensor | None) -> Tensor:
     if y is None:
-        raise UsageError(
-            "this model is conditional: give it the class y of each image, int64 [B], or on the command line --label"
-        )
+        raise NeedsLabels
     return y
 
 

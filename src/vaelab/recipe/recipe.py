@@ -10,7 +10,7 @@ from typing import Any
 from vaelab.data import load_set
 from vaelab.data.source import Dataset
 from vaelab.distributions.seeds import seeded
-from vaelab.errors import TooShort, UsageError, listed
+from vaelab.errors import Problems, TooShort, UsageError
 from vaelab.io.memory import weights_within_memory
 from vaelab.model import VAE, growth_of
 from vaelab.nn.conditioning import LabelledDecoder, LabelledEncoder
@@ -110,7 +110,7 @@ class Recipe:
     def checked(self) -> "Recipe":
         """The recipe itself, or a UsageError with every problem in it."""
         if problems := problems_of_sections(self.options) + problems_of(self.options):
-            raise UsageError(listed(problems, f"recipe {self.name!r} has these problems"))
+            raise Problems(problems, f"recipe {self.name!r} has these problems")
         return self
 
     @property

@@ -18,7 +18,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from vaelab.errors import UsageError, VaelabError
+from vaelab.errors import NeedsPlugin, UsageError, VaelabError
 from vaelab.io import files
 
 FOLDER = "plugins"  # of a run, and of the cache
@@ -66,7 +66,7 @@ _PRESENT: dict[str, Plugin] = {}  # those that ran in this process, by the names
 def load_plugin(path: str | Path) -> None:
     """Run a Python file, so that the parts in it are registered."""
     if Path(path).suffix != ".py" or not Path(path).is_file():
-        raise UsageError(f"no plugin {str(path)!r}; --plugin takes a Python file that registers parts")
+        raise UsageError(f"no plugin {str(path)!r}; name a Python file that registers parts")
     Plugin(Path(path).resolve(), Path(path).read_bytes()).run()
 
 
@@ -101,7 +101,7 @@ def with_plugins(noted: Any, folder: Path) -> Iterator[None]:
     except UsageError as error:
         if not missing:
             raise
-        raise UsageError(f"{_needed(missing[0], folder)}; without it, {error}") from error
+        raise _needed(missing[0], folder, error) from error
 
 
 @contextmanager
@@ -146,14 +146,11 @@ def _found(record: Record) -> bool:
     return True
 
 
-def _needed(record: Record, folder: Path) -> str:
+def _needed(record: Record, folder: Path, error: UsageError) -> NeedsPlugin:
     name = Path(record["path"]).name
     copy = folder / FOLDER / name
-    where = f"read {copy} and name it" if copy.is_file() else "name that file"
-    return (
-        f"this run needs its plugin {name} (sha256 {record['sha256'][:12]}…), a program that you have not run before: "
-        f"{where} with --plugin, or in Python with vaelab.load_plugin"
-    )
+    what = f"{name} (sha256 {record['sha256'][:12]}…), a program that you have not run before; without it, {error}"
+    return NeedsPlugin(f"this run needs its plugin {what}", copy if copy.is_file() else None)
 
 
 def _trust(plugin: Plugin) -> None:

@@ -12,7 +12,7 @@ from typing import Any, get_args
 
 from pydantic import ConfigDict, ValidationError, create_model
 
-from vaelab.errors import UsageError, listed, shown
+from vaelab.errors import Problems, UnknownPart, UsageError, shown
 from vaelab.registry import Role, hint, names, part
 
 _PLAIN = inspect.Parameter.POSITIONAL_OR_KEYWORD
@@ -58,7 +58,7 @@ def check_part(role: str, value: Any, where: str) -> list[str]:
         return [f"{where}: expected {{kind: NAME, …}} with NAME one of {', '.join(names(role))}; got {shown(value)}"]
     if value["kind"] not in names(role):
         near = hint(value["kind"], names(role))
-        return [f"{where}.kind: unknown {role} {shown(value['kind'])}; {near} (a part of your own needs --plugin FILE)"]
+        return [UnknownPart(f"{where}.kind: unknown {role} {shown(value['kind'])}; {near}")]
     return check(part(role, value["kind"]), {k: v for k, v in value.items() if k != "kind"}, where)
 
 
@@ -94,7 +94,7 @@ def build(role: str, value: Any, where: str = "", **supplied: Any) -> Any:
     """
     value, where = normalise(value), where or role
     if problems := check_part(role, value, where):
-        raise UsageError(listed(problems, "the recipe has these problems"))
+        raise Problems(problems, "the recipe has these problems")
     thing = part(role, value["kind"])
     chosen = resolve(thing, {k: v for k, v in value.items() if k != "kind"}, where, **supplied)
     _refuse_unsupplied(thing, supplied, f"{where}: {role} {shown(value['kind'])}")
@@ -134,7 +134,7 @@ def resolve(thing: Callable, given: Mapping[str, Any], where: str, **supplied: A
             else _sentence(e, where, known)
             for e in error.errors()
         ]
-        raise UsageError(listed(problems, "the recipe has these problems")) from error
+        raise Problems(problems, "the recipe has these problems") from error
     chosen = {k: getattr(validated, k) for k in plain}
     for key, value in nested.items():
         mark = _mark(known[key])

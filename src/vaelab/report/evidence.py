@@ -10,7 +10,7 @@ from vaelab.runs.folder import finite, kind_of
 from vaelab.runs.log import Row
 
 LEVELS = {"good": "All well", "note": "Note", "warning": "Warning", "bad": "Problem"}  # from least to gravest
-CUT = ("stopped", "killed")  # states of a run that --resume carries on
+CUT = ("stopped", "killed")  # states of a run that can be resumed
 MIN_STEPS = 200  # in which Adam moves a weight by 0.2 at most at a learning rate of 0.001
 
 
@@ -100,7 +100,7 @@ class Evidence:
         """How to train on; nothing for a run that does."""
         if self.state == "running":
             return ""
-        return "--resume, which carries on to the recipe's end" if self.state in CUT else "more train.epochs"
+        return "resuming it, which carries on to the recipe's end" if self.state in CUT else "more train.epochs"
 
     @property
     def is_weighted(self) -> bool:

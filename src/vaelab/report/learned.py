@@ -97,7 +97,7 @@ def unlike_prior(e: Evidence) -> Finding | None:
         "warning" if far and not e.is_early else "note",
         f"The aggregated posterior is not the prior: samples {'' if far else 'may '}start where no image was encoded.",
         f"Largest KS distance of a dimension {ks:.2f}, p = {p:.2g} of all together, over the codes of {of}.",
-        f"vaelab sample RUN --sampler gmm, which draws from where codes lie{learned}",
+        f"the sampler gmm, which draws from where codes lie{learned}",
         "aggregate",
     )
 

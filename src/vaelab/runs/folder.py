@@ -144,7 +144,7 @@ class Folder:
             return [f"{none}: no epoch was finished"]
         if not self.grows:
             return [f"{none}, so nothing can be measured or sampled"]
-        on = "" if self.state.word == "running" else "; carry on with --resume"
+        on = "" if self.state.word == "running" else "; resume it"
         return [f"{none}: a growing model keeps its weights once all stages are there{on}"]
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from vaelab.errors import VaelabError
+from vaelab.errors import FolderGone
 from vaelab.io.files import disk_error, write_whole
 from vaelab.io.progress import say, terminal
 from vaelab.runs.state import parse_row
@@ -49,7 +49,7 @@ class Log:
             with open(self.path, "a", opener=_existing) as file:
                 file.write(json.dumps(clean) + "\n")
         except FileNotFoundError as error:
-            raise lost(self.path.parent) from error
+            raise FolderGone(self.path.parent) from error
         except OSError as error:
             raise disk_error(self.path, error) from error
         self._show(lambda bar: bar.show(row))
@@ -63,13 +63,6 @@ class Log:
         if self.bar:
             with contextlib.suppress(OSError, ValueError):
                 act(self.bar)
-
-
-def lost(folder: Path) -> VaelabError:
-    """The error of a training whose folder is not there any more."""
-    return VaelabError(
-        f"{folder} was removed or moved while it was trained; move it back and carry on with --resume, or train again"
-    )
 
 
 def read_rows(path: Path) -> list[Row]:

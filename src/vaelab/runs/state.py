@@ -11,7 +11,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from vaelab.errors import Diverged
+from vaelab.errors import VaelabError
 from vaelab.io.files import is_process, parse_json, read_object, short_hash, write_whole
 
 FILE = "state.json"
@@ -19,7 +19,7 @@ LONGEST = 2**63  # steps; what a service can count
 LARGEST = 1e100  # whose square, and the sum of many, are floats
 SILENT = 3600  # seconds without a new row after which a process that cannot be seen counts as gone
 
-GONE = "its process is gone and left no word: killed, or the machine went down; carry on with --resume"
+GONE = "its process is gone and left no word: killed, or the machine went down; it can be resumed"
 
 
 class State(NamedTuple):
@@ -55,8 +55,8 @@ def recorded(folder: Path) -> Iterator[None]:
         word = "stopped" if getattr(error, "exit_code", 0) == 2 or isinstance(error, KeyboardInterrupt) else "failed"
         with contextlib.suppress(Exception):  # the error itself counts more
             (folder / FILE).stat()  # a folder that was removed is not made again
-            fields = {"diverged": {"term": error.term, "step": error.step}} if isinstance(error, Diverged) else {}
-            close(word, reason=str(error) or type(error).__name__, **fields)
+            fields = error.fields if isinstance(error, VaelabError) else {}
+            close(word, reason=str(error) or type(error).__name__, error={"kind": type(error).__name__} | fields)
         raise
     if found.get("state") == "done" and _logged(folder) == rows:
         _write(folder, found)
@@ -71,7 +71,7 @@ def read_state(folder: Path, reached_end: bool) -> State:
     began = finite(found, "began") or seen
     silence = time.time() - seen
     if word in ("done", "stopped", "failed"):
-        return State(word, reason, seconds, seen, _diverged(found.get("diverged")))
+        return State(word, reason, seconds, seen, _diverged(found))
     if word == "running" and is_alive(found, silence):
         return State("running", "", (seconds or 0.0) + time.time() - began, seen)
     if word == "running":
@@ -134,10 +134,11 @@ def _hash(weights: Path, *changed: int) -> str:
     return short_hash(weights)
 
 
-def _diverged(found: Any) -> tuple[str, int] | None:
-    """What `recorded` wrote of a divergence; None for whatever else stands there."""
-    step = finite(found, "step") if isinstance(found, dict) else None
-    return None if step is None else (str(found.get("term", "")), int(step))
+def _diverged(found: Mapping[str, Any]) -> tuple[str, int] | None:
+    """What `recorded` wrote of a divergence, earlier versions by that name; None for whatever else stands there."""
+    error = found.get("error", found.get("diverged"))
+    step = finite(error, "step") if isinstance(error, dict) and error.get("kind", "Diverged") == "Diverged" else None
+    return None if step is None else (str(error.get("term", "")), int(step))
 
 
 def _is_here(found: Mapping[str, Any]) -> bool:
@@ -164,4 +165,4 @@ def _last_change(folder: Path) -> float:
 
 
 def _write(folder: Path, found: dict[str, Any]) -> None:
-    write_whole(folder / FILE, lambda file: file.write_text(json.dumps(found) + "\n") and None)
+    write_whole(folder / FILE, lambda file: file.write_text(json.dumps(found, default=str) + "\n") and None)

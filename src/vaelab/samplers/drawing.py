@@ -10,7 +10,7 @@ from torch.distributions import Distribution
 
 from vaelab.distributions import draws_of, given
 from vaelab.distributions.seeds import seeded
-from vaelab.errors import UsageError, VaelabError
+from vaelab.errors import NeedsSampler, VaelabError
 from vaelab.io.memory import refuse_too_large
 from vaelab.io.progress import over
 from vaelab.model import VAE, device_of
@@ -77,4 +77,4 @@ def refuse_blind(model: VAE, latents: Distribution) -> None:
     """UsageError where the model's prior sees the class, and the latents of a sampler do not."""
     first = torch.zeros(1, dtype=torch.int64, device=device_of(model))
     if model.classes and model.p_z(first).batch_shape and not hasattr(latents, "given"):
-        raise UsageError("this model's prior sees the class, and that sampler does not; take --sampler prior")
+        raise NeedsSampler("this model's prior sees the class, and that sampler does not", "prior")

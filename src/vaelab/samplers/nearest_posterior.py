@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.distributions import Distribution, Independent, Normal
 
 from vaelab.data.source import Split
-from vaelab.errors import UsageError
+from vaelab.errors import NeedsSampler
 from vaelab.model import VAE
 from vaelab.registry import register
 from vaelab.samplers.latents import encoded
@@ -30,7 +30,7 @@ def nearest_posterior(model: VAE, split: Split) -> "NearestPosterior":
     for start in range(0, len(split), 1000):
         q = encoded(model, split[start : start + 1000])
         if not (isinstance(q, Independent) and isinstance(q.base_dist, Normal)):
-            raise UsageError("nearest_posterior needs diagonal Gaussian posteriors; take --sampler gmm or flow")
+            raise NeedsSampler("nearest_posterior needs diagonal Gaussian posteriors", "gmm or flow")
         means.append(q.base_dist.loc)
         scales.append(q.base_dist.scale)
     return NearestPosterior(model.p_z(), torch.cat(means), torch.cat(scales))

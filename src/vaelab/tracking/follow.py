@@ -5,7 +5,6 @@ import hashlib
 import json
 import os
 import re
-import shlex
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -123,8 +122,7 @@ class Follower:
             act(self.trackers[key], self.sent[key])
         except (Exception, SystemExit) as error:  # whatever a service does, the training goes on
             self.failed[key] = f"{reason(error)}; {_remedy(error, self.trackers.pop(key))}"
-            again = shlex.join(["vaelab", "track", str(self.folder), "--to", key])
-            self.say(f"note: {key} is dropped: {reason(error)}; {again} can send it later")
+            self.say(f"note: {key} is dropped: {reason(error)}; vaelab track can send it later")
 
     def _store(self) -> None:
         text = json.dumps(

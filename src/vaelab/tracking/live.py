@@ -133,6 +133,6 @@ def _pass_on(lines: IO[str] | None) -> None:
 
 
 def _plugins(specs: list[Any]) -> list[str]:
-    """The files of trackers that --plugin brought."""
+    """The files of trackers that plugins brought."""
     modules = {part("tracker", normalise(spec)["kind"]).__module__ for spec in specs}
     return [str(sys.modules[name].__file__) for name in modules if name.startswith(MODULE)]

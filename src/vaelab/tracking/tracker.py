@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
-from vaelab.errors import UsageError, listed
+from vaelab.errors import Problems
 from vaelab.recipe.trackers import Spec, name_of
 from vaelab.registry.schema import build, normalise
 
@@ -78,5 +78,5 @@ def make(specs: Iterable[Spec]) -> dict[str, Tracker]:
     parts = [normalise(spec) for spec in specs]
     trackers = {name_of(spec): build("tracker", spec, "track") for spec in parts}
     if problems := [f"track: {why}" for tracker in trackers.values() if (why := tracker.missing())]:
-        raise UsageError(listed(problems, "these trackers cannot be used"))
+        raise Problems(problems, "these trackers cannot be used")
     return trackers

@@ -16,8 +16,7 @@ import torch
 from torch import Tensor
 
 from vaelab.data.source import Dataset
-from vaelab.errors import Diverged, UsageError
-from vaelab.io.formatting import typed
+from vaelab.errors import Diverged, OtherRecipe, Stopped, UsageError
 from vaelab.model import VAE
 from vaelab.runs.log import Log, Row
 from vaelab.training.checkpoint import Checkpoint, Progress, read_state, refuse_unlike, save_model, save_state
@@ -68,7 +67,7 @@ def train(
     if (folder / "last.pt").exists():
         kept = read_state(folder / "last.pt", group.device)
         if kept.fingerprint != (metadata or {}).get("fingerprint"):
-            raise UsageError(f"{folder / 'last.pt'} belongs to another recipe; move it away or choose another --run")
+            raise OtherRecipe(folder / "last.pt")
         if kept.images not in (None, data.digest):
             raise UsageError(
                 f"{folder / 'last.pt'} was trained on {kept.images}, and now there are {data.digest}, split anew; "
@@ -116,7 +115,7 @@ def train(
                 progress.add(row, count)
             if progress.step < until:
                 save()
-                raise _stopped(f"{progress.step}, in epoch {number}", folder)
+                raise Stopped(progress.step, number, folder, within=True)
 
             learner.settle(progress.step)
             seed_device(group.device, seed_of("calibrate", options.seed, 0, progress.step))
@@ -151,7 +150,7 @@ def train(
             if ended or stopped or number % options.save_every == 0:
                 save()
             if stopped:
-                raise _stopped(f"{progress.step}, after epoch {number}", folder)
+                raise Stopped(progress.step, number, folder, within=False)
 
 
 def steps_per_epoch(images: int, batch_size: int, processes: int = 1) -> int:
@@ -182,15 +181,7 @@ def mean_of(window: list[dict[str, Tensor | float]], step: int, folder: Path, gr
     return group.all_reduce_mean({k: math.fsum(column) / len(column) for k, column in table.items()})
 
 
-def _stopped(where: str, folder: Path) -> UsageError:
-    return UsageError(f"stopped at step {where}; carry on with --run {typed(folder)} --resume")
-
-
 def _diverged(step: int, broken: list[str], folder: Path) -> Diverged:
     term = next((k for k in ("reconstruction", "kl") if k in broken), broken[0])
-    kept = (
-        f"the last good checkpoint is {folder / 'last.pt'}"
-        if (folder / "last.pt").exists()
-        else "no checkpoint was due yet"
-    )
-    return Diverged(term, step, f"try a smaller train.lr, train.clip_norm=1 or train.precision=float32 ({kept})")
+    checkpoint = folder / "last.pt"
+    return Diverged(term, step, checkpoint if checkpoint.exists() else None)
