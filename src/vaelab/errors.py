@@ -53,7 +53,8 @@ class Problems(UsageError):
 
     def mended_by(self, fix: str) -> str:
         """With the fix in brackets: each problem has one already."""
-        return brief(f"{self.problem} ({fix})" if fix else self.problem)
+        joint = " " if len(self.problems) == 1 else "\n  "
+        return brief(f"{self.problem}{joint}({fix})" if fix else self.problem)
 
 
 class UnknownPart(str):
@@ -147,7 +148,7 @@ class NeedsPlugin(UsageError):
 
     def __init__(self, what: str, copy: Path | None) -> None:
         self.read = f"read {copy} and name it" if copy else "name that file"
-        super().__init__(what, f"{self.read} to vaelab.load_plugin")
+        super().__init__(what, f"{self.read} in vaelab.load_plugin")
 
 
 class Unwritable(VaelabError):

@@ -261,7 +261,10 @@ def test_a_mistake_in_the_words_about_an_evaluation(words, said):
     [
         (["--real", "digit"], "did you mean 'digits'?"),
         (["--real", "b"], "b holds no images"),
-        (["--real", "digits", "real.resize=16"], "images are 8×8, the real ones 16×16; add --fit to resize them"),
+        (
+            ["--real", "digits", "real.resize=16"],
+            "images are 8×8, the real ones 16×16; add --fit to crop and resize them",
+        ),
         (["--real", "digits", "real=16"], "real.resize="),
         (["--real", "digits", "--split", "tset"], "did you mean 'test'?"),
         (["--real", "digits", "--sampler", "gmm"], "a sampler and its pixels are about a RUN"),

@@ -183,7 +183,7 @@ def test_each_image_is_decoded_with_its_own_class(built):
 @pytest.mark.parametrize("condition", [["encoder"], ["decoder"], ["encoder", "decoder", "prior"]], ids="+".join)
 def test_without_classes_a_conditional_model_says_what_it_needs(built, data, condition):
     model = built("normal", condition)
-    with pytest.raises(UsageError, match=r"^this model is conditional: give it the class y of each image"):
+    with pytest.raises(UsageError, match=r"^this model is conditional; give it the class y of each image"):
         model(data.as_float(data.train.images[:4]))
 
 

@@ -111,7 +111,7 @@ def test_a_program_in_a_run_folder_from_elsewhere_never_runs_unnamed(tmp_path):
     sha256 = hashlib.sha256(copy.read_bytes()).hexdigest()
     for path in (str(copy), "mine.py", "plugins/mine.py", f"../{tmp_path.name}/plugins/mine.py"):
         needed = pytest.raises(
-            UsageError, match=rf"needs its plugin mine\.py \(sha256 {sha256[:12]}…\), .*read .*; without it"
+            UsageError, match=rf"needs its plugin mine\.py \(sha256 {sha256[:12]}…\), .*; without it, .*; read "
         )
         with needed, with_plugins([{"path": path, "sha256": sha256}], tmp_path):
             needs_mine()

@@ -59,7 +59,7 @@ def test_why_there_is_no_model(tmp_path):
     why = {"state": "stopped", "reason": "stopped at step 9"}
     assert make(tmp_path).problems[-1] == "there is no model.safetensors: no epoch was finished"
     for rows, state, said in (
-        (grown, why, "keeps its weights once all stages are there; carry on with --resume"),
+        (grown, why, "keeps its weights once all stages are there; resume it"),
         (grown, {}, "keeps its weights once all stages are there"),
         ([valid(1)], why, "so nothing can be measured or sampled"),
     ):

@@ -105,7 +105,7 @@ def test_a_killed_process_is_seen_to_be_gone(tmp_path):
         child.kill()
         child.communicate()
     state = read_state(tmp_path, True)
-    assert state.word == "killed" and "its process is gone" in state.reason and "--resume" in state.reason
+    assert state.word == "killed" and "its process is gone" in state.reason and "it can be resumed" in state.reason
 
 
 def test_another_process_of_the_same_number_is_not_the_run(tmp_path, me):

@@ -281,7 +281,7 @@ def test_a_name_is_what_one_types(spec):
 
 def test_the_note_of_one_that_is_dropped_says_how_to_send_it_later(run, fake):
     [note] = [text for text in follow(run, {"kind": "fake", "fails": "begin"}) if text.startswith("note:")]
-    assert note.endswith(f"; vaelab track {run} --to 'fake fails=begin' can send it later")
+    assert note.endswith(f"; to send it later, track {run} to 'fake fails=begin'")
 
 
 def test_what_cannot_be_reached_is_said_in_few_words():

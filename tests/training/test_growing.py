@@ -119,7 +119,7 @@ def test_a_run_that_stops_while_a_stage_fades_in_resumes_exactly(train, largest_
     pending = interrupt_at({6, 11, 14})
     half = whole.parent / "half"
     for resume, done in ((False, 7), (True, 12), (True, 15)):
-        with pytest.raises(UsageError, match=rf"stopped at step {done}, (in|after) epoch \d; carry on with"):
+        with pytest.raises(UsageError, match=rf"stopped at step {done}, (in|after) epoch \d; resume"):
             train("half", *(() if resume else options), resume=resume)
     train("half", resume=True)
     assert not pending

@@ -122,7 +122,7 @@ class Follower:
             act(self.trackers[key], self.sent[key])
         except (Exception, SystemExit) as error:  # whatever a service does, the training goes on
             self.failed[key] = f"{reason(error)}; {_remedy(error, self.trackers.pop(key))}"
-            self.say(f"note: {key} is dropped: {reason(error)}; vaelab track can send it later")
+            self.say(f"note: {key} is dropped: {reason(error)}; to send it later, track {self.folder} to {key!r}")
 
     def _store(self) -> None:
         text = json.dumps(
