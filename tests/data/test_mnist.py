@@ -1,6 +1,5 @@
 """IDX files, whole and broken; MNIST and Fashion-MNIST, made small and real."""
 
-import gzip
 import hashlib
 
 import numpy as np
@@ -8,44 +7,8 @@ import pytest
 import torch
 
 from vaelab.data import load
-from vaelab.data.fashion_mnist import FashionMnist
-from vaelab.data.mnist import Mnist, read_idx
+from vaelab.data.mnist import FashionMnist, Mnist
 from vaelab.errors import UsageError
-from vaelab.io.files import File
-
-FILE = File("toy/images.gz", "http://example.org/images.gz")
-PIXELS = np.arange(2 * 3 * 4).reshape(2, 3, 4)
-
-
-def test_an_idx_file_is_read_in_its_own_shape(tmp_path, write_idx):
-    write_idx(tmp_path / FILE.path, PIXELS)
-    array = read_idx(FILE, tmp_path)
-    assert array.dtype == torch.uint8
-    assert array.tolist() == PIXELS.tolist()
-
-
-@pytest.mark.parametrize("magic", [b"\x00\x00\x0d\x03", b"\x08\x00\x08\x03", b"<htm"])
-def test_a_wrong_magic_number_is_refused(tmp_path, write_idx, magic):
-    write_idx(tmp_path / FILE.path, PIXELS, magic)
-    with pytest.raises(UsageError, match=f"it begins with {magic.hex()}, which no IDX file of bytes does"):
-        read_idx(FILE, tmp_path)
-
-
-@pytest.mark.parametrize("harm", ["cut the archive", "no archive", "cut the array", "extend the array", "empty"])
-def test_a_broken_idx_file_is_refused(tmp_path, write_idx, harm):
-    path = write_idx(tmp_path / FILE.path, PIXELS)
-    whole = path.read_bytes()
-    content = gzip.decompress(whole)
-    broken = {
-        "cut the archive": whole[: len(whole) // 2],
-        "no archive": content,
-        "cut the array": gzip.compress(content[:-1]),
-        "extend the array": gzip.compress(content + b"0"),
-        "empty": gzip.compress(b""),
-    }
-    path.write_bytes(broken[harm])
-    with pytest.raises(UsageError, match=r"images\.gz is truncated, damaged or another file \("):
-        read_idx(FILE, tmp_path)
 
 
 @pytest.fixture
@@ -59,7 +22,7 @@ def small(tmp_path, write_idx, monkeypatch):
             pixels = np.broadcast_to(labels[-1][:, None, None], (count, 28, 28))
             for file, array in (("images-idx3", pixels), ("labels-idx1", labels[-1])):
                 name = f"{prefix}-{file}-ubyte.gz"
-                path = write_idx(tmp_path / kind.name / name, array)
+                path = write_idx(tmp_path / kind().name / name, array)
                 md5[name] = hashlib.md5(path.read_bytes()).hexdigest()
         monkeypatch.setattr(kind, "md5", md5)
         return labels[0], labels[1]
@@ -70,7 +33,7 @@ def small(tmp_path, write_idx, monkeypatch):
 @pytest.mark.parametrize("kind", [Mnist, FashionMnist])
 def test_images_meet_their_labels_in_every_split(tmp_path, small, kind):
     train, test = small(kind)
-    data = load(kind.name, tmp_path, valid_size=5)
+    data = load(kind().name, tmp_path, valid_size=5)
     assert [len(s) for s in (data.train, data.valid, data.test)] == [25, 5, 10]
     assert torch.cat([data.train.labels, data.valid.labels]).tolist() == train.tolist()
     assert data.test.labels.tolist() == test.tolist()

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from vaelab.data import images, load
+from vaelab.data.images import to_floats
 from vaelab.data.source import Pool, Source, Split
 from vaelab.errors import UsageError
 
@@ -142,7 +143,7 @@ def test_without_binarising_pixels_are_divided_by_255():
     x = data.augment(data.train.images)
     assert (x.dtype, data.binary) == (torch.float32, False)
     assert torch.equal(x * 255, data.train.images.float())
-    assert data.as_float(torch.tensor([0, 255], dtype=torch.uint8)).tolist() == [0, 1]
+    assert to_floats(torch.tensor([0, 255], dtype=torch.uint8)).tolist() == [0, 1]
 
 
 def test_threshold_splits_at_one_half():
@@ -174,12 +175,12 @@ def test_pixels_are_drawn_with_their_own_probability(mode):
 
     data = Grey(binarise=mode).load()
     train = data.augment(data.train.images).mean()
-    valid, test = (data.as_float(s.images).mean() for s in (data.valid, data.test))
+    valid, test = (to_floats(s.images).mean() for s in (data.valid, data.test))
     error = 5 * (0.25 / 500_000) ** 0.5  # five standard errors
     assert train == pytest.approx(0.2, abs=error)
     assert valid == pytest.approx(0.2, abs=error)
     assert test == pytest.approx(0.4, abs=error)
-    assert data.as_float(data.valid.images).std() > 0.39
+    assert to_floats(data.valid.images).std() > 0.39
 
 
 def test_dynamic_binarising_draws_training_batches_anew_and_the_others_once():
@@ -204,7 +205,7 @@ def test_flip_mirrors_about_half_of_the_training_images():
     data = Toy(flip=True).load()
     torch.manual_seed(0)
     batch = data.train.images.repeat(25, 1, 1, 1)
-    x, plain = data.augment(batch), data.as_float(batch)
+    x, plain = data.augment(batch), to_floats(batch)
     mirrored = (x == plain.flip(-1)).all((1, 2, 3))
     assert ((x == plain).all((1, 2, 3)) | mirrored).all()
     assert mirrored.float().mean() == pytest.approx(0.5, abs=5 * (0.25 / 2000) ** 0.5)

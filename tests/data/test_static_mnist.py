@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from vaelab.data import load, static_mnist
+from vaelab.data.images import to_floats
 from vaelab.errors import UsageError
 
 COUNTS = {"train": 6, "valid": 2, "test": 3}
@@ -40,7 +41,7 @@ def test_both_forms_give_the_official_splits(folder, bits, form):
         assert torch.equal(getattr(data, split).images, torch.from_numpy(array * np.uint8(255))[:, None])
     assert data.binary
     assert data.train.labels is None
-    assert data.as_float(data.test.images).unique().tolist() == [0, 1]
+    assert to_floats(data.test.images).unique().tolist() == [0, 1]
 
 
 def test_a_resized_set_is_no_longer_binary(folder, bits):
@@ -54,7 +55,7 @@ def test_drawing_what_is_binary_changes_nothing(folder, bits):
     write_amat(folder, bits)
     plain, drawn = (load("static_mnist", folder.parent, binarise=mode) for mode in ("none", "dynamic"))
     assert torch.equal(drawn.test.images, plain.test.images)
-    assert torch.equal(drawn.augment(drawn.train.images), plain.as_float(plain.train.images))
+    assert torch.equal(drawn.augment(drawn.train.images), to_floats(plain.train.images))
 
 
 @pytest.mark.parametrize("text", ["0 1 2 1", "0 1 0", "<html>", ""])
@@ -83,4 +84,4 @@ def test_real_static_mnist(real):
     data = load("static_mnist", real("static_mnist"))
     assert [len(s) for s in (data.train, data.valid, data.test)] == [50_000, 10_000, 10_000]
     assert (data.x_shape, data.binary) == ((1, 28, 28), True)
-    assert data.as_float(data.train.images[:5000]).mean().item() == pytest.approx(0.1307, abs=0.002)
+    assert to_floats(data.train.images[:5000]).mean().item() == pytest.approx(0.1307, abs=0.002)

@@ -11,7 +11,6 @@ import threading
 import time
 from pathlib import Path
 
-import numpy as np
 import pooch
 import pytest
 from pooch import retrieve
@@ -160,16 +159,6 @@ def test_a_file_that_the_server_lacks_is_an_error_of_ours(server):
 def test_the_cache_is_the_platforms(monkeypatch, tmp_path):
     monkeypatch.setattr(pooch, "os_cache", lambda project: tmp_path / project)
     assert platform_cache() == tmp_path / "vaelab"
-
-
-def test_an_archive_with_a_missing_or_odd_array_is_damaged(tmp_path):
-    path = tmp_path / "a.npz"
-    np.savez(path, x=np.zeros((2, 3), np.uint8))
-    assert files.read_npz(path, {"x": (2, 3)})[0].shape == (2, 3)
-    with pytest.raises(UsageError, match=r"x is uint8 \(2, 3\) and should be uint8 \(2, 4\)"):
-        files.read_npz(path, {"x": (2, 4)})
-    with pytest.raises(UsageError, match=r"a.npz is truncated, damaged or another file"):
-        files.read_npz(path, {"y": (2, 3)})
 
 
 @pytest.mark.parametrize(

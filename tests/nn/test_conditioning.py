@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 
 import vaelab
 from vaelab.cli import app
+from vaelab.data.images import to_floats
 from vaelab.data.source import Dataset
 from vaelab.errors import UsageError
 from vaelab.model import VAE
@@ -95,7 +96,7 @@ def test_every_combination_has_finite_terms_that_teach_every_part(built, data, p
     )
     assert isinstance(model.decoder, LabelledDecoder) == ("decoder" in condition)
     first = data.train[:60]
-    terms = model(data.as_float(first.images), first.labels, samples=2)
+    terms = model(to_floats(first.images), first.labels, samples=2)
     assert terms.log_px.shape == terms.log_pz.shape == terms.log_qz.shape == (2, 60)
     assert all(t.isfinite().all() for t in (terms.log_px, terms.log_pz, terms.log_qz))
     (terms.log_px + terms.log_pz - terms.log_qz).mean().backward()
@@ -103,7 +104,7 @@ def test_every_combination_has_finite_terms_that_teach_every_part(built, data, p
     y = torch.tensor([3, 1, 4])
     images = model.eval().generate(3, y)
     assert images.shape == (3, 1, 8, 8) and images.min() >= 0 and images.max() <= 1
-    assert model.reconstruct(data.as_float(first.images), first.labels).shape == (60, 1, 8, 8)
+    assert model.reconstruct(to_floats(first.images), first.labels).shape == (60, 1, 8, 8)
 
 
 def path_of_encoder(model: VAE) -> str:
@@ -158,7 +159,7 @@ def test_a_prior_that_does_not_see_classes_is_the_same_given_any(built, prior):
 
 @torch.no_grad()
 def test_the_class_reaches_encoder_and_decoder_or_not(built, data):
-    x = data.as_float(data.train.images[:8])
+    x = to_floats(data.train.images[:8])
     y = torch.zeros(8, dtype=torch.int64)
     z = torch.randn(3, 8, 2)
     for condition in SUBSETS:
@@ -184,7 +185,7 @@ def test_each_image_is_decoded_with_its_own_class(built):
 def test_without_classes_a_conditional_model_says_what_it_needs(built, data, condition):
     model = built("normal", condition)
     with pytest.raises(UsageError, match=r"^this model is conditional; give it the class y of each image"):
-        model(data.as_float(data.train.images[:4]))
+        model(to_floats(data.train.images[:4]))
 
 
 @torch.no_grad()
@@ -293,7 +294,7 @@ def test_labels_steer(recipe, data, tmp_path, condition):
     seen = ", ".join(condition)
     chosen = ["model.backbone.width=64", f"model.condition=[{seen}]", "train.epochs=6", "data.train_size=1200"]
     run = vaelab.train(recipe, *chosen, run=tmp_path / "run", device="cpu", quiet=True)
-    x, y = data.as_float(data.train.images), data.train.labels
+    x, y = to_floats(data.train.images), data.train.labels
     real = torch.stack([x[y == c].mean(0) for c in range(CLASSES)]).flatten(1)
     made = torch.stack([vaelab.sample(run, 100, label=c, device="cpu").mean(0) for c in range(CLASSES)]).flatten(1)
     nearest = torch.cdist(made, real).argmin(1)

@@ -9,8 +9,7 @@ from PIL import Image
 
 import vaelab
 from vaelab.data import load
-from vaelab.data.pool import Split
-from vaelab.data.source import Dataset
+from vaelab.data.source import Dataset, Split
 from vaelab.errors import UsageError
 
 RECIPE = """
@@ -89,7 +88,7 @@ def test_the_digest_changes_with_any_image_label_or_split():
 
 
 def test_of_a_large_split_images_all_over_are_hashed(monkeypatch):
-    monkeypatch.setattr("vaelab.data.source.HASHED", 1000)
+    monkeypatch.setattr("vaelab.data.dataset.HASHED_BYTES", 1000)
     images = torch.zeros(5000, 1, 1, 1, dtype=torch.uint8)
     found = set()
     for place in (0, 2500, 4999):  # every sixth image is hashed

@@ -8,8 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
-from types import TracebackType
-from typing import IO, Any, NamedTuple, Self
+from typing import IO, Any, NamedTuple
 from zipfile import ZipFile, ZipInfo
 
 from vaelab.data.decode import image_names, is_image
@@ -20,35 +19,30 @@ ABSOLUTE = re.compile(r"[/\\]|[A-Za-z]:")  # on any system
 CLIMBS = re.compile(r"(^|[/\\])\.\.($|[/\\])")
 
 
-class Zip:
-    """A context: the files in a zip archive, by name, to be read from any thread.
+class Zip(NamedTuple):
+    """The files in a zip archive: sorted names, and the content of one, verified by its checksum, from any thread."""
 
-    UsageError for an archive that is broken or encrypted, or whose members lead outside (see `refuse_escape`).
-    """
+    names: list[str]
+    read: Callable[[str], bytes]
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+
+@contextmanager
+def open_zip(path: Path) -> Iterator[Zip]:
+    """UsageError for an archive that is broken or encrypted, or whose members lead outside (see `refuse_escape`)."""
+    with parsing(path):
+        archive = ZipFile(path)
+
+    def read(name: str) -> bytes:
         with parsing(path):
-            self._zip = ZipFile(path)
-            members = self._zip.infolist()
+            return archive.read(name)
+
+    with archive:
+        members = archive.infolist()
         if any(member.flag_bits & 1 for member in members):
             raise Damaged(path, "it is encrypted")
         for member in members:
-            refuse_escape(path, member.filename, self.read(member.filename).decode() if _is_link(member) else None)
-        self.names = sorted(member.filename for member in members if not (member.is_dir() or _is_link(member)))
-
-    def read(self, name: str) -> bytes:
-        """The content of one file, verified by its checksum."""
-        with parsing(self.path):
-            return self._zip.read(name)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._zip.close()
+            refuse_escape(path, member.filename, read(member.filename).decode() if _is_link(member) else None)
+        yield Zip(sorted(m.filename for m in members if not (m.is_dir() or _is_link(m))), read)
 
 
 class Images(NamedTuple):
@@ -64,9 +58,9 @@ def open_images(path: Path) -> Iterator[Images]:
     """The images below a folder or in a zip archive, alike; UsageError for an archive that has none."""
     if path.is_dir():
         names = image_names(path)
-        yield Images(names, [stamp(path / name) for name in names], lambda name: path / name)
+        yield Images(names, [stamp(path / name) for name in names], path.joinpath)
         return
-    with Zip(path) as archive:
+    with open_zip(path) as archive:
         names = [name for name in archive.names if is_image(name)]
         if not names:
             raise Damaged(path, "it holds no images")
@@ -80,7 +74,7 @@ def stamp(path: Path) -> list[int]:
 
 
 def read_tar(path: Path, names: list[str]) -> list[bytes]:
-    """The contents of these files in a tar archive of any compression, in one pass; UsageError as for `Zip`."""
+    """The contents of these files in a tar archive of any compression, in one pass; UsageError as for `open_zip`."""
     found = {}
     with parsing(path), tarfile.open(path) as archive:
         for member in archive:

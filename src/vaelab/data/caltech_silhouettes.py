@@ -2,25 +2,20 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import torch
 
+from vaelab.data.arrays import from_columns, opened_mat
 from vaelab.data.source import Pool, Source, Split
 from vaelab.errors import Damaged
-from vaelab.io.files import File, Folder, fetch, locate, parsing
+from vaelab.io.files import File, Folder, fetch, locate
 from vaelab.registry import Size, register
 
-URL = "https://people.cs.umass.edu/~marlin/data/"
-SPLIT = File(
-    "caltech101_silhouettes/caltech101_silhouettes_28_split1.mat", f"{URL}caltech101_silhouettes_28_split1.mat"
-)
-WHOLE = File(
-    "caltech101_silhouettes/caltech101_silhouettes_28.mat",
-    f"{URL}caltech101_silhouettes_28.mat",
-    "1432d2809e8bf111f1104a234731ddb1",
-)
+NAME, URL = "caltech101_silhouettes_28", "https://people.cs.umass.edu/~marlin/data/"
+SPLIT = File(f"caltech101_silhouettes/{NAME}_split1.mat", f"{URL}{NAME}_split1.mat")
+WHOLE = File(f"caltech101_silhouettes/{NAME}.mat", f"{URL}{NAME}.mat", "1432d2809e8bf111f1104a234731ddb1")
 COUNTS = {"train": 4100, "val": 2264, "test": 2307}
 
 
@@ -37,41 +32,27 @@ class CaltechSilhouettes(Source):
     valid_size: Size | None = COUNTS["val"]
     test_size: Size | None = COUNTS["test"]
 
-    name: ClassVar = "caltech_silhouettes"
-
     def read(self, directory: Folder) -> Pool:
         """From `caltech101_silhouettes/`, preferring the official split."""
         if locate(WHOLE.path, directory) and not locate(SPLIT.path, directory):
-            return _read_whole(fetch(WHOLE, directory))
-        return _read_splits(fetch(SPLIT, directory, _read_splits))
+            return _read(fetch(WHOLE, directory), whole=True)
+        return _read(fetch(SPLIT, directory, _read))
 
 
-def _read_whole(path: Path) -> Pool:
-    content, classes = _content(path)
-    return Pool(_split(path, content, "X", "Y", sum(COUNTS.values())), classes=classes, binary=True)
-
-
-def _read_splits(path: Path) -> Pool:
-    content, classes = _content(path)
-    splits = [_split(path, content, f"{name}_data", f"{name}_labels", count) for name, count in COUNTS.items()]
+def _read(path: Path, whole: bool = False) -> Pool:
+    """Train, valid and test, or all images in one."""
+    with opened_mat(path) as content:
+        classes = tuple(str(name.item()) for name in content["classnames"].ravel())
+        if whole:
+            splits = [_split(path, content, "X", "Y", sum(COUNTS.values()))]
+        else:
+            splits = [_split(path, content, f"{name}_data", f"{name}_labels", count) for name, count in COUNTS.items()]
     return Pool(*splits, classes=classes, binary=True)
-
-
-def _content(path: Path) -> tuple[dict[str, Any], tuple[str, ...]]:
-    """What the file holds, and the names of the classes."""
-    from scipy.io import loadmat
-
-    with parsing(path):
-        content = loadmat(path)
-        return content, tuple(str(name.item()) for name in content["classnames"].ravel())
 
 
 def _split(path: Path, content: dict[str, Any], x: str, y: str, count: int) -> Split:
     """The images under one key and their labels, counted from 1, under another."""
-    with parsing(path):
-        bits, labels = content[x], content[y].ravel().astype(np.int64) - 1
+    bits, labels = content[x], content[y].ravel().astype(np.int64) - 1
     if bits.shape != (count, 784) or not np.isin(bits, (0, 1)).all() or len(labels) != count:
         raise Damaged(path, f"{x} is {bits.shape} and should be {count} × 784 zeros and ones, each with a label in {y}")
-    images = (1 - bits.astype(np.uint8)) * np.uint8(255)
-    upright = np.ascontiguousarray(images.reshape(-1, 1, 28, 28).swapaxes(2, 3))
-    return Split(torch.from_numpy(upright), torch.from_numpy(labels))
+    return Split(from_columns((1 - bits.astype(np.uint8)) * np.uint8(255)), torch.from_numpy(labels))

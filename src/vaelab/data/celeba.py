@@ -3,18 +3,17 @@
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from vaelab.data import images
 from vaelab.data.archive import open_images
 from vaelab.data.decode import as_array, decode_all, is_image, upright
 from vaelab.data.decoded import decode_once
-from vaelab.data.pool import Pool, Split, cut
-from vaelab.data.source import Source
+from vaelab.data.images import check_fits, pad
+from vaelab.data.source import Pool, Source
 from vaelab.errors import Damaged, MissingData, UsageError
 from vaelab.io.files import Folder, parsing, places
 from vaelab.registry import Size, hint, register
@@ -25,7 +24,8 @@ if TYPE_CHECKING:
 WIDTH, HEIGHT = 178, 218  # of an aligned face
 CROP = 148
 SPLITS = ("train", "valid", "test")
-PARTITION = "list_eval_partition.txt"
+ARCHIVE = "img_align_celeba.zip"
+PARTITION, ATTRIBUTES = "list_eval_partition.txt", "list_attr_celeba.txt"
 
 
 @register("data", "celeba")
@@ -45,8 +45,6 @@ class CelebA(Source):
     size: Size = 64
     attribute: str | None = None
 
-    name: ClassVar = "celeba"
-
     def __post_init__(self) -> None:
         if self.crop and self.crop > WIDTH:
             raise ValueError(f"crop {self.crop} is larger than faces of {WIDTH}×{HEIGHT}; crop at most {WIDTH}")
@@ -55,37 +53,35 @@ class CelebA(Source):
 
     def read(self, directory: Folder) -> Pool:
         """From `celeba/`; UsageError for what is missing or damaged, and for an unknown attribute."""
-        images.check_fits((1, 3, self.size, self.size), "lower data.size")
+        check_fits((1, 3, self.size, self.size), "lower data.size")
         root, where = _find(directory)
         with open_images(where) as faces:
             split_of = _partition(root, faces.names)
             order = np.argsort(split_of, kind="stable")  # so that splits are slices
             names = [faces.names[i] for i in order]
             factors, known = _attributes(root, names)
-            labels, classes = self._labels(root, factors, known)
+            labels = self._labels(root / ATTRIBUTES, factors, known)
             state = [faces.stamp, self.size, self.crop, self.pad]
             decoded = decode_all(names, faces.open, self._decode)
-            pixels, kept = decode_once("celeba", where, names, state, decoded, "put whole ones there")
-        everything = Split(pixels, *(None if t is None else t[kept] for t in (labels, factors)))
-        splits = cut(everything, split_of[order][kept])
+            whole = "put whole ones there"
+            images, kept = decode_once("celeba", where, names, state, decoded, whole, labels=labels, factors=factors)
+        splits = images.cut(split_of[order][kept])
+        classes = (f"no {self.attribute}", self.attribute) if self.attribute else None
         by = None if (root / PARTITION).is_file() else "name"
         return Pool(*splits, classes=classes, factor_names=known, finished=True, split_by=by)
 
-    def _labels(
-        self, root: Path, factors: Tensor | None, known: tuple[str, ...] | None
-    ) -> tuple[Tensor | None, tuple[str, ...] | None]:
+    def _labels(self, path: Path, factors: Tensor | None, known: tuple[str, ...] | None) -> Tensor | None:
         name = self.attribute
         if name is None:
-            return None, None
+            return None
         if factors is None or known is None:
-            missing = root / "list_attr_celeba.txt"
-            raise UsageError(f"data.attribute: {name!r} needs {missing}, which is not there; get it or drop the option")
+            raise UsageError(f"data.attribute: {name!r} needs {path}, which is not there; get it or drop the option")
         if name not in known:
             raise UsageError(f"data.attribute: unknown attribute {name!r}; {hint(name, list(known))}")
-        return factors[:, known.index(name)].long(), (f"no {name}", name)
+        return factors[:, known.index(name)].long()
 
     def _decode(self, face: "Image") -> np.ndarray:
-        return images.pad(torch.from_numpy(as_array(self._frame(upright(face, 3)))), self.pad).numpy()
+        return pad(torch.from_numpy(as_array(self._frame(upright(face, 3)))), self.pad).numpy()
 
     def _frame(self, face: "Image") -> "Image":
         """The central square, of a side in proportion to the width of the file."""
@@ -102,21 +98,20 @@ class CelebA(Source):
 
 def _find(directory: Folder) -> tuple[Path, Path]:
     """The folder with the text files, and the folder or zip with the images."""
-    for root in (place / "celeba" for place in places(directory)):
-        unpacked, packed = root / "img_align_celeba", root / "img_align_celeba.zip"
+    folders = [place / "celeba" for place in places(directory)]
+    for root in folders:
+        unpacked, packed = root / "img_align_celeba", root / ARCHIVE
         if any(is_image(path.relative_to(unpacked).as_posix()) for path in unpacked.rglob("*")):
             return root, unpacked
         if packed.is_file():
             return root, packed
         if any(is_image(path.name) for path in root.glob("*")):
             return root, root
-    looked = ", ".join(str(place / "celeba") for place in places(directory))
     raise MissingData(
-        f"CelebA is not in {looked}, and cannot be downloaded from here (it is given away by hand, for non-commercial "
-        "research only)",
-        "get img_align_celeba.zip, list_eval_partition.txt and list_attr_celeba.txt from "
-        "https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html and put them, the zip as it is, into "
-        f"{places(directory)[0] / 'celeba'}",
+        f"CelebA is not in {', '.join(map(str, folders))}, and cannot be downloaded from here (it is given away by "
+        "hand, for non-commercial research only)",
+        f"get {ARCHIVE}, {PARTITION} and {ATTRIBUTES} from https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html and put "
+        f"them, the zip as it is, into {folders[0]}",
         "celeba/",
     )
 
@@ -146,7 +141,7 @@ def _partition(root: Path, names: list[str]) -> np.ndarray:
 
 def _attributes(root: Path, names: list[str]) -> tuple[Tensor | None, tuple[str, ...] | None]:
     """float32 [N, 40] of 0 and 1, and the names of the columns, where the file is there."""
-    path = root / "list_attr_celeba.txt"
+    path = root / ATTRIBUTES
     if not path.is_file():
         return None, None
     with parsing(path), path.open() as file:

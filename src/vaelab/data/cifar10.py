@@ -38,7 +38,6 @@ class Cifar10(Source):
 
     valid_size: Size | None = 5000
 
-    name: ClassVar = "cifar10"
     classes: ClassVar = (
         "airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck",
     )  # fmt: skip

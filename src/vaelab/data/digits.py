@@ -1,7 +1,6 @@
 """The handwritten digits that scikit-learn carries: 1,797 images of 8 × 8, no download."""
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -23,8 +22,6 @@ class Digits(Source):
     side: Size = 8
     valid_size: Size | None = 250
     test_size: Size | None = 250
-
-    name: ClassVar = "digits"
 
     def read(self, directory: Folder) -> Pool:
         """From the installed package."""

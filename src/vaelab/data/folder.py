@@ -3,18 +3,18 @@
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from vaelab.data.archive import stamp
 from vaelab.data.decode import DRAFT, SUFFIXES, as_array, central, decode_all, image_names, upright
-from vaelab.data.decoded import decode_once
+from vaelab.data.decoded import MixedChannels, decode_once
 from vaelab.data.images import check_fits
 from vaelab.data.layout import laid_out
-from vaelab.data.pool import Pool, Split, cut
-from vaelab.data.source import Source
+from vaelab.data.source import Pool, Source, Split
 from vaelab.errors import UsageError
 from vaelab.io import files
 from vaelab.registry import Size, register
@@ -48,8 +48,6 @@ class ImageFolder(Source):
     channels: Literal["auto", 1, 3] = "auto"
     folders: Literal["auto", "splits", "classes"] = "auto"
 
-    name: ClassVar = "folder"
-
     def read(self, directory: files.Folder) -> Pool:
         """From the cache, or by decoding; UsageError without a readable image, or where sizes differ."""
         root = self._root(directory)
@@ -58,20 +56,15 @@ class ImageFolder(Source):
             raise UsageError(f"{root} holds no images ({', '.join(SUFFIXES)}); correct the path")
         shuffled = [names[i] for i in self.permutation(len(names))]  # first of all, so that splits are slices
         names, numbers, labels, classes = laid_out(shuffled, root, self.folders)
-        options = [self.size, self.channels, self.crop, self.resize, self.pad, DRAFT]
-        state = [[stamp(root / name) for name in names], options]
         check_fits((1, 3, *np.broadcast_to(self.size or 1, 2).tolist()), "lower data.size")
-        decoded, coloured = (
-            decode_all(names, root.joinpath, partial(self._decode, channels=channels), np.max(self.size or 0))
-            for channels in (self.channels, 3)
-        )
-        images, kept = decode_once("folder", root, names, state, decoded, "correct the path", coloured)
-        everything = Split(images, labels if labels is None else labels[kept])
+        try:
+            images, kept = self._decoded(root, names, labels, self.channels)
+        except MixedChannels:
+            images, kept = self._decoded(root, names, labels, 3)
         if numbers is None:
-            return Pool(everything, classes=classes, finished=True)
-        train, valid, test = cut(everything, numbers[kept])
-        held_out = [part if number in numbers else None for number, part in ((1, valid), (2, test))]
-        return Pool(train, *held_out, classes=classes, finished=True, split_by="folder")
+            return Pool(images, classes=classes, finished=True)
+        train, *held_out = (part if len(part) else None for part in images.cut(numbers[kept]))
+        return Pool(train or images[:0], *held_out, classes=classes, finished=True, split_by="folder")
 
     def _root(self, directory: files.Folder) -> Path:
         path = files.expanded(self.path)
@@ -81,6 +74,15 @@ class ImageFolder(Source):
                 return root.resolve()
         looked = ", ".join(map(str, tried))
         raise UsageError(f"there is no folder {self.path!r} (looked for {looked}); correct the path")
+
+    def _decoded(
+        self, root: Path, names: list[str], labels: Tensor | None, channels: Literal["auto", 1, 3]
+    ) -> tuple[Split, list[int]]:
+        options = [self.size, self.channels, self.crop, self.resize, self.pad, DRAFT]
+        state = [[stamp(root / name) for name in names], options]
+        decode = partial(self._decode, channels=channels)
+        decoded = decode_all(names, root.joinpath, decode, np.max(self.size or 0))
+        return decode_once("folder", root, names, state, decoded, "correct the path", labels)
 
     def _decode(self, image: "Image", channels: Literal["auto", 1, 3]) -> np.ndarray:
         whole = upright(image, 1 if channels == 1 or (channels == "auto" and image.mode in GREY) else 3)

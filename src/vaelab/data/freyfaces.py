@@ -2,14 +2,14 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
 
 import numpy as np
 import torch
 
+from vaelab.data.arrays import opened_mat, read_npz
 from vaelab.data.source import Pool, Source, Split
 from vaelab.errors import Damaged
-from vaelab.io.files import File, Folder, fetch, locate, parsing, read_npz
+from vaelab.io.files import File, Folder, fetch, locate
 from vaelab.registry import Size, register
 
 ORIGINAL = File("freyfaces/frey_rawface.mat", "https://cs.nyu.edu/~roweis/data/frey_rawface.mat")
@@ -28,8 +28,6 @@ class FreyFaces(Source):
     valid_size: Size | None = 200
     test_size: Size | None = 200
 
-    name: ClassVar = "freyfaces"
-
     def read(self, directory: Folder) -> Pool:
         """From `freyfaces/`, in either format."""
         if path := locate("freyfaces/freyfaces.npz", directory):
@@ -41,10 +39,8 @@ class FreyFaces(Source):
 
 def _read_mat(path: Path) -> np.ndarray:
     """Key `ff`, one face per column -> uint8 [1965, 28, 20]."""
-    from scipy.io import loadmat
-
-    with parsing(path):
-        pixels = loadmat(path)["ff"]
+    with opened_mat(path) as content:
+        pixels = content["ff"]
     if pixels.shape != (560, 1965) or pixels.min() < 0 or pixels.max() > 255 or pixels.max() <= 1:
         raise Damaged(path, f"ff is {pixels.shape} and should be 560 × 1965 grey levels from 0 to 255")
     return np.ascontiguousarray(pixels.T.astype(np.uint8)).reshape(-1, 28, 20)

@@ -1,4 +1,4 @@
-"""What is done once to uint8 images [N, C, H, W]: cropping, resizing, padding, binarising."""
+"""Operations on uint8 images [N, C, H, W]: cropping, resizing, padding, binarising, conversion from and to floats."""
 
 import math
 from collections.abc import Iterator
@@ -72,6 +72,11 @@ def stream(seed: int, purpose: str) -> np.random.RandomState:
     """Random numbers for one purpose, of numpy's legacy generator: its streams will never change (NEP 19)."""
     words = np.random.SeedSequence([seed, *purpose.encode()])
     return np.random.RandomState(np.random.MT19937(words))
+
+
+def to_floats(x: Tensor) -> Tensor:
+    """uint8 images -> float32 in [0, 1]."""
+    return x.float() / 255
 
 
 def to_bytes(x: Tensor) -> Tensor:

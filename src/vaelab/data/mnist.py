@@ -1,16 +1,11 @@
-"""MNIST from its four official IDX files, and the parser of that format."""
+"""MNIST and Fashion-MNIST from their four official IDX files."""
 
-import gzip
-import struct
 from dataclasses import dataclass
 from typing import ClassVar
 
-import torch
-from torch import Tensor
-
+from vaelab.data.arrays import read_idx
 from vaelab.data.source import Pool, Source, Split
-from vaelab.errors import Damaged
-from vaelab.io.files import File, Folder, fetch, parsing
+from vaelab.io.files import File, Folder, fetch
 from vaelab.registry import Size, register
 
 
@@ -21,7 +16,6 @@ class Mnist(Source):
 
     valid_size: Size | None = 5000
 
-    name: ClassVar[str] = "mnist"
     classes: ClassVar[tuple[str, ...]] = tuple("0123456789")
     url: ClassVar[str] = "https://ossci-datasets.s3.amazonaws.com/mnist/"
     md5: ClassVar[dict[str, str]] = {
@@ -34,20 +28,23 @@ class Mnist(Source):
     def read(self, directory: Folder) -> Pool:
         """From `mnist/*.gz`, checked by md5."""
         files = [File(f"{self.name}/{file}", self.url + file, md5) for file, md5 in self.md5.items()]
-        x, y, x_test, y_test = (read_idx(file, directory) for file in files)
+        x, y, x_test, y_test = (read_idx(fetch(file, directory)) for file in files)
         train, test = Split(x[:, None], y.long()), Split(x_test[:, None], y_test.long())
         return Pool(train, test=test, classes=self.classes)
 
 
-def read_idx(file: File, directory: Folder = None) -> Tensor:
-    """The uint8 array in a gzipped IDX file, in the shape that its header states; else UsageError."""
-    path = fetch(file, directory)
-    with parsing(path), gzip.open(path) as stream:
-        content = bytearray(stream.read())
-        kind, dimensions = struct.unpack_from(">HxB", content, 0)[0], content[3]
-        element = content[2]
-    if kind != 0 or element != 8:
-        raise Damaged(path, f"it begins with {content[:4].hex()}, which no IDX file of bytes does")
-    with parsing(path):
-        shape = struct.unpack_from(f">{dimensions}I", content, 4)
-        return torch.frombuffer(content, dtype=torch.uint8, offset=4 + 4 * dimensions).reshape(shape)
+@register("data", "fashion_mnist")
+@dataclass(frozen=True, kw_only=True)
+class FashionMnist(Mnist):
+    """Fashion-MNIST (Xiao et al. 2017): 60,000 + 10,000 grey images of 28 × 28, split as `mnist` is."""
+
+    classes: ClassVar[tuple[str, ...]] = (
+        "T-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot",
+    )  # fmt: skip
+    url: ClassVar[str] = "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/"
+    md5: ClassVar[dict[str, str]] = {
+        "train-images-idx3-ubyte.gz": "8d4fb7e6c68d591d4c3dfef9ec88bf0d",
+        "train-labels-idx1-ubyte.gz": "25c81989df183df01b3e8a0aad5dffbe",
+        "t10k-images-idx3-ubyte.gz": "bef4ecab320f06d8554ea6380940ec79",
+        "t10k-labels-idx1-ubyte.gz": "bb300cfdad3c16e7a12a480ee83cd310",
+    }

@@ -3,17 +3,18 @@
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
 
 from vaelab.data.archive import open_images
+from vaelab.data.arrays import from_columns, opened_mat
 from vaelab.data.decode import as_array, decode_all, upright
 from vaelab.data.decoded import decode_once
 from vaelab.data.source import Pool, Source, Split
 from vaelab.errors import Damaged
-from vaelab.io.files import File, Folder, fetch, locate, parsing
+from vaelab.io.files import File, Folder, fetch, locate
 from vaelab.registry import Size, register
 
 if TYPE_CHECKING:
@@ -23,20 +24,21 @@ CHARDATA = File(
     "omniglot/chardata.mat", "https://raw.githubusercontent.com/yburda/iwae/master/datasets/OMNIGLOT/chardata.mat"
 )
 COUNTS = {"data": 24_345, "testdata": 8_070}
-URL = "https://raw.githubusercontent.com/brendenlake/omniglot/master/python/"
-LARGE, SMALL = (
-    [File(f"omniglot/{name}", URL + name, md5) for name, md5 in pair.items()]
-    for pair in (
-        {
-            "images_background.zip": "68d2efa1b9178cc56df9314c21c6e718",
-            "images_evaluation.zip": "6b91aef0f799c5bb55b94e3f2daec811",
-        },
-        {
-            "images_background_small1.zip": "e704a628b5459e08445c13499850abc4",
-            "images_background_small2.zip": "b75a71a51d3b13f821f212756fe481fd",
-        },
-    )
-)
+
+
+def _archive(name: str, md5: str) -> File:
+    url = "https://raw.githubusercontent.com/brendenlake/omniglot/master/python/"
+    return File(f"omniglot/{name}.zip", f"{url}{name}.zip", md5)
+
+
+LARGE = [
+    _archive("images_background", "68d2efa1b9178cc56df9314c21c6e718"),
+    _archive("images_evaluation", "6b91aef0f799c5bb55b94e3f2daec811"),
+]
+SMALL = [
+    _archive("images_background_small1", "e704a628b5459e08445c13499850abc4"),
+    _archive("images_background_small2", "b75a71a51d3b13f821f212756fe481fd"),
+]
 SIDE = 28
 
 
@@ -59,8 +61,6 @@ class Omniglot(Source):
     valid_size: Size | None = 1345
     source: Literal["auto", "chardata", "archives"] = "auto"
 
-    name: ClassVar = "omniglot"
-
     def read(self, directory: Folder) -> Pool:
         """From `omniglot/`, in either form."""
         large, small = (all(locate(file.path, directory) for file in pair) for pair in (LARGE, SMALL))
@@ -72,15 +72,12 @@ class Omniglot(Source):
         if pool.test is None:
             return pool
         # In the files an alphabet follows the other; the last images of all would be a single one.
-        return pool._replace(train=pool.train[torch.from_numpy(self.permutation(len(pool.train)))])
+        return pool._replace(train=self.shuffled(pool.train))
 
 
 def _read_chardata(path: Path) -> Pool:
     """Keys `data` and `testdata`, an image per column, itself stored column by column, and one-hot labels."""
-    from scipy.io import loadmat
-
-    with parsing(path):
-        content = loadmat(path)
+    with opened_mat(path) as content:
         train, test = _columns(path, content, "data", "target"), _columns(path, content, "testdata", "testtarget")
     classes = None if train.labels is None else tuple(f"alphabet {number}" for number in range(1, 51))
     return Pool(train, test=test, classes=classes)
@@ -90,9 +87,8 @@ def _columns(path: Path, content: dict[str, Any], x: str, y: str) -> Split:
     levels = content[x]
     if levels.shape != (SIDE**2, COUNTS[x]) or levels.min() < 0 or levels.max() > 1:
         raise Damaged(path, f"{x} is {levels.shape} and should be 784 × {COUNTS[x]} grey levels from 0 to 1")
-    pixels = (levels.T * 255).round().astype(np.uint8).reshape(-1, 1, SIDE, SIDE)
-    upright = np.ascontiguousarray(pixels.swapaxes(2, 3))
-    return Split(torch.from_numpy(upright), torch.from_numpy(content[y].argmax(0)) if y in content else None)
+    labels = torch.from_numpy(content[y].argmax(0)) if y in content else None
+    return Split(from_columns((levels.T * 255).round().astype(np.uint8)), labels)
 
 
 def _read_archives(pair: list[File], directory: Folder) -> Pool:
@@ -101,12 +97,12 @@ def _read_archives(pair: list[File], directory: Folder) -> Pool:
     with open_images(paths[0]) as first, open_images(paths[1]) as second:
         # alphabet/character/drawing.png, without the folder around it, which has the name of the archive
         found = {name.partition("/")[2]: (archive, name) for archive in (first, second) for name in archive.names}
-        names, folder = list(found), paths[0].parent
+        names = list(found)
+        alphabets = [name.partition("/")[0].replace("_", " ") for name in names]
+        classes = tuple(sorted(set(alphabets)))
+        labels = torch.tensor([classes.index(alphabet) for alphabet in alphabets])
         decoded = decode_all(names, lambda name: found[name][0].open(found[name][1]), _shrunk)
-        images, _ = decode_once("omniglot", folder, names, md5s, decoded, "get others")
-    alphabets = [name.partition("/")[0].replace("_", " ") for name in names]
-    classes = tuple(sorted(set(alphabets)))
-    whole = Split(images, torch.tensor([classes.index(alphabet) for alphabet in alphabets]))
+        whole, _ = decode_once("omniglot", paths[0].parent, names, md5s, decoded, "get others", labels=labels)
     if pair is SMALL:
         return Pool(whole, classes=classes)
     return Pool(whole[: len(first.names)], test=whole[len(first.names) :], classes=classes)

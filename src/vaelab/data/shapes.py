@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -32,8 +32,6 @@ class Shapes(Source):
     count: Size = 10_000
     size: Size = 32
     channels: Literal[1, 3] = 1
-
-    name: ClassVar = "shapes"
 
     def read(self, directory: Folder) -> Pool:
         """By drawing; UsageError for more or larger images than fit into memory."""

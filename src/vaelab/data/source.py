@@ -1,102 +1,19 @@
-"""What a set of images is: three splits, and the options that every set takes."""
+"""Sources of images: the options that every set takes, and how they make a Dataset of what the set reads."""
 
-import hashlib
 from dataclasses import dataclass, replace
-from functools import cached_property
 from traceback import extract_tb
-from typing import ClassVar, Literal
+from typing import Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from vaelab.data import images
-from vaelab.data.pool import Pool, Split, checked
+from vaelab.data.checks import checked
+from vaelab.data.dataset import Dataset, Pool, Split
 from vaelab.errors import UsageError, VaelabError
 from vaelab.io.files import Folder
-from vaelab.registry import Count, Seed, Size
-
-HASHED = 2**26  # bytes of a split
-
-
-@dataclass(frozen=True)
-class Dataset:
-    """Three disjoint splits, and how their images become the model's input."""
-
-    name: str
-    train: Split
-    valid: Split
-    test: Split
-    classes: tuple[str, ...] | None = None  # the name of each label
-    factor_names: tuple[str, ...] | None = None  # the name of each column of `factors`
-    binary: bool = False  # the model sees 0 and 1 only
-    dynamic: bool = False  # training images are drawn anew, as Bernoulli variables, in every batch
-    flip: bool = False
-    split_by: str = "seed"  # how the splits came about
-
-    @property
-    def summary(self) -> str:
-        """The set in a line: how many images, of what kind and size, of how many classes, and how they are split."""
-        channels, height, width = self.x_shape
-        kind = "binary" if self.binary else {1: "grey", 3: "colour"}.get(channels, f"{channels}-channel")
-        total = len(self.train) + len(self.valid) + len(self.test)
-        classes = f" in {self.class_count:,} class{'es' * (self.class_count > 1)}" if self.class_count else ""
-        return f"{total:,} {kind} images of {height} × {width}{classes}, split by {self.split_by}"
-
-    @cached_property
-    def digest(self) -> str:
-        """What tells this set from another, for people to read: sizes and shape, and a hash of images and labels.
-
-        Of splits of more than HASHED bytes, evenly spaced images are hashed (half a second in all).
-        """
-        splits = self.train, self.valid, self.test
-        content = hashlib.blake2b(digest_size=6)
-        for split in splits:
-            x = split.images[:: 1 + split.images.nbytes // HASHED]
-            for part in x.split(max(1, images.CHUNK // x[0].numel())):
-                content.update(part.contiguous().numpy().data)
-            content.update(b"" if split.labels is None else split.labels.numpy().data)
-        sizes = " + ".join(f"{len(split):,}" for split in splits)
-        return f"{sizes} images of {'×'.join(map(str, self.x_shape))} ({content.hexdigest()})"
-
-    @property
-    def x_shape(self) -> tuple[int, int, int]:
-        """(C, H, W) of one image."""
-        channels, height, width = self.train.images.shape[1:]
-        return channels, height, width
-
-    @property
-    def class_count(self) -> int:
-        """How many classes the labels tell apart; 0 without labels."""
-        if self.train.labels is None:
-            return 0
-        return len(self.classes) if self.classes else int(self.train.labels.max()) + 1
-
-    def augment(self, x: Tensor) -> Tensor:
-        """A training batch, uint8 [B, C, H, W] -> float32 in [0, 1], flipped and binarised if so chosen.
-
-        Random numbers come from the default generator of the batch's device; nothing depends on the data's
-        values, so the function can be compiled or captured.
-        """
-        x = self.as_float(x)
-        if self.flip:
-            heads = torch.rand(len(x), 1, 1, 1, device=x.device) < 0.5
-            x = torch.where(heads, x.flip(-1), x)
-        if self.dynamic:
-            x = (torch.rand_like(x) < x).float()
-        return x
-
-    def as_seen(self) -> Split:
-        """The training images as a model sees them: of a dynamic set, each pixel drawn once."""
-        return self._drawn if self.dynamic else self.train
-
-    @cached_property
-    def _drawn(self) -> Split:
-        return replace(self.train, images=images.bernoulli(self.train.images, images.stream(0, "seen")))
-
-    def as_float(self, x: Tensor) -> Tensor:
-        """A batch for evaluation, uint8 -> float32 in [0, 1]."""
-        return x.float() / 255
+from vaelab.registry import Count, Seed, Size, name_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,12 +43,10 @@ class Source:
     test_size: Size | None = None
     seed: Seed = 0
 
-    name: ClassVar[str]
-
-    def __init_subclass__(cls) -> None:
-        """A set that is given no name has that of its class."""
-        super().__init_subclass__()
-        cls.name = vars(cls).get("name", cls.__name__)
+    @property
+    def name(self) -> str:
+        """That by which the set is registered, else that of its class."""
+        return name_of("data", type(self)) or type(self).__name__
 
     def read(self, directory: Folder) -> Pool:
         """Find and check the files, and return their images; for each set to define."""
@@ -156,10 +71,10 @@ class Source:
         Raises UsageError for files that are missing or damaged and for sizes that the set does not have.
         """
         pool = self.pool(directory)
-        train, valid, test = self._cut(pool)
+        splits = self._cut(pool)
         if not pool.finished:
-            train, valid, test = (replace(s, images=self.shape(s.images)) for s in (train, valid, test))
-        train, valid, test = self._binarised(train, valid, test)
+            splits = [replace(split, images=self.shape(split.images)) for split in splits]
+        train, valid, test = self._binarised(splits)
         return Dataset(
             name=self.name,
             train=train,
@@ -183,26 +98,25 @@ class Source:
         """The order of a set without an official split."""
         return images.stream(self.seed, "order").permutation(count)
 
-    def _cut(self, pool: Pool) -> tuple[Split, Split, Split]:
-        rest = pool.train
-        if pool.test is None and not pool.finished:
-            rest = rest[torch.from_numpy(self.permutation(len(rest)))]
-        total = len(rest)
-        rest, test = self._hold_out("test", rest, pool.test, self.test_size, total)
-        rest, valid = self._hold_out("valid", rest, pool.valid, self.valid_size, total)
-        self._check("train", self.train_size or 1, len(rest), len(pool.train))
-        return rest[: self.train_size], valid, test
+    def shuffled(self, split: Split) -> Split:
+        """The images in the order of a set without an official split."""
+        return split[torch.from_numpy(self.permutation(len(split)))]
 
-    def _hold_out(
-        self, split: str, rest: Split, official: Split | None, size: int | None, total: int
-    ) -> tuple[Split, Split]:
-        """What remains, and the split."""
-        if official is not None:
-            self._check(split, size or 1, len(official), len(official))
-            return rest, official[:size]
-        size = size or max(1, total // 10)
-        self._check(split, size, len(rest), total)
-        return rest[:-size], rest[-size:]
+    def _cut(self, pool: Pool) -> list[Split]:
+        """Train, valid and test, of the sizes that are wanted."""
+        rest = pool.train if pool.test or pool.finished else self.shuffled(pool.train)
+        total, held_out = len(rest), []
+        for name, official, size in (("test", pool.test, self.test_size), ("valid", pool.valid, self.valid_size)):
+            if official is not None:
+                self._check(name, size or 1, len(official), len(official))
+                held_out.append(official[:size])
+                continue
+            size = size or max(1, total // 10)
+            self._check(name, size, len(rest), total)
+            held_out.append(rest[-size:])
+            rest = rest[:-size]
+        self._check("train", self.train_size or 1, len(rest), len(pool.train))
+        return [rest[: self.train_size], *reversed(held_out)]
 
     def _check(self, split: str, size: int, available: int, total: int) -> None:
         if size > available:
@@ -211,17 +125,15 @@ class Source:
                 "lower train_size, valid_size or test_size, or give more images"
             )
 
-    def _binarised(self, *splits: Split) -> list[Split]:
+    def _binarised(self, splits: list[Split]) -> list[Split]:
         """Train, valid, test; each with its own random numbers, but for the 777 that two of them share."""
-        seed_777 = np.random.RandomState(777)
-        done = []
-        for split, role in zip(splits, ("train", "valid", "test"), strict=True):
-            x = split.images
-            if self.binarise == "threshold":
-                x = images.threshold(x)
-            elif self.binarise == "fixed":
-                x = images.bernoulli(x, images.stream(self.seed, role))
-            elif self.binarise == "dynamic" and role != "train":
-                x = images.bernoulli(x, seed_777)
-            done.append(replace(split, images=x))
-        return done
+        if self.binarise == "threshold":
+            return [replace(split, images=images.threshold(split.images)) for split in splits]
+        if self.binarise == "none":
+            return splits
+        if self.binarise == "fixed":
+            streams = [images.stream(self.seed, name) for name in ("train", "valid", "test")]
+        else:
+            streams = [None, *[np.random.RandomState(777)] * 2]
+        pairs = zip(splits, streams, strict=True)
+        return [replace(s, images=images.bernoulli(s.images, random)) if random else s for s, random in pairs]

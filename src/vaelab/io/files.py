@@ -16,8 +16,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, cast
 
-import numpy as np
-
 from vaelab.errors import Damaged, Unavailable, Unwritable, UsageError, VaelabError
 from vaelab.io.progress import Bar
 
@@ -221,16 +219,6 @@ def parsing(path: Path) -> Iterator[None]:
         raise UsageError(f"{path} may not be read by you; change its permissions") from error
     except Exception as error:  # parsers of broken files raise anything from EOFError to zlib.error
         raise Damaged(path, f"{type(error).__name__}: {error}") from error
-
-
-def read_npz(path: Path, shapes: dict[str, tuple[int, ...]]) -> list[np.ndarray]:
-    """The named uint8 arrays of an .npz file; UsageError where one is missing or differs in shape or type."""
-    with parsing(path), np.load(path) as archive:
-        arrays = [archive[key] for key in shapes]
-    for array, (key, shape) in zip(arrays, shapes.items(), strict=True):
-        if array.shape != shape or array.dtype != np.uint8:
-            raise Damaged(path, f"{key} is {array.dtype} {array.shape} and should be uint8 {shape}")
-    return arrays
 
 
 def _download(file: File, directory: Folder, check: Callable[[Path], object]) -> Path:

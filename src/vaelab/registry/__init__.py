@@ -82,6 +82,11 @@ def names(role: str) -> list[str]:
     return sorted(_TABLE.get(role, {}))
 
 
+def name_of(role: str, thing: Callable) -> str | None:
+    """The name by which a class or function is registered."""
+    return next((name for name, known in _TABLE.get(role, {}).items() if known is thing), None)
+
+
 def part(role: str, name: str) -> Callable:
     """The class or function that is registered under a name."""
     if name not in _TABLE.get(role, {}):

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution
 
+from vaelab.data.images import to_floats
 from vaelab.data.source import Dataset
 from vaelab.distributions import draw
 from vaelab.errors import UsageError, VaelabError
@@ -21,7 +22,7 @@ SAMPLES = 64  # draws at most, which show as much as the thousands that a traini
 def rehearse(model: VAE, objective: Any, data: Dataset) -> None:
     """Score two training images as a step will; UsageError says which part does not do what is asked of it."""
     first = data.train[:IMAGES]
-    x, y = data.as_float(first.images), first.labels if model.classes else None
+    x, y = to_floats(first.images), first.labels if model.classes else None
     try:
         with explained():
             _check_distributions(model.eval(), x, y)

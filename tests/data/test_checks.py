@@ -8,8 +8,8 @@ import torch
 
 from vaelab import registry
 from vaelab.data import load
-from vaelab.data.pool import Pool, Split, checked
-from vaelab.data.source import Source
+from vaelab.data.checks import checked
+from vaelab.data.source import Pool, Source, Split
 from vaelab.errors import UsageError
 
 IMAGES = torch.arange(10 * 3 * 4 * 5).reshape(10, 3, 4, 5).to(torch.uint8)
@@ -23,7 +23,7 @@ def labelled(labels) -> Pool:
 
 WRONG = {
     "nothing": (None, "returns a NoneType; return a Pool, such as Pool(Split(images, labels))"),
-    "a split": (Split(IMAGES), "returns a vaelab.data.pool.Split; return a Pool"),
+    "a split": (Split(IMAGES), "returns a vaelab.data.dataset.Split; return a Pool"),
     "a tensor as split": (Pool(IMAGES), "returns a torch.Tensor as train; make it a Split"),
     "an array": (Pool(Split(IMAGES.numpy())), "the train images as a numpy.ndarray; make them a tensor"),
     "floats in [0, 1]": (
@@ -100,7 +100,7 @@ def test_a_read_that_fails_is_named_with_its_line():
         def read(self, directory):
             return {}["images"]
 
-    with pytest.raises(UsageError, match=r"^Broken\.read fails at .*test_pool\.py:\d+: KeyError: 'images'; mend it$"):
+    with pytest.raises(UsageError, match=r"^Broken\.read fails at .*test_checks\.py:\d+: KeyError: 'images'; mend it$"):
         Broken().load()
 
 

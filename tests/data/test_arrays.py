@@ -1,0 +1,83 @@
+"""Array files: read in their own shape, and refused when they are broken or hold something else; sets of arrays."""
+
+import gzip
+
+import numpy as np
+import pytest
+import torch
+
+from vaelab.data import from_arrays
+from vaelab.data.arrays import read_idx, read_npz
+from vaelab.data.images import to_bytes
+from vaelab.errors import UsageError
+
+FILE = "toy/images.gz"
+PIXELS = np.arange(2 * 3 * 4).reshape(2, 3, 4)
+
+
+def test_an_idx_file_is_read_in_its_own_shape(tmp_path, write_idx):
+    write_idx(tmp_path / FILE, PIXELS)
+    array = read_idx(tmp_path / FILE)
+    assert array.dtype == torch.uint8
+    assert array.tolist() == PIXELS.tolist()
+
+
+@pytest.mark.parametrize("magic", [b"\x00\x00\x0d\x03", b"\x08\x00\x08\x03", b"<htm"])
+def test_a_wrong_magic_number_is_refused(tmp_path, write_idx, magic):
+    write_idx(tmp_path / FILE, PIXELS, magic)
+    with pytest.raises(UsageError, match=f"it begins with {magic.hex()}, which no IDX file of bytes does"):
+        read_idx(tmp_path / FILE)
+
+
+@pytest.mark.parametrize("harm", ["cut the archive", "no archive", "cut the array", "extend the array", "empty"])
+def test_a_broken_idx_file_is_refused(tmp_path, write_idx, harm):
+    path = write_idx(tmp_path / FILE, PIXELS)
+    whole = path.read_bytes()
+    content = gzip.decompress(whole)
+    broken = {
+        "cut the archive": whole[: len(whole) // 2],
+        "no archive": content,
+        "cut the array": gzip.compress(content[:-1]),
+        "extend the array": gzip.compress(content + b"0"),
+        "empty": gzip.compress(b""),
+    }
+    path.write_bytes(broken[harm])
+    with pytest.raises(UsageError, match=r"images\.gz is truncated, damaged or another file \("):
+        read_idx(tmp_path / FILE)
+
+
+def test_an_archive_with_a_missing_or_odd_array_is_damaged(tmp_path):
+    path = tmp_path / "a.npz"
+    np.savez(path, x=np.zeros((2, 3), np.uint8))
+    assert read_npz(path, {"x": (2, 3)})[0].shape == (2, 3)
+    with pytest.raises(UsageError, match=r"x is uint8 \(2, 3\) and should be uint8 \(2, 4\)"):
+        read_npz(path, {"x": (2, 4)})
+    with pytest.raises(UsageError, match=r"a.npz is truncated, damaged or another file"):
+        read_npz(path, {"y": (2, 3)})
+
+
+def test_arrays_at_hand_become_a_set_with_the_options_of_all_sets():
+    x, y = np.random.default_rng(0).random((20, 6, 5)), np.arange(20) % 3
+    data = from_arrays(x, y, valid_size=4, test_size=3, seed=2, pad=1)
+    assert [len(s) for s in (data.train, data.valid, data.test)] == [13, 4, 3]
+    assert (data.x_shape, data.class_count, data.name) == ((1, 8, 7), 3, "Arrays")
+    levels = {image.numpy().tobytes(): int(label) for image, label in zip(to_bytes(torch.as_tensor(x)), y, strict=True)}
+    for image, label in zip(data.train.images[:, 0, 1:-1, 1:-1], data.train.labels, strict=True):
+        assert levels[image.contiguous().numpy().tobytes()] == label
+    official = from_arrays(torch.full((9, 3, 4, 4), 7, dtype=torch.uint8), test=(torch.zeros(2, 3, 4, 4), None))
+    assert (len(official.train), len(official.valid), len(official.test)) == (8, 1, 2)
+    assert official.split_by == "its publisher"
+
+
+@pytest.mark.parametrize(
+    ("x", "options", "said"),
+    [
+        (np.zeros((9, 4)), {}, r"train images as \[9, 4\], and a set is \[N, C, H, W\]"),
+        (np.full((9, 4, 4), 2.5), {}, "train images as float64, and levels are uint8 from 0 to 255"),
+        (np.zeros((9, 4, 4)), {"resise": 3}, "did you mean 'resize'"),
+        (np.zeros((2, 4, 4)), {}, "the train split needs 1 images, 0 of 2 are left"),
+    ],
+)
+def test_what_are_no_images_or_options_is_refused(x, options, said):
+    with pytest.raises(UsageError, match=said):
+        from_arrays(x, **options)
