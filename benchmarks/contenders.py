@@ -1,7 +1,6 @@
 """Four ways to train the same VAE; each is an iterator that trains one whole epoch per `next`."""
 
 import logging
-import signal
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -142,8 +141,12 @@ def vaelab(images: Tensor, width: int, folder: Path, epochs: int, *, precision: 
     from vaelab.objectives.elbo import ELBO
     from vaelab.posteriors.gaussian import GaussianPosterior
     from vaelab.priors.normal import NormalPrior
-    from vaelab.training.loop import train
+    from vaelab.runs.log import Log
+    from vaelab.training.checkpoint import save_model
+    from vaelab.training.interrupt import Interrupt
+    from vaelab.training.loop import Loop
     from vaelab.training.options import TrainOptions
+    from vaelab.training.process_group import ProcessGroup
 
     torch.manual_seed(0)
     shape = (1, 28, 28)
@@ -159,9 +162,14 @@ def vaelab(images: Tensor, width: int, folder: Path, epochs: int, *, precision: 
         compile=compile,
         save_every=1_000_000,
     )
-    for epoch in train(model, ELBO(PIXELS), data, options, folder, device="cpu", quiet=True):
-        signal.signal(signal.SIGINT, signal.default_int_handler)  # Ctrl-C stops the benchmark, not one run in it
-        yield epoch.train["loss"]
+    log = Log(folder / "log.jsonl", silent=False, quiet=True)
+    loop = Loop(model, ELBO(PIXELS), data, options, folder, ProcessGroup.join("cpu"), log, Interrupt())
+    while not loop.over:
+        learned, valid = loop.learn(), loop.validate()
+        if loop.record(learned, valid, score=-valid["loss"]):
+            save_model(folder / "model.safetensors", loop.model, {})
+        loop.save()
+        yield learned["loss"]
 
 
 ALL: dict[str, Callable[[Tensor, int, Path, int], Iterator[float]]] = {

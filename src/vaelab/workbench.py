@@ -1,64 +1,63 @@
-"""A run is a folder: this file makes one, trains it, and opens it again."""
+"""The public functions of a run: train a recipe, fit a model of one's own, load it, sample from it, plot it."""
 
-import hashlib
 import json
 import math
-import shlex
-import sys
-import time
 import warnings
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import ExitStack, nullcontext
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
-import yaml
 from torch import Tensor
 from torch.distributions import Distribution
 
 from vaelab.data.source import Dataset
 from vaelab.distributions.seeds import seeded
-from vaelab.errors import (
-    AlreadyARun,
-    ChangedRecipe,
-    FolderGone,
-    NoFolder,
-    NothingToResume,
-    OtherRecipe,
-    Problems,
-    TooShort,
-    UsageError,
-)
+from vaelab.errors import Problems, TooShort, UsageError
 from vaelab.evaluation import figures as gallery
 from vaelab.evaluation.images import writer
-from vaelab.evaluation.measure import ValidationMetrics, versions
-from vaelab.evaluation.stages import keep_stage, kept_stages
-from vaelab.figures.style import save
-from vaelab.io.files import also_in, expanded, write_whole
+from vaelab.evaluation.measure import ValidationMetrics
+from vaelab.evaluation.stages import keep_pictures, kept_stages
+from vaelab.io.files import also_in
 from vaelab.io.progress import say
 from vaelab.model import VAE
 from vaelab.performance import flushing_denormals
+from vaelab.recipe.begin import begin, fingerprint, write_recipe
 from vaelab.recipe.recipe import TRAINED, Recipe
 from vaelab.recipe.restore import folder_of, labels_of, made, open_run, read_report, restore, take_weights
-from vaelab.recipe.text import as_texts, find
+from vaelab.recipe.text import as_texts
 from vaelab.recipe.trackers import Spec, override, specs_of
 from vaelab.registry.plugins import copy_plugins, plugin_records, with_plugins
 from vaelab.registry.schema import build, check_part, normalise
-from vaelab.runs.claim import claimed
 from vaelab.runs.folder import Folder
-from vaelab.runs.log import forget, read_rows
+from vaelab.runs.log import Log, forget, read_rows
 from vaelab.runs.state import recorded
 from vaelab.samplers.drawing import draw_batches, images, refuse_blind
 from vaelab.tracking.live import followed
 from vaelab.tracking.tracker import make
-from vaelab.training import loop as engine
-from vaelab.training.checkpoint import read_state
-from vaelab.training.options import TrainOptions
+from vaelab.training.checkpoint import Checkpoint, find_checkpoint, refuse_other, save_model
+from vaelab.training.interrupt import Interrupt
+from vaelab.training.loop import Loop, steps_per_epoch
+from vaelab.training.options import Best, TrainOptions
 from vaelab.training.process_group import ProcessGroup
 from vaelab.training.rehearsal import rehearse
 
-LENGTHS = ("steps", "epochs", "patience", "log_steps", "log_epochs", "save_every", "draw_every")
+
+@dataclass(frozen=True, kw_only=True)
+class Training:
+    """A model to be trained, on what and for how long, and by what its best epoch is known."""
+
+    model: VAE
+    objective: Any
+    data: Dataset
+    options: TrainOptions
+    metrics: ValidationMetrics
+    best: Best
+    fingerprint: str  # of all that decides the weights
+    metadata: dict[str, str]  # of the model's file
 
 
 def train(
@@ -78,76 +77,143 @@ def train(
     newest run of the recipe, which may be a folder itself. `began` is told the folder once it is a run's. `track` names
     who follows it beside the recipe's own: "tensorboard", or {"kind": "swanlab", "mode": "local"}.
     """
-    texts = as_texts(overrides)
-    group = ProcessGroup.join(device)
+    texts, group = as_texts(overrides), ProcessGroup.join(device)
+    called = f"vaelab.train({', '.join(repr(word) for word in ([recipe] if recipe else []) + list(texts))})"
+    with _session(group) as stack:
+        # Claim the folder
+        folder, wanted = group.on_main(lambda: begin(stack, recipe, texts, run, resume))
+        stack.enter_context(with_plugins(group.broadcast(plugin_records()), folder))  # that the main process has found
+        checkpoint = group.main_first(lambda: find_checkpoint(folder))
+
+        # Compose the training
+        data_dir = data_dir or (made(folder).get("data_dir") if resume else None)
+        stack.enter_context(also_in(data_dir))  # where the weights of a perceptual network may lie
+        wanted = wanted.overridden(override(wanted.options, track))
+        trackers = specs_of(wanted.options)
+        make(trackers)  # says what is not installed
+        data = group.main_first(lambda: wanted.load_data(data_dir))
+        wanted, training = _composed(wanted, data, group, data_dir)
+        if checkpoint:
+            refuse_other(checkpoint, folder / "last.pt", training.fingerprint, data.digest)
+        elif training.options.init:
+            take_weights(training.model, training.options.init)
+
+        # Rehearse it, write down what is trained, and train
+        group.on_main(partial(_rehearse, training, resume))
+        group.on_main(partial(_write_down, folder, wanted, called, data_dir, began))
+        _learn(training, folder, group, checkpoint, trackers, resume, quiet)
+    return folder
+
+
+@contextmanager
+def _session(group: ProcessGroup) -> Iterator[ExitStack]:
+    """What holds while a process trains, and is as before afterwards; the main one closes in it what it has opened."""
     with (
         seeded(0, group.device),  # for training sets its own seeds, and gives the caller's back
         flushing_denormals(),
         torch.enable_grad(),  # whatever the caller has set
-        ExitStack() as claims,  # of the main process, which alone writes
+        ExitStack() as stack,
     ):
-        folder, wanted, done = group.on_main(lambda: _begin(claims, recipe, texts, run, resume))
-        data_dir = data_dir or (made(folder).get("data_dir") if resume else None)
-        called = f"vaelab.train({', '.join(repr(word) for word in ([recipe] if recipe else []) + list(texts))})"
-        with with_plugins(group.broadcast(plugin_records()), folder):  # those that the main process has found
-            wanted = wanted.overridden(override(wanted.options, track))
-        _train(group, folder, wanted, done, called, data_dir, device=device, resume=resume, quiet=quiet, began=began)
-    return folder
+        yield stack
 
 
-def _train(
-    group: ProcessGroup,
-    folder: Path,
-    wanted: Recipe,
-    done: int,
-    called: str,
-    data_dir: str | Path | None,
-    *,
-    device: str,
-    resume: bool,
-    quiet: bool,
-    began: Callable[[Path], object],
-) -> None:
-    """Train a recipe into a folder that is claimed, from step `done` on; `called` tells how it was asked for."""
-    trackers = specs_of(wanted.options)
-    make(trackers)  # says what is not installed
-    data = group.main_first(lambda: wanted.load_data(data_dir))
-    wanted, model, objective, options = _built(wanted, data, group)
-    if options.init and not (folder / "last.pt").exists():
-        take_weights(model, options.init)
-    with also_in(data_dir):
-        rehearse(model, objective, data)
-    epochs = math.ceil(options.steps / engine.steps_per_epoch(len(data.train), options.batch_size, group.size))
-    watch, best = ValidationMetrics.of(wanted, data, group.device, epochs, data_dir), wanted.best()
-    if group.is_main and not resume:
-        watch.rehearse(model, best)
-    if group.is_main:
-        _write_recipe(folder / "recipe.yaml", wanted, data_dir, called)
-        copy_plugins(folder)
-        began(folder)
-        if not quiet:
-            say(data.summary)
-    metadata = {
-        "recipe": wanted.to_json(),
+def _composed(
+    recipe: Recipe, data: Dataset, group: ProcessGroup, data_dir: str | Path | None
+) -> tuple[Recipe, Training]:
+    """What a recipe trains; where overrides made the run shorter than its warm-ups, with shorter warm-ups."""
+    copies = TRAINED if group.device.type == "cpu" else 1  # in the memory of the machine
+    model = recipe.new_model(data, copies)
+    try:
+        objective, options = recipe.build_training(data, group.size, model)
+    except TooShort:
+        recipe, said = recipe.shortened(len(data.train), group.size)
+        if not said:
+            raise
+        if group.is_main:
+            warnings.warn(said, stacklevel=1)
+        model = recipe.new_model(data, copies)
+        objective, options = recipe.build_training(data, group.size, model)
+    epochs = math.ceil(options.steps / steps_per_epoch(len(data.train), options.batch_size, group.size))
+    hashed = fingerprint(recipe.options)
+    return recipe, Training(
+        model=model,
+        objective=objective,
+        data=data,
+        options=options,
+        metrics=ValidationMetrics.of(recipe, data, group.device, epochs, data_dir),
+        best=recipe.best(),
+        fingerprint=hashed,
+        metadata={"recipe": recipe.to_json()} | _metadata(model, data, hashed),
+    )
+
+
+def _metadata(model: VAE, data: Dataset, hashed: str) -> dict[str, str]:
+    """What a model's file says beside its recipe."""
+    return {
         "x_shape": json.dumps(data.x_shape),
         "classes": json.dumps(model.classes),
-        "fingerprint": _fingerprint(wanted),
+        "fingerprint": hashed,
         "images": data.digest,
         "plugins": json.dumps(plugin_records()),
     }
-    choice = {"device": device, "metadata": metadata, "quiet": quiet, "watch": watch, "best": best}
-    if group.is_main and resume and trackers:
-        forget(folder / "log.jsonl", done)  # before anyone follows it
-    kept = recorded(folder) if group.is_main else nullcontext()
-    with (
-        followed(folder, trackers if group.is_main else [], done if resume else None),
-        kept,  # within, so that waiting for trackers counts as no training
-        also_in(data_dir),  # where the weights of a perceptual network may lie
-    ):
-        for epoch in engine.train(model, objective, data, options, folder, **choice):
-            if not group.is_main:
-                continue
-            _keep_pictures(epoch, data, options.draw_every, folder)
+
+
+def _rehearse(training: Training, resume: bool) -> None:
+    """UsageError where parts do not go together, or a number that is asked for cannot be measured."""
+    rehearse(training.model, training.objective, training.data)
+    if not resume:
+        training.metrics.rehearse(training.model, training.best)
+
+
+def _write_down(
+    folder: Path, recipe: Recipe, called: str, data_dir: str | Path | None, began: Callable[[Path], object]
+) -> None:
+    """Make the folder a run's, and tell of it."""
+    write_recipe(folder, recipe.name, recipe.options, called, data_dir)
+    copy_plugins(folder)
+    began(folder)
+
+
+def _learn(
+    training: Training,
+    folder: Path,
+    group: ProcessGroup,
+    checkpoint: Checkpoint | None,
+    trackers: list[Any],
+    resume: bool,
+    quiet: bool,
+) -> None:
+    """Run the epochs of a training: learn, validate, measure, and keep the weights of the best."""
+    model, data, options = training.model, training.data, training.options
+    with ExitStack() as stack:
+        # State, trackers, log and interrupts
+        if group.is_main:
+            done = checkpoint.progress.step if checkpoint else 0
+            if resume and trackers:
+                forget(folder / "log.jsonl", done)  # before anyone follows it
+            stack.enter_context(followed(folder, trackers, done if resume else None))
+            stack.enter_context(recorded(folder))  # within, so that waiting for trackers counts as no training
+        log = stack.enter_context(closing(Log(folder / "log.jsonl", silent=not group.is_main, quiet=quiet)))
+        interrupt = stack.enter_context(Interrupt())
+        if group.is_main and not quiet:
+            say(data.summary)
+
+        # Epochs
+        loop = Loop(model, training.objective, data, options, folder, group, log, interrupt,
+                    checkpoint=checkpoint, fingerprint=training.fingerprint)  # fmt: skip
+        while not loop.over:
+            learned, valid = loop.learn(), loop.validate()
+            measured = group.on_main(partial(training.metrics, loop.epoch, loop.model))
+            is_best = loop.record(learned, valid, measured, training.best.score(measured | valid))
+            group.on_main(partial(_keep, training, loop, folder, is_best))
+            loop.save()
+
+
+def _keep(training: Training, loop: Loop, folder: Path, is_best: bool) -> None:
+    """Write the weights of the best epoch, then pictures: a run killed before its checkpoint draws them again."""
+    if is_best:
+        save_model(folder / "model.safetensors", loop.model, training.metadata)
+    keep_pictures(loop.model, training.data, loop.epoch, loop.progress.step, training.options.draw_every, folder)
 
 
 def load(run: str | Path, device: str = "cpu") -> VAE:
@@ -240,123 +306,3 @@ def draw(run: str | Path, *only: str, **options: Any) -> list[Path]:
     """The name of `plot` in earlier versions."""
     warnings.warn("vaelab.draw is called vaelab.plot now; the old name goes in the next version", FutureWarning, 2)
     return plot(run, *only, **options)
-
-
-def _built(recipe: Recipe, data: Dataset, group: ProcessGroup) -> tuple[Recipe, VAE, Any, TrainOptions]:
-    """Model, objective and options; where overrides made the run shorter than its warm-ups, with shorter warm-ups."""
-    copies = TRAINED if group.device.type == "cpu" else 1  # in the memory of the machine
-    model = recipe.new_model(data, copies)
-    try:
-        return recipe, model, *recipe.build_training(data, group.size, model)
-    except TooShort:
-        shorter, said = recipe.shortened(len(data.train), group.size)
-        if not said:
-            raise
-    model = shorter.new_model(data, copies)
-    objective, options = shorter.build_training(data, group.size, model)
-    if group.is_main:
-        warnings.warn(said, stacklevel=1)
-    return shorter, model, objective, options
-
-
-def _begin(
-    claims: ExitStack, recipe: str | None, overrides: tuple[str, ...], run: str | Path | None, resume: bool
-) -> tuple[Path, Recipe, int]:
-    """The folder, claimed, its recipe with the overrides, and the step that it has reached."""
-    if isinstance(run, str) and not run.strip():
-        raise UsageError("the name of the run's folder is empty; give it one, or leave it out")
-    if resume:
-        folder = _to_resume(recipe, run)
-        claims.enter_context(claimed(folder))
-        return folder, *_resumed(folder, recipe, overrides)
-    if recipe is None:
-        raise UsageError("there is no recipe; name one of your own, or one of those that vaelab list recipes shows")
-    wanted = Recipe.read(recipe, overrides)
-    if run is None:
-        named = Path("runs") / f"{wanted.name}-{time.strftime('%Y%m%d-%H%M%S')}"
-        return claims.enter_context(claimed(named, new=True)), wanted, 0
-    folder = expanded(run)
-    if folder.is_file():
-        raise NoFolder(folder)
-    claims.enter_context(claimed(folder))
-    if (folder / "recipe.yaml").exists():
-        raise AlreadyARun(folder)
-    return folder, wanted, 0
-
-
-def _resumed(folder: Path, recipe: str | None, overrides: tuple[str, ...]) -> tuple[Recipe, int]:
-    """The recipe of a run with the overrides, which may change only lengths, and the step of its checkpoint."""
-    stored = Recipe.read(str(folder))
-    if recipe and expanded(recipe) != folder and (asked := find(recipe).stem) != stored.name:
-        raise OtherRecipe(folder, stored.name, asked)
-    wanted = Recipe(stored.name, stored.overridden(overrides).options)  # its warm-ups stay as they are
-    if _fingerprint(wanted) != _fingerprint(stored):
-        raise ChangedRecipe(folder, LENGTHS)
-    last = folder / "last.pt"  # read here, so that what is wrong with it is said before anything is written
-    return wanted, read_state(last, torch.device("cpu")).progress.step if last.exists() else 0
-
-
-def _to_resume(recipe: str | None, run: str | Path | None) -> Path:
-    """The folder that is named, also in the place of the recipe, or the newest of the recipe."""
-    if run is None and recipe is None:
-        raise NothingToResume("neither a run nor a recipe is named")
-    named = expanded(run or recipe or "")
-    if (named / "recipe.yaml").is_file():
-        return named
-    if recipe is None or run is not None:
-        raise NothingToResume(f"{named} holds no run")
-    runs = sorted(
-        Path("runs").glob(f"{find(recipe).stem}-{'[0-9]' * 8}-*/recipe.yaml"),
-        key=lambda path: path.stat().st_mtime,
-    )
-    if not runs:
-        raise NothingToResume(f"no run of {recipe!r} in runs/")
-    return runs[-1].parent
-
-
-def _fingerprint(recipe: Recipe) -> str:
-    """A hash of all that decides the weights, so that a checkpoint meets its own recipe again."""
-    kept = {k: v for k, v in recipe.options.items() if k in ("data", "model", "objective", "evaluate", "best")}
-    kept["train"] = {k: v for k, v in recipe.options["train"].items() if k not in LENGTHS}
-    return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()
-
-
-def _write_recipe(path: Path, recipe: Recipe, data_dir: str | Path | None, called: str) -> None:
-    """The resolved recipe, and how it was made; a resumed run keeps how it began."""
-    from_shell = Path(sys.argv[0]).name in ("vaelab", "__main__.py")
-    command = shlex.join(["vaelab", *sys.argv[1:]]) if from_shell else called
-    began = made(path.parent)
-    new = {"name": recipe.name, "command": command, "versions": versions()}
-    how = began | {"resumed": command} if began else new
-    if plugins := plugin_records():
-        how["plugins"] = plugins
-    if data_dir:
-        how["data_dir"] = str(Path(data_dir).resolve())
-    text = yaml.safe_dump(recipe.options | {"made": how}, sort_keys=False, allow_unicode=True)
-    write_whole(path, lambda file: file.write_text(text, encoding="utf-8") and None)
-
-
-def _keep_pictures(epoch: engine.Epoch, data: Dataset, every: int, folder: Path) -> None:
-    """What an epoch leaves to look at, in a folder that is not made again where it went away."""
-    try:
-        keep_stage(epoch.model, epoch.train["step"], folder)
-        if every and epoch.number % every == 0:
-            _draw_progress(epoch, data, folder)
-    finally:  # also where that is why they could not be written
-        if not (folder / "recipe.yaml").exists():
-            raise FolderGone(folder)
-
-
-def _draw_progress(epoch: engine.Epoch, data: Dataset, folder: Path) -> None:
-    """Samples and reconstructions of an epoch."""
-    at = f"after epoch {epoch.number}"
-    stem = folder / "figures" / f"epoch_{epoch.number:04d}"
-    stem.parent.mkdir(exist_ok=True)  # not its parent, which may have gone away
-    save(gallery.samples(epoch.model, f"Samples {at}"), Path(f"{stem}_samples.png"))
-    if hasattr(epoch.model.prior, "pseudo_inputs"):
-        drawn = gallery.inputs(epoch.model, data.valid, f"Pseudo-inputs {at}")
-        save(drawn, Path(f"{stem}_pseudo_inputs.png"))
-    save(
-        gallery.pairs(epoch.model, data.valid, f"Reconstructions {at}"),
-        Path(f"{stem}_reconstructions.png"),
-    )

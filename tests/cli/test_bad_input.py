@@ -148,7 +148,7 @@ def test_a_checkpoint_of_another_recipe_is_not_resumed(run):
     vaelab.train("tiny.yaml", "model.latent_dim=4", run="other", device="cpu", quiet=True)
     shutil.copy("other/last.pt", run)
     before = (run / "model.safetensors").read_bytes()
-    said = refused("train", "tiny.yaml", "train.epochs=3", "--run", run, "--resume", "--device", "cpu", begun=True)
+    said = refused("train", "tiny.yaml", "train.epochs=3", "--run", run, "--resume", "--device", "cpu")
     assert said.endswith("last.pt belongs to another recipe; move it away or choose another --run")
     assert (run / "model.safetensors").read_bytes() == before
 

@@ -18,6 +18,7 @@ from safetensors import safe_open
 import vaelab
 from torture.campaign import Judged
 from torture.fork import Fork
+from vaelab import workbench
 from vaelab.runs.log import read_rows
 from vaelab.training import loop as engine
 from vaelab.training.checkpoint import Checkpoint
@@ -56,12 +57,13 @@ KINDS: dict[str, tuple[str, ...]] = {
 
 
 def _skip() -> None:
-    read = engine.read_state
-    engine.read_state = lambda *where: _later(read(*where))  # pyright: ignore[reportPrivateImportUsage]
+    read = workbench.find_checkpoint
+    workbench.find_checkpoint = lambda folder: _later(read(folder))  # pyright: ignore[reportPrivateImportUsage]
 
 
-def _later(kept: Checkpoint) -> Checkpoint:
-    kept.progress.step += 1
+def _later(kept: Checkpoint | None) -> Checkpoint | None:
+    if kept:
+        kept.progress.step += 1
     return kept
 
 
@@ -71,13 +73,13 @@ def _reseed() -> None:
 
 
 def _forget() -> None:
-    load = Adam.load
+    load = Adam.load_state_dict
 
     def halved(self: Adam, state: dict[str, Any]) -> None:
         load(self, state)
         self.m[0].zero_()
 
-    Adam.load = halved
+    Adam.load_state_dict = halved
 
 
 # Resumptions that are broken on purpose, which the comparison has to notice.

@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 import torch
 
-import vaelab.workbench
 from vaelab.errors import UsageError, VaelabError
+from vaelab.evaluation import stages
 from vaelab.io import files
 from vaelab.io.files import write_whole
 from vaelab.runs.log import Log, forget, read_rows
@@ -24,11 +24,11 @@ from vaelab.training.checkpoint import (
     FORMAT,
     Checkpoint,
     Progress,
+    read_checkpoint,
     read_model,
-    read_state,
     refuse_unlike,
+    save_checkpoint,
     save_model,
-    save_state,
 )
 from vaelab.training.interrupt import Interrupt
 from vaelab.training.process_group import ProcessGroup
@@ -88,7 +88,7 @@ def test_dev_full_is_a_full_disk(tmp_path, monkeypatch):
     full = lambda path, write: write_whole(path, lambda _: write(Path("/dev/full")))  # noqa: E731
     monkeypatch.setattr(checkpoint, "write_whole", full)
     with pytest.raises(VaelabError, match=r"last.pt: the disk is full; nothing was there before; free some space"):
-        save_state(tmp_path / "last.pt", checkpoint_of(torch.nn.Linear(100, 100)))
+        save_checkpoint(tmp_path / "last.pt", checkpoint_of(torch.nn.Linear(100, 100)))
     with pytest.raises(VaelabError, match="could not write /dev/full: the disk is full"):
         Log(Path("/dev/full"), silent=False, quiet=True).write({"step": 1})
 
@@ -98,7 +98,7 @@ def test_a_file_that_the_kernel_cuts_short_leaves_the_one_before(tmp_path, save)
     path, model = tmp_path / "file", torch.nn.Linear(100, 100)
 
     def write():
-        return save_state(path, checkpoint_of(model)) if save == "state" else save_model(path, model, {"a": "b"})
+        return save_checkpoint(path, checkpoint_of(model)) if save == "state" else save_model(path, model, {"a": "b"})
 
     write()
     before = path.read_bytes()
@@ -168,7 +168,7 @@ def test_a_disk_that_fills_while_training_leaves_the_epoch_before(train, largest
             VaelabError, match=f"could not write {run / name}: the disk is full; the one before is intact"
         ):
             train("a", "train.epochs=4", resume=resume)
-    assert read_state(run / "last.pt", CPU).progress.step == 6
+    assert read_checkpoint(run / "last.pt").progress.step == 6
     assert read_model(run / "model.safetensors")[0]
     assert not list(run.glob(".*"))
     train("a", "train.epochs=4", resume=True)
@@ -178,30 +178,30 @@ def test_a_disk_that_fills_while_training_leaves_the_epoch_before(train, largest
 def test_a_state_comes_back_as_it_went(tmp_path):
     model, path = torch.nn.Linear(3, 2), tmp_path / "deep" / "s.pt"
     progress = Progress(step=7, best=-1.5, stale=2, sums={"loss": 2.5}, steps=1)
-    save_state(path, Checkpoint({"model": model.state_dict(), "m": [torch.randn(3)]}, progress, None))
-    back = read_state(path, CPU)
+    save_checkpoint(path, Checkpoint({"model": model.state_dict(), "m": [torch.randn(3)]}, progress, None))
+    back = read_checkpoint(path)
     assert (back.progress, back.fingerprint) == (progress, None)
-    refuse_unlike(back.learner["model"], model.state_dict(), path)
-    assert all(torch.equal(back.learner["model"][k], v) for k, v in model.state_dict().items())
+    refuse_unlike(back.train_state["model"], model.state_dict(), path)
+    assert all(torch.equal(back.train_state["model"][k], v) for k, v in model.state_dict().items())
 
 
 def test_no_byte_of_a_checkpoint_can_change_unnoticed(tmp_path):
     """Nor be missing or more; each in one of the places that a zip archive has, and in one bit."""
     path = tmp_path / "last.pt"
-    save_state(path, checkpoint_of(torch.nn.Linear(3, 2)))
+    save_checkpoint(path, checkpoint_of(torch.nn.Linear(3, 2)))
     content = path.read_bytes()
     for place in [*range(0, len(content) - 300, 7), *range(len(content) - 300, len(content))]:
         path.write_bytes(content[:place] + bytes([content[place] ^ 1 << place % 8]) + content[place + 1 :])
         with pytest.raises(
             UsageError, match=r"^\S*last.pt is (not a readable checkpoint:|of another version) .*[^\n]$"
         ):
-            read_state(path, CPU)
+            read_checkpoint(path)
     for changed in (content[:-1], content + b"0", content[1:], b"0" + content):
         path.write_bytes(changed)
         with pytest.raises(UsageError, match="not a readable checkpoint"):
-            read_state(path, CPU)
+            read_checkpoint(path)
     path.write_bytes(content)
-    assert read_state(path, CPU).progress.step == 7
+    assert read_checkpoint(path).progress.step == 7
 
 
 def test_no_byte_of_a_model_can_change_unnoticed(tmp_path):
@@ -225,7 +225,7 @@ def test_a_checkpoint_of_wrong_types_is_refused_in_one_sentence(parts, tmp_path,
     made, path = parts(), tmp_path / "last.pt"
     train_state = TrainState(
         made.model, made.objective, made.data.augment, made.options, ProcessGroup(0, 1, CPU)
-    ).state()
+    ).state_dict()
     state = {"format": FORMAT, "learner": train_state, "progress": asdict(Progress()), "fingerprint": "a"}
     monkeypatch.setattr(checkpoint, "_is_sealed", lambda _: True)
     count = 0
@@ -234,7 +234,7 @@ def test_a_checkpoint_of_wrong_types_is_refused_in_one_sentence(parts, tmp_path,
         with pytest.raises(
             UsageError, match=r"^\S*last.pt is (not a readable checkpoint:|of another version) .*[^\n]$"
         ):
-            refuse_unlike(read_state(path, CPU).learner, train_state, path)
+            refuse_unlike(read_checkpoint(path).train_state, train_state, path)
         count += 1
     assert count > 200
 
@@ -299,24 +299,24 @@ def test_a_folder_that_goes_away_ends_its_training(train, tmp_path, monkeypatch,
 
 
 def test_a_folder_that_goes_away_before_pictures_are_drawn_is_not_made_again(train, tmp_path, monkeypatch):
-    draw = vaelab.workbench._draw_progress
+    draw = stages.draw_epoch
 
-    def drawing(epoch, data, folder):
+    def drawing(model, data, epoch, folder):
         folder.rename(tmp_path / "moved")
-        draw(epoch, data, folder)
+        draw(model, data, epoch, folder)
 
-    monkeypatch.setattr("vaelab.workbench._draw_progress", drawing)
+    monkeypatch.setattr("vaelab.evaluation.stages.draw_epoch", drawing)
     with pytest.raises(VaelabError, match=r"a was removed or moved while it was trained"):
         train("a", "train.epochs=1", "train.draw_every=1")
     assert not (tmp_path / "a").exists()
 
 
 def test_a_folder_that_goes_away_while_pictures_are_drawn_is_said_too(train, tmp_path, monkeypatch):
-    def draw(epoch, data, folder):
+    def draw(model, data, epoch, folder):
         shutil.rmtree(folder)
         (folder / "figures").mkdir(parents=True)
 
-    monkeypatch.setattr("vaelab.workbench._draw_progress", draw)
+    monkeypatch.setattr("vaelab.evaluation.stages.draw_epoch", draw)
     with pytest.raises(VaelabError, match=r"a was removed or moved while it was trained"):
         train("a", "train.epochs=1", "train.draw_every=1")
     assert [path.name for path in (tmp_path / "a").iterdir()] == ["figures"]

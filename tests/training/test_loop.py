@@ -112,14 +112,17 @@ def test_patience_begins_when_the_warm_up_has_ended(train, rows, monkeypatch, se
     assert len(rows(run, kind="epoch", split="valid")) == 5  # of epochs 4 and 5 the objective was the final one
 
 
-def test_the_model_is_of_the_best_epoch(parts, tmp_path, monkeypatch):
+def test_the_model_is_of_the_best_epoch(train, monkeypatch):
     scripted(monkeypatch, [5, 3, 4, 3])
-    made, seen = parts(), []
-    for epoch in engine.train(made.model, made.objective, made.data, made.options, tmp_path, device="cpu", quiet=True):
-        assert not epoch.model.training
-        seen.append({k: v.clone() for k, v in epoch.model.state_dict().items()})
-        assert (epoch.number, epoch.train["step"]) == (len(seen), 6 * len(seen))
-    best = load_file(tmp_path / "model.safetensors")
+    seen = []
+
+    def look(model, data, epoch, step, *_):
+        assert not model.training
+        seen.append({k: v.clone() for k, v in model.state_dict().items()})
+        assert (epoch, step) == (len(seen), 6 * len(seen))
+
+    monkeypatch.setattr("vaelab.workbench.keep_pictures", look)
+    best = load_file(train("a", "objective.beta=1") / "model.safetensors")
     assert all(torch.equal(seen[1][k], best[k]) for k in best)
     assert not all(torch.equal(seen[3][k], best[k]) for k in best)
 
@@ -135,9 +138,9 @@ def test_validation_is_the_bound_at_a_weight_of_one(train, rows):
 
 def test_checkpoints_come_as_often_as_asked_and_at_the_end(train, monkeypatch):
     saved = []
-    save_state = engine.save_state
+    save_checkpoint = engine.save_checkpoint
     monkeypatch.setattr(
-        engine, "save_state", lambda path, state: saved.append(state.progress.step) or save_state(path, state)
+        engine, "save_checkpoint", lambda path, state: saved.append(state.progress.step) or save_checkpoint(path, state)
     )
     train("a", "train.epochs=5", "train.save_every=2")
     assert saved == [12, 24, 30]

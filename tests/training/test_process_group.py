@@ -39,7 +39,7 @@ class Seen(TrainState):
 
 def train(name, *overrides, **options):
     vaelab.train(recipe, *overrides, run=out / name, device="cpu", quiet=True, **options)
-    torch.save(Seen.last.state(), out / f"{name}-{rank}.pt")
+    torch.save(Seen.last.state_dict(), out / f"{name}-{rank}.pt")
     torch.save(Seen.last.batches, out / f"{name}-{rank}-batches.pt")
 
 

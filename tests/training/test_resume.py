@@ -13,6 +13,7 @@ import vaelab
 from torture.fork import Fork, command
 from vaelab import workbench as runs
 from vaelab.errors import UsageError
+from vaelab.evaluation import stages
 from vaelab.io.files import write_whole
 from vaelab.runs.log import Log
 from vaelab.training import loop as engine
@@ -61,16 +62,16 @@ def test_a_falling_learning_rate_of_the_same_length_goes_on_where_it_was(
 ):
     options = (optimizer, "train.lr_schedule=cosine", "train.lr_warmup_steps=3", "train.draw_every=2")
 
-    def crash(epoch, *_):
+    def crash(*_):
         raise Stop
 
-    monkeypatch.setattr(runs, "_draw_progress", lambda *_: None)
+    monkeypatch.setattr(stages, "draw_epoch", lambda *_: None)
     whole = train("whole", *options)
-    monkeypatch.setattr(runs, "_draw_progress", crash)
+    monkeypatch.setattr(stages, "draw_epoch", crash)
     with pytest.raises(Stop):
         train("half", *options)
     assert state(whole.parent / "half")["progress"]["step"] == 6
-    monkeypatch.setattr(runs, "_draw_progress", lambda *_: None)
+    monkeypatch.setattr(stages, "draw_epoch", lambda *_: None)
     half = train("half", resume=True)
     assert largest_gap(whole, half) == 0.0
     assert rows(whole) == rows(half)
@@ -285,15 +286,15 @@ def test_whatever_was_to_be_written_when_it_was_killed_nothing_is_missing(
 ):
     """A kill before any change of a file: resumed, the folder has the same pictures, numbers and rows."""
 
-    def draw(epoch, data, folder):
+    def draw(model, data, epoch, folder):
         torch.manual_seed(0)
-        drawn = epoch.model.generate(2).numpy().tobytes()
-        write_whole(folder / "figures" / f"{epoch.number}.png", lambda path: path.write_bytes(drawn) and None)
+        drawn = model.generate(2).numpy().tobytes()
+        write_whole(folder / "figures" / f"{epoch}.png", lambda path: path.write_bytes(drawn) and None)
 
     def pictures(run: Path) -> dict[str, bytes]:
         return {path.name: path.read_bytes() for path in run.rglob("*.png")}
 
-    monkeypatch.setattr(runs, "_draw_progress", draw)
+    monkeypatch.setattr(stages, "draw_epoch", draw)
     growing = "model.backbone={kind: progressive, start_res: 8, base_channels: 4, min_channels: 4, epochs_per_stage: 1}"
     options = ("data.pad=4", growing, "objective.beta=1", "train.epochs=3", "train.batch_size=48", "train.draw_every=1")
     changes = killed_before(10**6)

@@ -11,11 +11,12 @@ from torch import Tensor
 from vaelab.data import load_set, source_of
 from vaelab.data.source import Dataset
 from vaelab.errors import MixedSizes, Unwritten, UsageError, VaelabError, WrongSize
-from vaelab.evaluation.measure import Entry, SampleSpec, Target, measure, specs, values_of, versions
+from vaelab.evaluation.measure import Entry, SampleSpec, Target, measure, specs, values_of
 from vaelab.io.files import check_writable, write_whole
 from vaelab.io.formatting import printable
 from vaelab.metrics.likelihood import is_mass
 from vaelab.model import VAE
+from vaelab.recipe.begin import versions
 from vaelab.recipe.recipe import Recipe
 from vaelab.recipe.restore import changes, folder_of, open_run, read_report, weights_hash
 from vaelab.registry import hint, names

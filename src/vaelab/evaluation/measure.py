@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
-from importlib.metadata import version
 from typing import Any, Literal
 
 import torch
@@ -18,6 +17,7 @@ from vaelab.errors import Problems, UsageError, VaelabError
 from vaelab.io.files import Folder, also_in
 from vaelab.metrics.names import metric_of, quick, stored, unknown
 from vaelab.model import VAE
+from vaelab.recipe.begin import versions
 from vaelab.recipe.recipe import Recipe
 from vaelab.recipe.sections import evaluate_options
 from vaelab.registry import hint, names, part
@@ -27,11 +27,6 @@ from vaelab.training.options import Best
 
 SPLITS = ("train", "valid", "test")
 Entry = dict[str, Any]  # of one metric in metrics.json
-
-
-def versions() -> dict[str, str]:
-    """What made the numbers."""
-    return {name: version(name) for name in ("vaelab", "torch", "numpy", "scikit-learn")}
 
 
 @dataclass(frozen=True)

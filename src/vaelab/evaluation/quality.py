@@ -15,10 +15,10 @@ import torch
 from vaelab.data.decode import SUFFIXES, as_array, decode_all, image_names, upright
 from vaelab.data.images import to_bytes
 from vaelab.errors import UsageError
-from vaelab.evaluation.measure import versions
 from vaelab.io.files import expanded, parse_json, write_whole
 from vaelab.io.progress import Bar
 from vaelab.metrics.sharpness import STATISTICS, sharpness_statistics
+from vaelab.recipe.begin import versions
 from vaelab.recipe.restore import restore, weights_hash
 from vaelab.samplers.drawing import images
 

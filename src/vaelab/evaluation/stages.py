@@ -1,4 +1,4 @@
-"""What a growing model draws at the end of each stage, kept in the run's folder, since later stages change it."""
+"""Pictures that a training leaves in its run's folder: of its epochs, and of the stages of a growing model."""
 
 from pathlib import Path
 
@@ -9,11 +9,37 @@ from torch import Tensor
 
 from vaelab.data.decode import open_image
 from vaelab.data.images import to_bytes
+from vaelab.data.source import Dataset
+from vaelab.errors import FolderGone
+from vaelab.evaluation import figures
+from vaelab.figures.style import save
 from vaelab.io.files import write_whole
 from vaelab.model import VAE, growth_of
 from vaelab.samplers.drawing import images
 
 ACROSS, SEED = 12, 0  # samples of a stage, of the same noise in each
+
+
+def keep_pictures(model: VAE, data: Dataset, epoch: int, step: int, every: int, folder: Path) -> None:
+    """Draw what is due after an epoch, in a folder that is not made again where it went away."""
+    try:
+        keep_stage(model, step, folder)
+        if every and epoch % every == 0:
+            draw_epoch(model, data, epoch, folder)
+    finally:  # also where that is why they could not be written
+        if not (folder / "recipe.yaml").exists():
+            raise FolderGone(folder)
+
+
+def draw_epoch(model: VAE, data: Dataset, epoch: int, folder: Path) -> None:
+    """Samples, pseudo-inputs and reconstructions of an epoch, as `figures/epoch_NUMBER_….png`."""
+    (folder / "figures").mkdir(exist_ok=True)  # not its parent, which may have gone away
+    drawn = {"samples": figures.samples(model, f"Samples after epoch {epoch}")}
+    if hasattr(model.prior, "pseudo_inputs"):
+        drawn["pseudo_inputs"] = figures.inputs(model, data.valid, f"Pseudo-inputs after epoch {epoch}")
+    drawn["reconstructions"] = figures.pairs(model, data.valid, f"Reconstructions after epoch {epoch}")
+    for name, figure in drawn.items():
+        save(figure, folder / "figures" / f"epoch_{epoch:04d}_{name}.png")
 
 
 def keep_stage(model: VAE, step: int, folder: Path) -> None:

@@ -16,16 +16,16 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from vaelab.errors import UsageError
+from vaelab.errors import OtherRecipe, UsageError
 from vaelab.io.files import write_whole
 from vaelab.registry import Count
 from vaelab.runs.log import Row
-from vaelab.training.options import TrainOptions
 
 FORMAT = 3  # of what a checkpoint holds
+STORED = {"train_state": "learner"}  # a field's name in files, where it is another
 SEAL = 64  # hexadecimal digits of a sha256
 STRICT = ConfigDict(strict=True, extra="forbid")  # what is read is checked where it is made
-BLOCK = 2**24  # bytes hashed at once
+HASHED = 2**24  # bytes at once
 CHECKSUM = "sha256"  # its name in the metadata of a model
 
 
@@ -34,14 +34,18 @@ class Progress:
     """Where a run stands; part of its checkpoint."""
 
     step: Count = 0
-    best: float = -math.inf  # score of the best epoch so far, by default its validation bound in nats per image
+    best: float = -math.inf  # the best epoch's score, by default its validation bound in nats per image
     stale: Count = 0  # epochs with a score since then, or since the warm-up
     sums: dict[str, float] = field(default_factory=dict)  # over the steps of the epoch under way
     steps: Count = 0  # how many those are
 
-    def over(self, options: TrainOptions) -> bool:
-        """Whether the run has its length, or has waited long enough for a better bound."""
-        return self.step >= options.steps or 0 < options.patience <= self.stale
+    def judge(self, score: float | None, warming: bool) -> bool:
+        """Whether an epoch's score is the best so far; while `warming`, β still rises, and patience does not count."""
+        better = score is not None and score > self.best
+        if score is not None and better:
+            self.best = score
+        self.stale = 0 if better or warming else self.stale + (score is not None)
+        return better
 
     def add(self, row: Row, steps: int) -> None:
         """Count the means of some steps towards the epoch's; of a pace, its inverse."""
@@ -60,7 +64,7 @@ class Progress:
 class Checkpoint:
     """Everything needed to carry on."""
 
-    learner: dict[str, Any]  # see `TrainState.state`
+    train_state: dict[str, Any]  # see `TrainState.state_dict`
     progress: Progress
     fingerprint: str | None  # of the recipe
     images: str | None = None  # the digest of those trained on
@@ -90,24 +94,25 @@ def read_model(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     return tensors, metadata
 
 
-def save_state(path: Path, state: Checkpoint) -> None:
+def save_checkpoint(path: Path, state: Checkpoint) -> None:
     """A checkpoint to carry on from, sealed with its checksum."""
+    content = {STORED.get(k, k): v for k, v in vars(state).items()}
 
     def write(file: Path) -> None:
         with file.open("w+b") as archive:  # of a path that cannot be written to, torch does not tell the reason
-            torch.save(vars(state) | {"format": FORMAT, "progress": asdict(state.progress)}, archive)
+            torch.save(content | {"format": FORMAT, "progress": asdict(state.progress)}, archive)
             _seal(archive)
 
     write_whole(path, write)
 
 
-def read_state(path: Path, device: torch.device) -> Checkpoint:
-    """A checkpoint written by `save_state`; nothing in it is executed."""
+def read_checkpoint(path: Path) -> Checkpoint:
+    """A checkpoint written by `save_checkpoint`, on the CPU; nothing in it is executed."""
     try:
-        state, whole = torch.load(path, map_location=device, weights_only=True), _is_sealed(path)
+        state, whole = torch.load(path, map_location="cpu", weights_only=True), _is_sealed(path)
     except Exception as error:  # torch.load raises a dozen kinds, all of which mean the same
         raise _unreadable(path) from error
-    version = state.get("format") if isinstance(state, dict) else None
+    version = state.pop("format", None) if isinstance(state, dict) else None
     if not isinstance(version, int) or version != FORMAT:
         raise UsageError(
             f"{path} is of another version of vaelab; carry on with that one, or move it away to start this run again"
@@ -118,10 +123,27 @@ def read_state(path: Path, device: torch.device) -> Checkpoint:
         progress = Progress(**state["progress"])
         if state["progress"].keys() != vars(progress).keys():
             raise ValueError("some of the progress is missing")
-        found: dict[str, Any] = {k: v for k, v in state.items() if k != "format"} | {"progress": progress}
-        return Checkpoint(**found)
+        fields = {field: state.pop(stored) for field, stored in STORED.items()}
+        return Checkpoint(**state | fields | {"progress": progress})
     except (KeyError, TypeError, ValueError) as error:
         raise _unreadable(path, "it holds other things than a checkpoint") from error
+
+
+def find_checkpoint(folder: Path) -> Checkpoint | None:
+    """The checkpoint of a run; None of one that has yet to write any."""
+    path = folder / "last.pt"
+    return read_checkpoint(path) if path.exists() else None
+
+
+def refuse_other(checkpoint: Checkpoint, path: Path, fingerprint: str, images: str) -> None:
+    """UsageError for a checkpoint of another recipe, or of a training on other images."""
+    if checkpoint.fingerprint != fingerprint:
+        raise OtherRecipe(path)
+    if checkpoint.images not in (None, images):
+        raise UsageError(
+            f"{path} was trained on {checkpoint.images}, and now there are {images}, split anew; "
+            "put the images back as they were, or start a new run"
+        )
 
 
 def refuse_unlike(found: Any, wanted: Any, path: Path) -> None:
@@ -158,8 +180,8 @@ def _seal(archive: IO[bytes]) -> None:
 def _is_sealed(path: Path) -> bool:
     with path.open("rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as content:
         sealed = hashlib.sha256()
-        for start in range(0, len(content) - SEAL, BLOCK):
-            sealed.update(content[start : min(start + BLOCK, len(content) - SEAL)])
+        for start in range(0, len(content) - SEAL, HASHED):
+            sealed.update(content[start : min(start + HASHED, len(content) - SEAL)])
         return sealed.hexdigest().encode() == content[-SEAL:]
 
 

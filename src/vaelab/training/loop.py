@@ -1,4 +1,4 @@
-"""Train a VAE: one readable loop for one CPU or many GPUs.
+"""The training loop: epochs of steps, on one CPU or many GPUs.
 
 Batch order and every random number are functions of (seed, rank, step). A run therefore resumes exactly from a
 checkpoint that stores no random-generator or loader state, only the step.
@@ -6,9 +6,8 @@ checkpoint that stores no random-generator or loader state, only the step.
 
 import math
 import time
-from collections.abc import Callable, Iterator
-from contextlib import closing
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,141 +15,177 @@ import torch
 from torch import Tensor
 
 from vaelab.data.source import Dataset
-from vaelab.errors import Diverged, OtherRecipe, Stopped, UsageError
+from vaelab.errors import Diverged, Stopped, UsageError
 from vaelab.model import VAE
 from vaelab.runs.log import Log, Row
-from vaelab.training.checkpoint import Checkpoint, Progress, read_state, refuse_unlike, save_model, save_state
+from vaelab.training.checkpoint import Checkpoint, Progress, refuse_unlike, save_checkpoint
 from vaelab.training.interrupt import Interrupt
-from vaelab.training.options import Best, TrainOptions
+from vaelab.training.options import TrainOptions
 from vaelab.training.process_group import ProcessGroup
 from vaelab.training.seeds import seed_device, seed_of, shuffled
 from vaelab.training.step import TrainState
 from vaelab.training.validation import validate
 
-CALIBRATING = 20  # batches that batch normalisation of the averaged weights sees
+CALIBRATION_BATCHES = 20  # that batch normalisation of the averaged weights sees
 
 
-@dataclass(frozen=True)
-class Epoch:
-    """What is known at the end of an epoch."""
+class Loop:
+    """The epochs of a run, from a checkpoint on; whoever runs them measures, and says how good each is.
 
-    number: int
-    model: VAE  # averaged weights, in eval mode
-    train: Row
-    valid: Row
+    while not loop.over:
+        learned, valid = loop.learn(), loop.validate()
+        loop.record(learned, valid, score=-valid["loss"])
+        loop.save()
 
-
-def train(
-    model: VAE,
-    objective: Any,
-    data: Dataset,
-    options: TrainOptions,
-    folder: Path,
-    *,
-    device: str = "auto",
-    metadata: dict[str, str] | None = None,
-    quiet: bool = False,
-    watch: Callable[[int, VAE], dict[str, float]] = lambda epoch, model: {},
-    best: Best = Best(),  # noqa: B008
-) -> Iterator[Epoch]:
-    """Minimise the objective, yielding at the end of each epoch; carry on from `folder/last.pt` if it is there.
-
-    Writes `log.jsonl`, `last.pt` and, with the averaged weights of the best epoch, `model.safetensors`. The best is
-    known by the validation bound at β = 1, or by a number of those that `watch` measures at the end of an epoch.
     UsageError on Ctrl-C, Diverged where the loss is no longer a number, VaelabError where a disk is full; the last
     good checkpoint stays.
     """
-    group = ProcessGroup.join(device)
-    group.barrier()  # from here on nobody waits long, but where the first process measures and draws
-    per_epoch = steps_per_epoch(len(data.train), options.batch_size, group.size)
-    learner, progress = TrainState(model, objective, data.augment, options, group), Progress()
-    if (folder / "last.pt").exists():
-        kept = read_state(folder / "last.pt", group.device)
-        if kept.fingerprint != (metadata or {}).get("fingerprint"):
-            raise OtherRecipe(folder / "last.pt")
-        if kept.images not in (None, data.digest):
-            raise UsageError(
-                f"{folder / 'last.pt'} was trained on {kept.images}, and now there are {data.digest}, split anew; "
-                "put the images back as they were, or start a new run"
-            )
-        refuse_unlike(kept.learner, learner.state(), folder / "last.pt")
-        learner.load(kept.learner)
-        progress = kept.progress
-    images, labels = resident(data.train.images, group.device), data.train.labels if model.classes else None
-    held_out = replace(data.valid, images=resident(data.valid.images, group.device))
 
-    def steps(until: int) -> Iterator[tuple[int, Row]]:
-        """Learn up to a step, or until interrupted; yields how many steps each logged row sums up."""
-        order = shuffled(len(images), options.seed, progress.step // per_epoch)
-        window, began, stop = [], time.perf_counter(), False
-        while progress.step < until and not stop:
-            first = progress.step % per_epoch * options.batch_size
-            rows = order[first : first + options.batch_size][group.rank :: group.size]
-            seed_device(group.device, seed_of("noise", options.seed, group.rank, progress.step))
-            y = None if labels is None else labels[rows]
-            window.append(learner.step(images.index_select(0, rows.to(images.device)), progress.step, y))
-            progress.step += 1
+    def __init__(
+        self,
+        model: VAE,
+        objective: Any,
+        data: Dataset,
+        options: TrainOptions,
+        folder: Path,
+        group: ProcessGroup,
+        log: Log,
+        interrupt: Interrupt,
+        *,
+        checkpoint: Checkpoint | None = None,
+        fingerprint: str | None = None,
+    ) -> None:
+        self.objective, self.options, self.folder, self.group = objective, options, folder, group
+        self.log, self.interrupt, self.fingerprint, self.digest = log, interrupt, fingerprint, data.digest
+        group.barrier()  # from here on nobody waits long, but where the first process measures and draws
+
+        # The state that is trained, and how far it is
+        self.state, self.progress = TrainState(model, objective, data.augment, options, group), Progress()
+        if checkpoint is not None:
+            refuse_unlike(checkpoint.train_state, self.state.state_dict(), folder / "last.pt")
+            self.state.load_state_dict(checkpoint.train_state)
+            self.progress = checkpoint.progress
+
+        # The images, on the device where they fit
+        self.per_epoch = steps_per_epoch(len(data.train), options.batch_size, group.size)
+        self.images, self.labels = (
+            resident(data.train.images, group.device),
+            data.train.labels if model.classes else None,
+        )
+        self.held_out = replace(data.valid, images=resident(data.valid.images, group.device))
+
+        log.begin(self.progress.step, options.steps, math.ceil(options.steps / self.per_epoch))
+
+    @property
+    def model(self) -> VAE:
+        """The averaged weights as of the last epoch, in eval mode."""
+        return self.state.average
+
+    @property
+    def epoch(self) -> int:
+        """The number of the epoch that was learned last, or is under way."""
+        return math.ceil(self.progress.step / self.per_epoch)
+
+    @property
+    def over(self) -> bool:
+        """Whether the run has its length, or has waited long enough for a better score."""
+        return self.progress.step >= self.options.steps or 0 < self.options.patience <= self.progress.stale
+
+    def learn(self) -> Row:
+        """Learn until the end of the epoch, from wherever in it the run stands; the means over its steps."""
+        progress, options, group = self.progress, self.options, self.group
+        done = progress.step // self.per_epoch
+        order, until = shuffled(len(self.images), options.seed, done), min((done + 1) * self.per_epoch, options.steps)
+        window, began = [], time.perf_counter()
+        while progress.step < until:
+            window.append(self._step(order))
             logged = progress.step % options.log_steps == 0 or progress.step == until
-            stop = interrupt.asked if group.size == 1 else logged and group.all_reduce_any(interrupt.asked)
+            asked = self.interrupt.asked
+            stop = asked if group.size == 1 else logged and group.all_reduce_any(asked)
             if logged or stop:
-                row = mean_of(window, progress.step, folder, group)
-                pace = len(window) * options.batch_size / (time.perf_counter() - began)
-                yield len(window), row | {"images_per_second": pace}
+                self._log_steps(window, time.perf_counter() - began)
                 window, began = [], time.perf_counter()
+            if stop and progress.step < until:
+                self._stop(within=True)
+        self._average(done + 1)
+        return progress.close()
 
-    def save() -> None:
-        if group.is_main:
-            now = Checkpoint(learner.state(), progress, (metadata or {}).get("fingerprint"), data.digest)
-            save_state(folder / "last.pt", now)
+    def validate(self) -> Row:
+        """The bound of the held-out images at β = 1, and its terms."""
+        found = validate(self.model, self.objective, self.held_out, self.options.seed, self.group)
+        if broken := [k for k in ("reconstruction", "kl", "loss") if not math.isfinite(found[k])]:
+            raise self._diverged(self.progress.step, broken)
+        return found
 
-    with closing(Log(folder / "log.jsonl", silent=not group.is_main, quiet=quiet)) as log, Interrupt() as interrupt:
-        log.begin(progress.step, options.steps, math.ceil(options.steps / per_epoch))
-        ended = progress.over(options)
-        while not ended:
-            number = progress.step // per_epoch + 1
-            until = min(number * per_epoch, options.steps)
-            for count, row in steps(until):
-                at = {"kind": "step", "step": progress.step, "epoch": progress.step / per_epoch}
-                log.write(at | {"split": "train"} | row)
-                progress.add(row, count)
-            if progress.step < until:
-                save()
-                raise Stopped(progress.step, number, folder, within=True)
+    def record(self, learned: Row, valid: Row, measured: Mapping[str, float] = {}, score: float | None = None) -> bool:
+        """Log the epoch with what was `measured` of it; whether its weights are to be kept.
 
-            learner.settle(progress.step)
-            seed_device(group.device, seed_of("calibrate", options.seed, 0, progress.step))
-            few = shuffled(len(images), options.seed, number)[: min(CALIBRATING, per_epoch) * options.batch_size]
-            learner.calibrate(images[few.to(images.device)], None if labels is None else labels[few])
-            at = {"kind": "epoch", "step": progress.step, "epoch": number}
-            train_row = at | {"split": "train"} | progress.close()
-            held = validate(learner.average, objective, held_out, options.seed, group)
-            valid_row = at | {"split": "valid", "beta": 1.0} | held
-            if broken := [k for k in ("reconstruction", "kl", "loss") if not math.isfinite(valid_row[k])]:
-                raise _diverged(progress.step, broken, folder)
-            watched = group.broadcast(watch(number, learner.average) if group.is_main else {})
-            # Scores of smaller images do not compare with those of whole ones; the last step taken was step - 1.
-            growing = progress.step <= learner.settled
-            score = None if growing else best.score(watched | valid_row)
-            better = score is not None and score > progress.best
-            progress.best = score if score is not None and better else progress.best
-            warming = progress.step < objective.settled  # β still rising: no verdict yet
-            progress.stale = 0 if better or warming else progress.stale + (score is not None)
-            log.write(train_row)
-            if watched:
-                log.write({"kind": "evaluation", "step": progress.step, "epoch": number, "split": "valid"} | watched)
-            log.write(valid_row | {"best": better})
+        They are if its score, higher is better, is the best so far, and those of the last epoch where none had one.
+        """
+        # Scores of smaller images do not compare with those of whole ones; the last step taken was step - 1.
+        progress, growing = self.progress, self.progress.step <= self.state.settled
+        at = {"kind": "epoch", "step": progress.step, "epoch": self.epoch}
+        better = progress.judge(None if growing else score, warming=progress.step < self.objective.settled)
+        self.log.write(at | {"split": "train"} | learned)
+        if measured:
+            self.log.write(at | {"kind": "evaluation", "split": "valid"} | measured)
+        self.log.write(at | {"split": "valid", "beta": 1.0} | valid | {"best": better})
+        return better or (self.over and progress.best == -math.inf)
 
-            ended = progress.over(options)
-            if (better or (ended and progress.best == -math.inf)) and group.is_main:  # a run never ends without a model
-                save_model(folder / "model.safetensors", learner.average, metadata or {})
-            # Its pictures are drawn before the checkpoint is written: a run killed between them draws them again.
-            yield Epoch(number, learner.average, train_row, valid_row)
-            group.barrier()
-            stopped = not ended and group.all_reduce_any(interrupt.asked)
-            if ended or stopped or number % options.save_every == 0:
-                save()
-            if stopped:
-                raise Stopped(progress.step, number, folder, within=False)
+    def save(self) -> None:
+        """Write a checkpoint where one is due; UsageError after Ctrl-C."""
+        stopped = not self.over and self.group.all_reduce_any(self.interrupt.asked)
+        if stopped:
+            self._stop(within=False)
+        if self.over or self.epoch % self.options.save_every == 0:
+            self._save()
+
+    def _step(self, order: Tensor) -> dict[str, Tensor | float]:
+        """Learn from the next batch of an epoch's order."""
+        step, size, group = self.progress.step, self.options.batch_size, self.group
+        first = step % self.per_epoch * size
+        rows = order[first : first + size][group.rank :: group.size]
+        seed_device(group.device, seed_of("noise", self.options.seed, group.rank, step))
+        batch = self.images.index_select(0, rows.to(self.images.device))
+        scalars = self.state.step(batch, step, None if self.labels is None else self.labels[rows])
+        self.progress.step += 1
+        return scalars
+
+    def _log_steps(self, window: list[dict[str, Tensor | float]], seconds: float) -> None:
+        """Log the means of the scalars of some steps, read from the device at once; Diverged if one is not finite."""
+        step = self.progress.step
+        columns = [torch.stack([torch.as_tensor(scalars[k]) for scalars in window]).cpu().double() for k in window[0]]
+        table = dict(zip(window[0], torch.stack(columns).tolist(), strict=True))
+        for i in range(len(window)):
+            if broken := [k for k, column in table.items() if not math.isfinite(column[i])]:
+                raise self._diverged(step - len(window) + i, broken)
+        means = self.group.all_reduce_mean({k: math.fsum(column) / len(column) for k, column in table.items()})
+        row = means | {"images_per_second": len(window) * self.options.batch_size / seconds}
+        self.log.write({"kind": "step", "step": step, "epoch": step / self.per_epoch, "split": "train"} | row)
+        self.progress.add(row, len(window))
+
+    def _average(self, epoch: int) -> None:
+        """Bring the averaged weights up to date, and their batch normalisation."""
+        step, seed, images = self.progress.step, self.options.seed, self.images
+        self.state.settle(step)
+        seed_device(self.group.device, seed_of("calibrate", seed, 0, step))
+        count = min(CALIBRATION_BATCHES, self.per_epoch) * self.options.batch_size
+        few = shuffled(len(images), seed, epoch)[:count]
+        self.state.calibrate(images[few.to(images.device)], None if self.labels is None else self.labels[few])
+
+    def _save(self) -> None:
+        if self.group.is_main:
+            now = Checkpoint(self.state.state_dict(), self.progress, self.fingerprint, self.digest)
+            save_checkpoint(self.folder / "last.pt", now)
+
+    def _stop(self, *, within: bool) -> None:
+        self._save()
+        raise Stopped(self.progress.step, self.epoch, self.folder, within=within)
+
+    def _diverged(self, step: int, broken: list[str]) -> Diverged:
+        term = next((k for k in ("reconstruction", "kl") if k in broken), broken[0])
+        checkpoint = self.folder / "last.pt"
+        return Diverged(term, step, checkpoint if checkpoint.exists() else None)
 
 
 def steps_per_epoch(images: int, batch_size: int, processes: int = 1) -> int:
@@ -169,19 +204,3 @@ def resident(images: Tensor, device: torch.device) -> Tensor:
     if device.type == "cuda" and 2 * images.nbytes > torch.cuda.mem_get_info(device)[0]:
         return images
     return images.to(device)
-
-
-def mean_of(window: list[dict[str, Tensor | float]], step: int, folder: Path, group: ProcessGroup) -> Row:
-    """Means of the scalars of some steps, read from the device at once; refuses what is not finite."""
-    columns = [torch.stack([torch.as_tensor(scalars[k]) for scalars in window]).cpu().double() for k in window[0]]
-    table = dict(zip(window[0], torch.stack(columns).tolist(), strict=True))
-    for i in range(len(window)):
-        if broken := [k for k, column in table.items() if not math.isfinite(column[i])]:
-            raise _diverged(step - len(window) + i, broken, folder)
-    return group.all_reduce_mean({k: math.fsum(column) / len(column) for k, column in table.items()})
-
-
-def _diverged(step: int, broken: list[str], folder: Path) -> Diverged:
-    term = next((k for k in ("reconstruction", "kl") if k in broken), broken[0])
-    checkpoint = folder / "last.pt"
-    return Diverged(term, step, checkpoint if checkpoint.exists() else None)

@@ -108,11 +108,11 @@ class Adam:
             maximize=False,
         )
 
-    def state(self) -> dict[str, Any]:
+    def state_dict(self) -> dict[str, Any]:
         """What a checkpoint keeps."""
         return {"m": self.m, "v": self.v, "updates": torch.tensor(self.updates)[self.groups]}
 
-    def load(self, state: dict[str, Any]) -> None:
+    def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue from a checkpoint's state."""
         self.reset()
         known, groups = state["updates"].cpu().unique(return_inverse=True)

@@ -92,6 +92,8 @@ class ProcessGroup:
 
     def on_main(self, act: Callable[[], T]) -> T:
         """What `act` returns in the first process, where alone it runs; what it raises there is raised in all."""
+        if self.size == 1:
+            return act()
         result, error = None, None
         if self.is_main:
             try:

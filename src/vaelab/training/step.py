@@ -136,20 +136,20 @@ class TrainState:
             layer.momentum = momentum
             layer.eval()
 
-    def state(self) -> dict[str, Any]:
+    def state_dict(self) -> dict[str, Any]:
         """What a checkpoint keeps."""
         return {
             "model": self.model.state_dict(),
             "average": self.ema.sum,
-            "adam": self.adam.state(),
+            "adam": self.adam.state_dict(),
         }
 
-    def load(self, state: dict[str, Any]) -> None:
+    def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue from a checkpoint's state."""
         self.model.load_state_dict(state["model"])
         self.average.load_state_dict(state["model"])  # what is not learned
         self.ema.load(state["average"])
-        self.adam.load(state["adam"])
+        self.adam.load_state_dict(state["adam"])
 
 
 def told(loss: Tensor, terms: Terms, scalars: Mapping[str, Tensor | float]) -> dict[str, Tensor | float]:

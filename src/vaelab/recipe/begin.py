@@ -1,0 +1,108 @@
+"""The folder in which a training begins, or is carried on, and the recipe.yaml in it."""
+
+import hashlib
+import json
+import shlex
+import sys
+import time
+from contextlib import ExitStack
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from vaelab.errors import AlreadyARun, ChangedRecipe, NoFolder, NothingToResume, OtherRecipe, UsageError
+from vaelab.io.files import expanded, write_whole
+from vaelab.recipe.recipe import Recipe
+from vaelab.recipe.restore import made
+from vaelab.recipe.text import find
+from vaelab.registry.plugins import plugin_records
+from vaelab.runs.claim import claimed
+
+LENGTHS = ("steps", "epochs", "patience", "log_steps", "log_epochs", "save_every", "draw_every")
+
+
+def begin(
+    claims: ExitStack, recipe: str | None, overrides: tuple[str, ...], run: str | Path | None, resume: bool
+) -> tuple[Path, Recipe]:
+    """The folder of a run, claimed until `claims` are closed, and its recipe with the overrides."""
+    if isinstance(run, str) and not run.strip():
+        raise UsageError("the name of the run's folder is empty; give it one, or leave it out")
+    if resume:
+        folder = _to_resume(recipe, run)
+        claims.enter_context(claimed(folder))
+        return folder, _resumed(folder, recipe, overrides)
+    if recipe is None:
+        raise UsageError("there is no recipe; name one of your own, or one of those that vaelab list recipes shows")
+    wanted = Recipe.read(recipe, overrides)
+    return new_folder(claims, run, wanted.name), wanted
+
+
+def new_folder(claims: ExitStack, run: str | Path | None, name: str) -> Path:
+    """The folder of a new run, claimed: the one that is named, or runs/NAME-TIME."""
+    if run is None:
+        named = Path("runs") / f"{name}-{time.strftime('%Y%m%d-%H%M%S')}"
+        return claims.enter_context(claimed(named, new=True))
+    folder = expanded(run)
+    if folder.is_file():
+        raise NoFolder(folder)
+    claims.enter_context(claimed(folder))
+    if (folder / "recipe.yaml").exists():
+        raise AlreadyARun(folder)
+    return folder
+
+
+def versions() -> dict[str, str]:
+    """The versions of what trains and measures."""
+    return {name: version(name) for name in ("vaelab", "torch", "numpy", "scikit-learn")}
+
+
+def fingerprint(options: dict[str, Any]) -> str:
+    """A hash of the sections that decide the weights, so that a checkpoint meets its own recipe again."""
+    kept = {k: v for k, v in options.items() if k in ("data", "model", "objective", "evaluate", "best")}
+    kept["train"] = {k: v for k, v in options["train"].items() if k not in LENGTHS}
+    return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()
+
+
+def write_recipe(folder: Path, name: str, options: dict[str, Any], called: str, data_dir: str | Path | None) -> None:
+    """The resolved recipe, and how it was made; a resumed run keeps how it began."""
+    from_shell = Path(sys.argv[0]).name in ("vaelab", "__main__.py")
+    command = shlex.join(["vaelab", *sys.argv[1:]]) if from_shell else called
+    began = made(folder)
+    how = began | {"resumed": command} if began else {"name": name, "command": command, "versions": versions()}
+    if plugins := plugin_records():
+        how["plugins"] = plugins
+    if data_dir:
+        how["data_dir"] = str(Path(data_dir).resolve())
+    text = yaml.safe_dump(options | {"made": how}, sort_keys=False, allow_unicode=True)
+    write_whole(folder / "recipe.yaml", lambda file: file.write_text(text, encoding="utf-8") and None)
+
+
+def _to_resume(recipe: str | None, run: str | Path | None) -> Path:
+    """The folder that is named, also in the place of the recipe, or the newest of the recipe."""
+    if run is None and recipe is None:
+        raise NothingToResume("neither a run nor a recipe is named")
+    named = expanded(run or recipe or "")
+    if (named / "recipe.yaml").is_file():
+        return named
+    if recipe is None or run is not None:
+        raise NothingToResume(f"{named} holds no run")
+    runs = sorted(
+        Path("runs").glob(f"{find(recipe).stem}-{'[0-9]' * 8}-*/recipe.yaml"),
+        key=lambda path: path.stat().st_mtime,
+    )
+    if not runs:
+        raise NothingToResume(f"no run of {recipe!r} in runs/")
+    return runs[-1].parent
+
+
+def _resumed(folder: Path, recipe: str | None, overrides: tuple[str, ...]) -> Recipe:
+    """The recipe of a run with the overrides, which may change only lengths."""
+    stored = Recipe.read(str(folder))
+    if recipe and expanded(recipe) != folder and (asked := find(recipe).stem) != stored.name:
+        raise OtherRecipe(folder, stored.name, asked)
+    wanted = Recipe(stored.name, stored.overridden(overrides).options)  # its warm-ups stay as they are
+    if fingerprint(wanted.options) != fingerprint(stored.options):
+        raise ChangedRecipe(folder, LENGTHS)
+    return wanted
