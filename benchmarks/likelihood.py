@@ -17,7 +17,7 @@ from vaelab.data.source import Split
 from vaelab.metrics.aggregate_posterior import log_mixture
 from vaelab.metrics.likelihood import likelihood
 from vaelab.model import VAE
-from vaelab.performance import keep_freed_memory
+from vaelab.performance import tune_process
 from vaelab.recipe.recipe import Recipe
 
 PIXELS, LATENT, WIDTH, COMPONENTS, REPEATED = 784, 40, 300, 500, 100
@@ -166,7 +166,7 @@ def laps(name: str, prior: str, images: int, samples: int) -> Iterator[float]:
 def serve(pipe: Any, name: str, prior: str, images: int, samples: int, threads: int) -> None:
     """One contender, in its own process."""
     torch.set_num_threads(threads)
-    keep_freed_memory()  # as the command line does
+    tune_process()  # as the command line does
     serve_laps(pipe, laps(name, prior, images, samples))
 
 

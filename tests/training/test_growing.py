@@ -7,6 +7,7 @@ import torch
 
 from vaelab.errors import UsageError
 from vaelab.nn.growth import Growth
+from vaelab.performance import compiling_steps
 from vaelab.training import loop as engine
 from vaelab.training.optimiser import Adam
 from vaelab.training.process_group import ProcessGroup
@@ -245,7 +246,7 @@ def test_no_stage_is_left_uncompiled(parts, monkeypatch):
 
     monkeypatch.setattr(torch, "compile", lambda step, **_: compiled(step, backend=counted))
     torch.compiler.reset()
-    with torch._dynamo.config.patch(recompile_limit=4):
+    with torch._dynamo.config.patch(recompile_limit=4), compiling_steps():
         made = parts(*PLAIN, "model.backbone.epochs_per_stage=2", "train.compile=true")
         train_state = TrainState(made.model, made.objective, made.data.augment, made.options, HERE)
         for number in range(7):

@@ -1,6 +1,5 @@
 """The command line: words in, words out; every heavy import waits until its command runs."""
 
-import os
 import sys
 import warnings
 from pathlib import Path
@@ -11,6 +10,7 @@ from vaelab.cli import judging, looking
 from vaelab.cli.command import app, unusable
 from vaelab.cli.output import settle
 from vaelab.io.progress import note, say
+from vaelab.performance import tune_process
 
 __all__ = ["app", "judging", "looking", "main", "making"]
 
@@ -18,8 +18,7 @@ __all__ = ["app", "judging", "looking", "main", "making"]
 def main() -> None:
     """The entry point."""
     settle()
-    if "OMP_WAIT_POLICY" not in os.environ:  # threads that spin for long ruin a shared machine, none a quiet one
-        os.environ.setdefault("GOMP_SPINCOUNT", "20000")
+    tune_process()
     shown, ours = warnings.showwarning, str(Path(__file__).parent.parent)
 
     def show(message: Warning | str, category: type[Warning], filename: str, *place: Any) -> None:

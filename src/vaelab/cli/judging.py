@@ -37,7 +37,6 @@ def evaluate(
     from vaelab.cli.headlines import show_headlines
     from vaelab.evaluation import evaluate as evaluation
     from vaelab.metrics.names import metric_of
-    from vaelab.performance import keep_freed_memory
     from vaelab.recipe.restore import folder_of
     from vaelab.recipe.text import with_overrides
     from vaelab.report import refresh
@@ -56,7 +55,6 @@ def evaluate(
     if misplaced := [key for key in options if key in ("run", "metrics", "split", "device", "data_dir", "out", "fit")]:
         flag = misplaced[0].replace("_", "-")
         raise UsageError(f"{misplaced[0]} is no option of a metric; write --{flag}, see vaelab evaluate --help")
-    keep_freed_memory()
     common = {"metrics": chosen, "split": split, "data_dir": data_dir, "device": device}
     if not isinstance(given := options.pop("real", {}) if real else {}, dict):
         raise UsageError("options of the real set are given like real.resize=32")

@@ -17,6 +17,7 @@ from torch import Tensor
 from vaelab.data.source import Dataset
 from vaelab.errors import Diverged, Stopped, UsageError
 from vaelab.model import VAE
+from vaelab.performance import compiling_steps
 from vaelab.runs.log import Log, Row
 from vaelab.training.checkpoint import Checkpoint, Progress, refuse_unlike, save_checkpoint
 from vaelab.training.interrupt import Interrupt
@@ -97,16 +98,17 @@ class Loop:
         done = progress.step // self.per_epoch
         order, until = shuffled(len(self.images), options.seed, done), min((done + 1) * self.per_epoch, options.steps)
         window, began = [], time.perf_counter()
-        while progress.step < until:
-            window.append(self._step(order))
-            logged = progress.step % options.log_steps == 0 or progress.step == until
-            asked = self.interrupt.asked
-            stop = asked if group.size == 1 else logged and group.all_reduce_any(asked)
-            if logged or stop:
-                self._log_steps(window, time.perf_counter() - began)
-                window, began = [], time.perf_counter()
-            if stop and progress.step < until:
-                self._stop(within=True)
+        with compiling_steps(options.compile):
+            while progress.step < until:
+                window.append(self._step(order))
+                logged = progress.step % options.log_steps == 0 or progress.step == until
+                asked = self.interrupt.asked
+                stop = asked if group.size == 1 else logged and group.all_reduce_any(asked)
+                if logged or stop:
+                    self._log_steps(window, time.perf_counter() - began)
+                    window, began = [], time.perf_counter()
+                if stop and progress.step < until:
+                    self._stop(within=True)
         self._average(done + 1)
         return progress.close()
 

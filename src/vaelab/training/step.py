@@ -52,7 +52,9 @@ class TrainState:
         self.scheduled: list[Any] = [m for net in (model, self.average) for m in net.modules() if hasattr(m, "at")]
         self.began = 0  # the step in which the present stage began
         # The function and not the bound method: a learner that held itself would outlive its run, with all weights.
-        self._step = _compiled(TrainState._update, group.device) if options.compile else TrainState._update
+        self._step = TrainState._update
+        if options.compile:  # on a CPU without Python between kernels
+            self._step = torch.compile(self._step, options={"cpp_wrapper": group.device.type == "cpu"})
         # Schedules are computed in float64 where the device has it.
         self._real = torch.float32 if group.device.type == "mps" else torch.float64
 
@@ -176,12 +178,3 @@ def lr_schedules(options: TrainOptions, steps: int) -> list[Schedule]:
     decay = cosine if options.lr_schedule == "cosine" else Constant()
     warmup = options.lr_warmup_steps
     return [decay, Linear(start=1 / (warmup + 1), steps=warmup)] if warmup else [decay]
-
-
-def _compiled(step: Callable, device: torch.device) -> Callable:
-    import torch._dynamo.config as dynamo  # seconds to import, so only where it is asked for
-
-    if hasattr(dynamo, "trace_autograd_ops"):  # without it, before torch 2.13, the graph breaks at the gradient
-        dynamo.trace_autograd_ops = True  # pyright: ignore[reportAttributeAccessIssue]
-    dynamo.recompile_limit = 64  # a growing model is two graphs a stage; by default the last of five is not compiled
-    return torch.compile(step, options={"cpp_wrapper": device.type == "cpu"})  # no Python between kernels
