@@ -15,10 +15,10 @@ LOOKED_AT = 1000  # images whose levels are told from those of images in [0, 1]
 def checked(found: Any, by: str) -> Pool:
     """The pool itself, or a UsageError that says in one sentence what is wrong with it and how to mend it.
 
-    `by` is who returned it, and may have returned anything.
+    `by` says who returned it, and may have returned anything: "MySet.read returns".
     """
     for problem in _problems(found):
-        raise UsageError(f"{by} returns {problem}")
+        raise UsageError(f"{by} {problem}")
     return found
 
 

@@ -63,7 +63,7 @@ class Source:
             place = extract_tb(error.__traceback__)[:2][-1]  # the line in `read`, not where that led to
             at = f"{place.filename}:{place.lineno}"
             raise UsageError(f"{by} fails at {at}: {type(error).__name__}: {error}; mend it") from error
-        return checked(found, by)
+        return checked(found, f"{by} returns")
 
     def load(self, directory: Folder = None) -> Dataset:
         """The set with all options applied; `directory` is searched before the other places (`files.places`).
