@@ -18,9 +18,8 @@ from typer.testing import CliRunner
 import vaelab
 from torture.fork import Fork, command
 from vaelab import cli, registry
-from vaelab.cli import app
+from vaelab.cli import app, tables
 from vaelab.registry import plugins
-from vaelab.report import listing
 
 TINY = """
 paper: {title: Tiny, url: https://example.org, differs: [everything]}
@@ -427,7 +426,7 @@ def test_single_images_are_those_of_the_grid(run, tmp_path):
 
 def test_a_table_of_recipes_is_for_the_readme():
     rows = typed("list", "recipes", "--markdown").stdout
-    assert all(f"| {name} " in rows or f"`{name}`" in rows for name in listing.shipped_names())
+    assert all(f"| {name} " in rows or f"`{name}`" in rows for name in tables.shipped_names())
 
 
 def test_our_warnings_are_one_line_and_others_are_pythons(monkeypatch, capsys):

@@ -5,14 +5,14 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-from vaelab.cli import making  # isort: skip  # in the order of the help
-from vaelab.cli import judging, looking
+from vaelab.cli import train, use  # isort: skip  # in the order of the help
+from vaelab.cli import evaluate, show
 from vaelab.cli.command import app, unusable
 from vaelab.cli.output import settle
 from vaelab.io.progress import note, say
 from vaelab.performance import tune_process
 
-__all__ = ["app", "judging", "looking", "main", "making"]
+__all__ = ["app", "evaluate", "main", "show", "train", "use"]
 
 
 def main() -> None:
@@ -21,14 +21,14 @@ def main() -> None:
     tune_process()
     shown, ours = warnings.showwarning, str(Path(__file__).parent.parent)
 
-    def show(message: Warning | str, category: type[Warning], filename: str, *place: Any) -> None:
+    def display(message: Warning | str, category: type[Warning], filename: str, *place: Any) -> None:
         """Our own warnings as a sentence, without the line of code that gave them."""
         if filename.startswith(ours):
             note(message)
         else:
             shown(message, category, filename, *place)
 
-    warnings.showwarning = show
+    warnings.showwarning = display
     try:
         app()
     except OSError as error:  # help that cannot be printed, which no command says

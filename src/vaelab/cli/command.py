@@ -30,7 +30,12 @@ DataDir = Annotated[Path | None, typer.Option(help="Where the sets' files are; e
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")]
 Plugin = Annotated[list[str] | None, typer.Option(help="A Python file that registers further parts; repeatable.")]
 
-PANELS = {"making": "Train and draw", "judging": "Judge", "looking": "Look"}  # of the help, by the command's module
+PANELS = {
+    "train": "Train and draw",
+    "use": "Train and draw",
+    "evaluate": "Judge",
+    "show": "Look",
+}  # of the help
 
 
 def command(function: Callable) -> Callable:

@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
+from vaelab.cli.tables import interval, say, say_features, show_table
 from vaelab.io.formatting import counted, images_of, number
 from vaelab.metrics.names import Number, numbers
-from vaelab.report.listing import interval, say, say_features, show_table
 
 COUNT = 10
 ARROWS = {"higher": " ↑", "lower": " ↓"}

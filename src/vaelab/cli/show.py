@@ -65,7 +65,7 @@ def list_(
 ) -> None:
     """Show recipes and parts with their options, one part in full, or the options of a recipe's section."""
     from vaelab.cli.parts import SECTIONS, described_part, described_section
-    from vaelab.report.listing import show_parts
+    from vaelab.cli.tables import show_parts
 
     if role in SECTIONS and kind is None:
         print(described_section(role))
@@ -86,7 +86,7 @@ def data(
     plugin: Plugin = None,
 ) -> None:
     """Show the sets of images, or load one: its splits, shape and classes."""
-    from vaelab.report.listing import show_data, show_parts
+    from vaelab.cli.tables import show_data, show_parts
 
     if name is None:
         return show_parts("data", False)

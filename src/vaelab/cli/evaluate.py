@@ -35,12 +35,12 @@ def evaluate(
 ) -> None:
     """Measure a trained model, or images by any generator: metrics.json, and a table."""
     from vaelab.cli.headlines import show_headlines
+    from vaelab.cli.tables import announce, say, show_metrics, show_notes, show_verdicts
     from vaelab.evaluation import evaluate as evaluation
     from vaelab.metrics.names import metric_of
     from vaelab.recipe.restore import folder_of
     from vaelab.recipe.text import with_overrides
     from vaelab.report import refresh
-    from vaelab.report.listing import announce, say, show_metrics, show_notes, show_verdicts
 
     runs = [word for word in words or [] if "=" not in word]
     if (len(runs), images is None, real is None) not in ((1, True, True), (0, False, False)):
@@ -91,8 +91,8 @@ def quality(
     plugin: Plugin = None,
 ) -> None:
     """Sharpness of single images: a CSV per set, and their mean, median and 90th percentile."""
+    from vaelab.cli.tables import show_quality
     from vaelab.evaluation.quality import quality
-    from vaelab.report.listing import show_quality
 
     show_quality(quality(sets, out, n=n, seed=seed, device=device), out)
 
