@@ -81,7 +81,7 @@ def test_a_whole_run(invent, picture):
         picture(run, name)
     assert report([run]) == run / "report.html"
     page = Page(run / "report.html")
-    sections = [name for name in page.ids if not name.startswith(("chart-", "clip-"))]
+    sections = [name for name in page.ids if not name.startswith("chart-")]
     assert sections == ["samples", "diagnosis", "curves", "pictures", "dimensions", "numbers", "recipe"]
     assert "Likelihood32 images · 100 draws" in page.text, "how it was measured stands once above a metric's numbers"
     assert "A variational autoencoder with 4 latent dimensions" in page.text

@@ -1,10 +1,10 @@
-"""Curves and bars as SVG, drawn here, so that a page shows them without any script; and their data, for hovering."""
+"""Curves and bars as SVG, which a page shows without any script; curves in units of their data, for one that zooms."""
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from html import escape
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -12,6 +12,7 @@ from vaelab.io.formatting import typeset
 
 WIDTH, HEIGHT = 460, 250
 LEFT, RIGHT, TOP, BOTTOM = 58, 14, 12, 34  # margins
+WIDE, TALL = WIDTH - LEFT - RIGHT, HEIGHT - TOP - BOTTOM
 POINTS = 300  # of a curve, more than a screen tells apart
 COLOURS = 8  # that the page has; what comes further begins again
 DASH = 6  # length of a dash, where curves that lie on one another take turns
@@ -49,26 +50,25 @@ class Chart:
     series: Sequence[Series]
     best: float | None = None  # epoch that is marked
     note: str = ""
-    key: str = field(default="")
 
     @property
     def svg(self) -> str:
-        """The drawing, as the script would make it."""
-        view = self.view
-        marks = [_grid(view), _best(self.best, view)]
-        dashes = self.dashes
-        for s in self.series:
-            line = " ".join(f"{_x(x, view):.1f},{_y(y, view):.1f}" for x, y in s.points)
-            kind = f"line c{s.colour}{' faint' * s.faint}{' lone' * _lone(s.points)}"
-            marks.append(f'<polyline class="{kind}"{dashes.get(s.label, "")} points="{line}"/>')
-        clip = f"clip-{self.key}"
-        frame = f'<rect x="{LEFT}" y="{TOP}" width="{WIDTH - LEFT - RIGHT}" height="{HEIGHT - TOP - BOTTOM}"/>'
+        """The drawing; its inner `svg` has the curves in units of the data, so that another `viewBox` zooms."""
+        first, last, low, high = self.view
+        lines = "".join(
+            f'<polyline {self._stroke(s)} points="{" ".join(map(_place, s.points))}"/>' for s in self.series
+        )
+        box = f'viewBox="{first:.9g} {-high:.9g} {last - first:.9g} {high - low:.9g}" preserveAspectRatio="none"'
         return (
             f'<svg class="plot" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(self.alt)}">'
-            f'<defs><clipPath id="{clip}">{frame}</clipPath></defs>{marks[0]}'
-            f'<g clip-path="url(#{clip})">{"".join(marks[1:])}</g>'
-            f"{_axis('epoch')}</svg>"
+            f'{_grid(self.view)}<svg class="frame" x="{LEFT}" y="{TOP}" width="{WIDE}" height="{TALL}">'
+            f'<svg class="curves" {box}><g transform="scale(1 -1)">{lines}</g></svg>{_best(self.best, self.view)}'
+            f"</svg>{_axis('epoch')}</svg>"
         )
+
+    def _stroke(self, series: Series) -> str:
+        kind = f"line c{series.colour}{' faint' * series.faint}{' lone' * _lone(series.points)}"
+        return f'class="{kind}"{self.dashes.get(series.label, "")}'
 
     @property
     def alt(self) -> str:
@@ -77,16 +77,6 @@ class Chart:
             f"{s.label} from {typeset(s.points[0][1])} to {typeset(s.points[-1][1])}" for s in self.series if s.points
         ]
         return f"{self.title} over the epochs{', in ' + self.unit if self.unit else ''}: {'; '.join(told)}."
-
-    @property
-    def data(self) -> dict[str, Any]:
-        """What the script needs."""
-        curves = [
-            {"label": s.label, "colour": s.colour, "faint": s.faint, "points": [_short(p) for p in s.points]}
-            for s in self.series
-        ]
-        box = {"w": WIDTH, "h": HEIGHT, "l": LEFT, "r": RIGHT, "t": TOP, "b": BOTTOM}
-        return {"series": curves, "view": self.view, "box": box, "best": self.best}
 
     @property
     def view(self) -> tuple[float, float, float, float]:
@@ -139,7 +129,7 @@ def thinned(points: Iterable[tuple[float, float]]) -> Points:
 def bars(values: Sequence[Bar], threshold: float) -> str:
     """Bars of decreasing height with a line at a threshold, each level in its colour; what lies below it is faint."""
     view = (0.0, float(len(values)), 0.0, max(max((bar.value for bar in values), default=1.0), threshold) * 1.08)
-    wide = (WIDTH - LEFT - RIGHT) / max(1, len(values))
+    wide = WIDE / max(1, len(values))
     marks, room = [_grid(view, across=False)], DIGIT * max((len(bar.label) - 1 for bar in values), default=0)
     for i, (label, value, level) in enumerate(values):
         x, y = LEFT + wide * i, _y(value, view)
@@ -180,11 +170,11 @@ def _view(points: Points) -> tuple[float, float, float, float]:
 
 
 def _x(x: float, view: Sequence[float]) -> float:
-    return LEFT + (x - view[0]) / (view[1] - view[0]) * (WIDTH - LEFT - RIGHT)
+    return LEFT + (x - view[0]) / (view[1] - view[0]) * WIDE
 
 
 def _y(y: float, view: Sequence[float]) -> float:
-    return HEIGHT - BOTTOM - (y - view[2]) / (view[3] - view[2]) * (HEIGHT - TOP - BOTTOM)
+    return HEIGHT - BOTTOM - (y - view[2]) / (view[3] - view[2]) * TALL
 
 
 def _ticks(low: float, high: float, about: int) -> list[float]:
@@ -219,8 +209,8 @@ def _tick(value: float) -> str:
 def _best(epoch: float | None, view: Sequence[float]) -> str:
     if epoch is None:
         return ""
-    at = _x(epoch, view)
-    return f'<line class="mark" x1="{at:.1f}" x2="{at:.1f}" y1="{TOP}" y2="{HEIGHT - BOTTOM}"/>'
+    at = _x(epoch, view) - LEFT
+    return f'<line class="mark" data-epoch="{epoch:g}" x1="{at:.1f}" x2="{at:.1f}" y2="{TALL}"/>'
 
 
 def _same(one: Points, other: Points, within: float) -> bool:
@@ -235,8 +225,8 @@ def _lone(points: Points) -> bool:
     return len({x for x, _ in points}) == 1
 
 
-def _short(point: tuple[float, float]) -> tuple[float, float]:
-    return round(point[0], 4), float(f"{point[1]:.6g}")
+def _place(point: tuple[float, float]) -> str:
+    return f"{round(point[0], 4):g},{point[1]:.6g}"
 
 
 def _at(points: Points, x: float) -> str:

@@ -75,6 +75,6 @@ def _levels(runs: Sequence[Folder]) -> list[str]:
 
 
 def _drawn(charts: Iterable[Chart]) -> list[Chart]:
-    """Those that have something to draw, each with a key of its own."""
+    """Those that have something to draw."""
     whole = (replace(chart, series=[s for s in chart.series if s.points]) for chart in charts)
-    return [replace(chart, key=f"chart-{i}") for i, chart in enumerate(whole) if chart.series]
+    return [chart for chart in whole if chart.series]

@@ -5,106 +5,115 @@ const charts = [...document.querySelectorAll("figure.chart")].map(chart);
 const everywhere = (what, ...values) => charts.forEach((one) => one[what](...values));
 
 function chart(figure) {
-  const svg = figure.querySelector("svg"), out = figure.querySelector("output"), button = figure.querySelector("button");
-  const { series, view: whole, box, best } = JSON.parse(figure.querySelector("script").textContent);
-  const lines = svg.querySelectorAll("polyline"), mark = svg.querySelector("g > line.mark"), inside = lines[0].parentNode;
-  const cursor = add(inside, "g", { class: "cursor", visibility: "hidden" });
-  const hair = add(cursor, "line", { y1: box.t, y2: box.h - box.b });
-  const dots = series.map((s) => add(cursor, "circle", { r: 4, class: "c" + s.colour }));
-  const chosen = add(inside, "rect", { class: "chosen", y: box.t, height: box.h - box.t - box.b, visibility: "hidden" });
+  const [svg, out, button] = ["svg", "output", "button"].map((name) => figure.querySelector(name));
+  const [grid, frame, curves, mark] = [".grid", ".frame", ".curves", ".mark"].map((name) => svg.querySelector(name));
+  const [left, top, wide, tall] = ["x", "y", "width", "height"].map((side) => frame[side].baseVal.value);
+  const box = curves.viewBox.baseVal, whole = [box.x, box.x + box.width, -box.y - box.height, -box.y];
+  const lines = [...curves.querySelectorAll("polyline")];
+  const series = lines.map((line) => [...line.points].map(({ x, y }) => [x, y]));
+  const cursor = add(frame, "g", { class: "cursor", visibility: "hidden" });
+  const hair = add(cursor, "line", { y2: tall });
+  const dots = lines.map((line) => add(cursor, "circle", { r: 4, class: line.classList[1] }));
+  const chosen = add(frame, "rect", { class: "chosen", height: tall, visibility: "hidden" });
   const values = figure.querySelectorAll(".legend b");
   let view = whole, from = null, at = null;
 
-  const X = (x) => box.l + ((x - view[0]) / (view[1] - view[0])) * (box.w - box.l - box.r);
-  const Y = (y) => box.h - box.b - ((y - view[2]) / (view[3] - view[2])) * (box.h - box.t - box.b);
+  const X = (x) => ((x - view[0]) / (view[1] - view[0])) * wide;
+  const Y = (y) => tall - ((y - view[2]) / (view[3] - view[2])) * tall;
   const epoch = (event) => {
-    const edges = svg.getBoundingClientRect(), x = ((event.clientX - edges.left) / edges.width) * box.w;
-    return Math.min(view[1], Math.max(view[0], view[0] + ((x - box.l) / (box.w - box.l - box.r)) * (view[1] - view[0])));
+    const edges = svg.getBoundingClientRect(), x = ((event.clientX - edges.left) / edges.width) * svg.viewBox.baseVal.width;
+    return Math.min(view[1], Math.max(view[0], view[0] + ((x - left) / wide) * (view[1] - view[0])));
   };
 
-  function draw() {
-    series.forEach((s, i) => lines[i].setAttribute("points", s.points.map(([x, y]) => `${X(x)},${Y(y)}`).join(" ")));
-    if (mark) set(mark, { x1: X(best), x2: X(best) });
-    const grid = svg.querySelector(".grid");
+  function show(wanted) {
+    view = wanted;
+    set(curves, { viewBox: `${view[0]} ${-view[3]} ${view[1] - view[0]} ${view[3] - view[2]}` });
+    if (mark) set(mark, { x1: X(mark.dataset.epoch), x2: X(mark.dataset.epoch) });
     grid.replaceChildren();
     for (const y of ticks(view[2], view[3], 5)) {
-      add(grid, "line", { x1: box.l, x2: box.w - box.r, y1: Y(y), y2: Y(y) });
-      add(grid, "text", { x: box.l - 7, y: Y(y) + 4, "text-anchor": "end" }).textContent = tick(y);
+      add(grid, "line", { x1: left, x2: left + wide, y1: top + Y(y), y2: top + Y(y) });
+      add(grid, "text", { x: left - 7, y: top + Y(y) + 4, "text-anchor": "end" }).textContent = tick(y);
     }
     for (const x of ticks(view[0], view[1], 6))
-      add(grid, "text", { x: X(x), y: box.h - box.b + 15, "text-anchor": "middle" }).textContent = tick(x);
+      add(grid, "text", { x: left + X(x), y: top + tall + 15, "text-anchor": "middle" }).textContent = tick(x);
     button.hidden = view === whole;
   }
 
   function zoom(low, high) {
-    const ys = series.flatMap((s) => s.points.filter(([x]) => x >= low && x <= high).map(([, y]) => y));
+    const ys = series.flatMap((points) => points.filter(([x]) => x >= low && x <= high).map(([, y]) => y));
     if (!(high > low) || ys.length < 2) return;
-    const bottom = Math.min(...ys), top = Math.max(...ys), pad = 0.06 * (top - bottom) || 0.5 * Math.abs(top) || 1;
-    view = [low, high, bottom - pad, top + pad];
-    draw();
+    const bottom = Math.min(...ys), peak = Math.max(...ys), pad = 0.06 * (peak - bottom) || 0.5 * Math.abs(peak) || 1;
+    show([low, high, bottom - pad, peak + pad]);
     if (at !== null) read(Math.min(high, Math.max(low, at)));
   }
 
-  function all() {
-    view = whole;
-    draw();
+  function reset() {
+    show(whole);
     hide();
   }
 
   function read(x) {
     at = x;
-    const near = series.map((s) => s.points.reduce((a, b) => (Math.abs(b[0] - x) < Math.abs(a[0] - x) ? b : a)));
     set(hair, { x1: X(x), x2: X(x) });
-    near.forEach(([px, py], i) => set(dots[i], { cx: X(px), cy: Y(py) }));
-    cursor.setAttribute("visibility", "visible");
-    near.forEach(([, py], i) => (values[i].textContent = tick(Number(py.toPrecision(5)))));
+    set(cursor, { visibility: "visible" });
+    series.forEach((points, i) => {
+      const [near, value] = points.reduce((a, b) => (Math.abs(b[0] - x) < Math.abs(a[0] - x) ? b : a));
+      set(dots[i], { cx: X(near), cy: Y(value) });
+      values[i].textContent = tick(Number(value.toPrecision(5)));
+    });
     out.textContent = `epoch ${tick(Number(x.toPrecision(3)))}`;
   }
 
   function hide() {
     at = null;
-    cursor.setAttribute("visibility", "hidden");
-    out.textContent = "";
-    values.forEach((value) => (value.textContent = ""));
+    set(cursor, { visibility: "hidden" });
+    [out, ...values].forEach((text) => (text.textContent = ""));
   }
 
+  const about = (width) => everywhere("zoom", Math.max(whole[0], (at ?? view[0]) - width / 2), Math.min(whole[1], (at ?? view[0]) + width / 2));
+  const move = (share) => everywhere("read", Math.min(view[1], Math.max(view[0], (at ?? view[0]) + share * (view[1] - view[0]))));
+  const keys = {
+    ArrowRight: () => move(0.02),
+    ArrowLeft: () => move(-0.02),
+    "+": () => about((view[1] - view[0]) / 2),
+    "=": () => about((view[1] - view[0]) / 2),
+    "-": () => about((view[1] - view[0]) * 2),
+    Escape: () => everywhere("reset"),
+    0: () => everywhere("reset"),
+  };
+  const acts = {
+    pointerdown: (event) => {
+      from = epoch(event);
+      svg.setPointerCapture(event.pointerId);
+    },
+    pointermove: (event) => {
+      const x = epoch(event);
+      everywhere("read", x);
+      if (from !== null) set(chosen, { x: X(Math.min(from, x)), width: Math.abs(X(x) - X(from)), visibility: "visible" });
+    },
+    pointerup: (event) => {
+      const ends = [from, epoch(event)].sort((a, b) => a - b), dragged = from !== null && X(ends[1]) - X(ends[0]) > 8;
+      acts.pointercancel();
+      if (dragged) everywhere("zoom", ...ends);
+    },
+    pointercancel: () => {
+      from = null;
+      set(chosen, { visibility: "hidden" });
+    },
+    pointerleave: () => from === null && everywhere("hide"),
+    blur: () => everywhere("hide"),
+    dblclick: () => everywhere("reset"),
+    keydown: (event) => {
+      if (!Object.hasOwn(keys, event.key)) return;
+      keys[event.key]();
+      event.preventDefault();
+    },
+  };
+  for (const [name, act] of Object.entries(acts)) svg.addEventListener(name, act);
+  button.addEventListener("click", acts.dblclick);
   svg.classList.add("live");
   svg.setAttribute("tabindex", "0");
-  button.addEventListener("click", () => everywhere("all"));
-  svg.addEventListener("dblclick", () => everywhere("all"));
-  svg.addEventListener("pointerdown", (event) => {
-    from = epoch(event);
-    svg.setPointerCapture(event.pointerId);
-  });
-  svg.addEventListener("pointermove", (event) => {
-    const x = epoch(event);
-    everywhere("read", x);
-    if (from !== null) set(chosen, { x: X(Math.min(from, x)), width: Math.abs(X(x) - X(from)), visibility: "visible" });
-  });
-  svg.addEventListener("pointerup", (event) => {
-    const x = epoch(event), start = from;
-    from = null;
-    chosen.setAttribute("visibility", "hidden");
-    if (start !== null && Math.abs(X(x) - X(start)) > 8) everywhere("zoom", Math.min(start, x), Math.max(start, x));
-  });
-  svg.addEventListener("pointercancel", () => {
-    from = null;
-    chosen.setAttribute("visibility", "hidden");
-  });
-  svg.addEventListener("pointerleave", () => from === null && everywhere("hide"));
-  svg.addEventListener("blur", () => everywhere("hide"));
-  svg.addEventListener("keydown", (event) => {
-    const span = view[1] - view[0], x = at ?? view[0];
-    const about = (width) => everywhere("zoom", Math.max(whole[0], x - width / 2), Math.min(whole[1], x + width / 2));
-    if (event.key === "ArrowRight") everywhere("read", Math.min(view[1], x + span / 50));
-    else if (event.key === "ArrowLeft") everywhere("read", Math.max(view[0], x - span / 50));
-    else if (event.key === "+" || event.key === "=") about(span / 2);
-    else if (event.key === "-") about(span * 2);
-    else if (event.key === "Escape" || event.key === "0") everywhere("all");
-    else return;
-    event.preventDefault();
-  });
-  return { read, hide, zoom, all };
+  return { read, hide, zoom, reset };
 }
 
 function ticks(low, high, about) {
