@@ -64,5 +64,5 @@ def test_other_posteriors_are_refused(linear_gaussian):
     model = linear_gaussian()
     model.posterior = Laplacian()
     split = Split(torch.zeros(3, 1, 2, 2, dtype=torch.uint8))
-    with pytest.raises(UsageError, match="needs diagonal Gaussian posteriors; take --sampler gmm or flow"):
+    with pytest.raises(UsageError, match="needs diagonal Gaussian posteriors; take the sampler gmm or flow"):
         build("sampler", "nearest_posterior", model=model, split=split)

@@ -8,7 +8,7 @@ import torch
 from vaelab.data.source import Split
 from vaelab.model import VAE
 from vaelab.registry.schema import build
-from vaelab.samplers.latents import draws
+from vaelab.samplers.fitting import draws
 from vaelab.samplers.two_stage import TwoStage
 
 

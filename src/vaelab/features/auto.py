@@ -4,7 +4,7 @@ import torch
 
 from vaelab.data.source import Dataset
 from vaelab.features.classifier import Classifier, has_classes
-from vaelab.features.extractor import Extractor
+from vaelab.features.extraction import Extractor
 from vaelab.features.squeezenet import SqueezeNet
 from vaelab.registry import register
 

@@ -9,10 +9,11 @@ from safetensors.torch import load_file, save
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, interpolate
 
+from vaelab.data.images import to_floats
 from vaelab.data.source import Dataset
 from vaelab.distributions.seeds import seeded
 from vaelab.errors import UsageError, VaelabError
-from vaelab.features.content import sha256
+from vaelab.features.extraction import sha256
 from vaelab.io import files
 from vaelab.io.progress import Bar
 from vaelab.registry import register
@@ -47,7 +48,7 @@ class Classifier:
         return self.network[:-1](self._input(images))
 
     def _input(self, images: Tensor) -> Tensor:
-        return _resized(images.to(self.device).float() / 255)
+        return _resized(to_floats(images.to(self.device)))
 
 
 def has_classes(data: Dataset) -> bool:

@@ -1,24 +1,38 @@
-"""Features of images by an extractor, computed once: kept in memory, and on disk where that is asked for."""
+"""Extractors of features from images; features are computed once, and found again by the content of images."""
 
 import contextlib
+import hashlib
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from vaelab.errors import VaelabError
-from vaelab.features.content import sha256
-from vaelab.features.extractor import Extractor
 from vaelab.io import files
 from vaelab.io.memory import refuse_too_large
 from vaelab.io.progress import over
 
 ROWS = 64  # images in a batch
+HASHED_ROWS = 1000  # hashed at a time, because images may be mapped from a file larger than memory
 WORKED = 24  # bytes that a feature takes where distances are measured: it, and copies of it in float64
 MEMORY = 2**30  # bytes of features that are kept, the latest
 
 _latest: dict[str, Tensor] = {}
+
+
+class Extractor(Protocol):
+    """Images to features; its name, hash and resize rule stand beside every number that rests on it."""
+
+    name: str
+    hash: str  # of its weights, 12 hex digits of their sha256; empty where it has none
+    resize: str  # in words, what is done to images before the network sees them
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """uint8 images [B, C, H, W] on any device -> float32 features [B, F] on the extractor's device."""
+        ...
 
 
 def features(extractor: Extractor, images: Tensor, *, keep: bool = False) -> Tensor:
@@ -77,3 +91,13 @@ def _remember(key: str, found: Tensor) -> None:
     _latest[key] = found
     while sum(kept.nbytes for kept in _latest.values()) > MEMORY:
         del _latest[next(iter(_latest))]
+
+
+def sha256(tensors: Iterable[Tensor], *words: object) -> str:
+    """The sha256 of tensors [N, …], their shapes and types, and of what else tells two contents apart."""
+    tensors = list(tensors)
+    sha = hashlib.sha256(repr((words, [(tuple(t.shape), t.dtype) for t in tensors])).encode())
+    for tensor in tensors:
+        for rows in tensor.split(HASHED_ROWS):
+            sha.update(np.ascontiguousarray(rows.detach().cpu().numpy()).data)
+    return sha.hexdigest()

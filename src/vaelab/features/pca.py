@@ -3,9 +3,10 @@
 import torch
 from torch import Tensor
 
+from vaelab.data.images import to_floats
 from vaelab.data.source import Dataset
 from vaelab.errors import UsageError
-from vaelab.features.content import sha256
+from vaelab.features.extraction import sha256
 from vaelab.registry import Size, register
 
 IMAGES = 10_000  # that the components are fitted to, evenly spaced over the training images
@@ -25,7 +26,7 @@ class PCA:
         from sklearn.decomposition import PCA as Decomposition
 
         chosen = torch.linspace(0, len(data.train) - 1, min(IMAGES, len(data.train))).long()
-        x = data.train.images[chosen].flatten(1).float() / 255
+        x = to_floats(data.train.images[chosen].flatten(1))
         if dims > min(x.shape):
             raise UsageError(f"pca: {len(x):,} images of {x.shape[1]:,} values have no {dims} components; lower dims")
         fitted = Decomposition(dims, random_state=0).fit(x.numpy())
@@ -35,4 +36,4 @@ class PCA:
 
     def __call__(self, images: Tensor) -> Tensor:
         """uint8 images [B, C, H, W] -> float32 [B, F]."""
-        return (images.to(self.mean.device).flatten(1).float() / 255 - self.mean) @ self.components.T
+        return (to_floats(images.to(self.mean.device).flatten(1)) - self.mean) @ self.components.T

@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from vaelab.data.images import to_floats
 from vaelab.registry import register
 
 
@@ -17,4 +18,4 @@ class Pixels:
 
     def __call__(self, images: Tensor) -> Tensor:
         """uint8 images [B, C, H, W] -> float32 [B, F]."""
-        return images.to(self.device).flatten(1).float() / 255
+        return to_floats(images.to(self.device).flatten(1))

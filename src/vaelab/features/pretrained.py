@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from vaelab.errors import Damaged, VaelabError
+from vaelab.errors import Damaged, Unavailable
 from vaelab.io import files
 
 CHECKPOINTS = "weights/torch_home/hub/checkpoints"  # torch's hub folder, within a data directory
@@ -57,23 +57,26 @@ INCEPTION = Weights(
 def find(weights: Weights) -> tuple[Path, str]:
     """The file and 12 digits of its sha256: from torch's hub folder (`TORCH_HOME`), a data directory or a download.
 
-    Raises VaelabError for a file that is not to be had, naming places and address, UsageError for a damaged one.
+    Raises Unavailable for a file that is not to be had, naming places and address, UsageError for a damaged one.
     """
     hub = Path(torch.hub.get_dir()) / "checkpoints" / weights.name
     path = hub if hub.is_file() else files.locate(weights.path)
-    downloaded = path is None
-    if path is None:
-        try:
-            path = files.fetch(files.File(weights.path, weights.url))
-        except VaelabError as error:
-            raise VaelabError(f"the weights {weights.name} are not in {hub.parent}; {error}") from error
+    if path is not None:
+        return path, _verify(path, weights.sha256 if weights.exact else "")
+    try:
+        path = files.fetch(files.File(weights.path, weights.url), check=lambda file: _verify(file, weights.sha256))
+    except Unavailable as error:
+        raise Unavailable(f"the weights {weights.name} are not in {hub.parent}; {error.problem}", error.get) from error
+    return path, _verify(path)
+
+
+def _verify(path: Path, begin: str = "") -> str:
+    """12 digits of the file's sha256; Damaged where that should begin with others."""
     with files.parsing(path), path.open("rb") as stream:
         sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
-    if (weights.exact or downloaded) and not sha256.startswith(weights.sha256):
-        if downloaded:
-            path.unlink()
-        raise Damaged(path, f"its sha256 is {sha256} and should begin with {weights.sha256}")
-    return path, sha256[:12]
+    if not sha256.startswith(begin):
+        raise Damaged(path, f"its sha256 is {sha256} and should begin with {begin}")
+    return sha256[:12]
 
 
 def read(weights: Weights, shapes: Mapping[str, tuple[int, ...]]) -> tuple[dict[str, Tensor], str]:

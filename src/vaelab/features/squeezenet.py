@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
+from vaelab.data.images import to_floats
 from vaelab.features.networks import Network
 from vaelab.registry import register
 
@@ -26,5 +27,5 @@ class SqueezeNet:
     @torch.no_grad()
     def __call__(self, images: Tensor) -> Tensor:
         """uint8 images [B, 1 or 3, H, W] -> float32 [B, F]."""
-        x = images.to(self.network.mean.device).float() / 255
+        x = to_floats(images.to(self.network.mean.device))
         return self.network(interpolate(x, (SIDE, SIDE), mode="bilinear", antialias=True))[-1].mean((2, 3))

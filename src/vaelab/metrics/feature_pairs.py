@@ -8,8 +8,7 @@ from torch import Tensor
 
 from vaelab.data.source import Split
 from vaelab.errors import NotApplicable
-from vaelab.features.extraction import features
-from vaelab.features.extractor import Extractor
+from vaelab.features.extraction import Extractor, features
 from vaelab.metrics.intervals import Interval, skewed_interval, student
 
 JACKKNIFE = "jackknife over the images of both sets, pairs of images counted once, corrected for skewness (Hall 1992)"

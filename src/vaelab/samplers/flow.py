@@ -7,8 +7,7 @@ from vaelab.data.source import Split
 from vaelab.distributions.seeds import seeded
 from vaelab.model import VAE, device_of
 from vaelab.registry import Depth, Positive, Seed, Size, register
-from vaelab.samplers.fitting import fit
-from vaelab.samplers.latents import draws, location_and_scale, rescaled
+from vaelab.samplers.fitting import draws, fit, location_and_scale, rescaled
 
 
 @register("sampler", "flow")

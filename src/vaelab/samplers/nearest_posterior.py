@@ -12,7 +12,7 @@ from vaelab.data.source import Split
 from vaelab.errors import NeedsSampler
 from vaelab.model import VAE
 from vaelab.registry import register
-from vaelab.samplers.latents import encoded
+from vaelab.samplers.fitting import encoded
 
 SCORES = 2**24  # densities log q(z | x) held at once, in float64
 

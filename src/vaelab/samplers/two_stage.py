@@ -15,8 +15,7 @@ from vaelab.model import VAE, device_of
 from vaelab.posteriors.gaussian import GaussianPosterior
 from vaelab.priors.normal import NormalPrior
 from vaelab.registry import Depth, Positive, Seed, Size, register
-from vaelab.samplers.fitting import fit
-from vaelab.samplers.latents import draws, location_and_scale
+from vaelab.samplers.fitting import draws, fit, location_and_scale
 
 
 @register("sampler", "two_stage")
