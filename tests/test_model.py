@@ -43,7 +43,7 @@ def make(combination: tuple[str, ...], seed: int = 0, shape=SHAPE) -> VAE:
     model = {"latent_dim": levels, **parts, "backbone": {"kind": parts["backbone"], "width": 6}}
     if parts["prior"] == "exemplar":
         model["prior"] = {"kind": "exemplar", "components": 9, "per_step": 5}
-    return Recipe("law", {"model": model, "train": {"seed": seed}}).build_model(shape).eval()
+    return Recipe.of({"data": "shapes", "train": {"epochs": 1, "seed": seed}, "model": model}).build_model(shape).eval()
 
 
 @pytest.fixture(params=COMBINATIONS, ids="-".join)

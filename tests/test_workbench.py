@@ -81,7 +81,7 @@ def test_the_recipe_in_the_folder_is_resolved_and_says_how_it_was_made(run):
     assert stored.pop("made").keys() == {"name", "command", "versions"}
     assert stored["paper"]["title"] == "Größe β"
     assert Recipe.read(str(run)).name == "tiny"
-    assert Recipe("tiny", stored).checked() == Recipe.read(str(run.parent / "tiny.yaml"))
+    assert Recipe.of(stored, "tiny") == Recipe.read(str(run.parent / "tiny.yaml"))
 
 
 def test_evaluation_leaves_the_model_as_it_was_and_repeats(run):
@@ -105,6 +105,11 @@ def test_all_mistakes_of_an_evaluation_come_at_once(run):
     assert "unknown metric 'ssmi'" in said and "unknown split 'tst'; did you mean 'test'?" in said
 
 
+def _expecting(expect: dict) -> Recipe:
+    model = {"latent_dim": 2, "backbone": "mlp"}
+    return Recipe.of({"data": "shapes", "train": {"epochs": 1}, "model": model, "expect": expect})
+
+
 @pytest.mark.parametrize(
     ("bar", "met"),
     [
@@ -120,7 +125,7 @@ def test_all_mistakes_of_an_evaluation_come_at_once(run):
     ],
 )
 def test_what_was_expected_is_met_or_not(tmp_path, bar, met):
-    recipe = Recipe("r", {"expect": {"elbo": bar, "unknown": {"value": 1}}})
+    recipe = _expecting({"elbo": bar, "unknown": {"value": 1}})
     [verdict] = verdicts(recipe, tmp_path, {"likelihood": {"values": {"elbo": 2.0}}})
     assert verdict["name"] == "elbo" and verdict["reached"] == 2.0 and verdict["met"] is met
 
@@ -132,7 +137,7 @@ def test_the_last_epoch_counts_as_train_and_valid(tmp_path):
     ]
     (tmp_path / "log.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     expect = {"train_loss": {"at_most": 7}, "valid_reconstruction": {"value": 5}}
-    assert [v["reached"] for v in verdicts(Recipe("r", {"expect": expect}), tmp_path, {})] == [7.0, 5.0]
+    assert [v["reached"] for v in verdicts(_expecting(expect), tmp_path, {})] == [7.0, 5.0]
 
 
 def test_numbers_that_json_has_not_become_null():

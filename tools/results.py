@@ -10,7 +10,6 @@ import vaelab
 from vaelab.recipe.recipe import Recipe
 from vaelab.recipe.restore import read_report
 from vaelab.recipe.text import shipped_names
-from vaelab.registry.schema import normalise
 
 ROOT = Path(__file__).parents[1]
 README, RUNS = ROOT / "README.md", ROOT / "runs" / "results"
@@ -72,9 +71,8 @@ def _digits(value: float | None) -> str:
 
 def _compares(name: str) -> bool:
     """Whether images are scored as Bernoulli variables, so that numbers compare, and no stages outlast the budget."""
-    model = Recipe.read(name).options["model"]
-    scored = normalise(model.get("likelihood", "bernoulli"))["kind"] == "bernoulli"
-    return scored and not normalise(model["backbone"])["kind"].startswith("progressive")
+    model = Recipe.read(name).model
+    return model.likelihood.kind == "bernoulli" and not model.backbone.kind.startswith("progressive")
 
 
 def main() -> None:

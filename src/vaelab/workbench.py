@@ -25,13 +25,13 @@ from vaelab.io.files import also_in
 from vaelab.io.progress import say
 from vaelab.model import VAE
 from vaelab.performance import flushing_denormals
-from vaelab.recipe.begin import begin, fingerprint, write_recipe
+from vaelab.recipe.begin import begin, write_recipe
 from vaelab.recipe.recipe import TRAINED, Recipe
 from vaelab.recipe.restore import folder_of, labels_of, made, open_run, read_report, restore, take_weights
 from vaelab.recipe.text import as_texts
-from vaelab.recipe.trackers import Spec, override, specs_of
+from vaelab.recipe.trackers import Spec
 from vaelab.registry.plugins import copy_plugins, plugin_records, with_plugins
-from vaelab.registry.schema import build, check_part, normalise
+from vaelab.registry.schema import build, parse_part
 from vaelab.runs.folder import Folder
 from vaelab.runs.log import Log, forget, read_rows
 from vaelab.runs.state import recorded
@@ -88,8 +88,8 @@ def train(
         # Compose the training
         data_dir = data_dir or (made(folder).get("data_dir") if resume else None)
         stack.enter_context(also_in(data_dir))  # where the weights of a perceptual network may lie
-        wanted = wanted.overridden(override(wanted.options, track))
-        trackers = specs_of(wanted.options)
+        wanted = wanted.tracked_by(track)
+        trackers = [tracker.as_mapping() for tracker in wanted.track]
         make(trackers)  # says what is not installed
         data = group.main_first(lambda: wanted.load_data(data_dir))
         wanted, training = _composed(wanted, data, group, data_dir)
@@ -134,16 +134,15 @@ def _composed(
         model = recipe.new_model(data, copies)
         objective, options = recipe.build_training(data, group.size, model)
     epochs = math.ceil(options.steps / steps_per_epoch(len(data.train), options.batch_size, group.size))
-    hashed = fingerprint(recipe.options)
     return recipe, Training(
         model=model,
         objective=objective,
         data=data,
         options=options,
         metrics=ValidationMetrics.of(recipe, data, group.device, epochs, data_dir),
-        best=recipe.best(),
-        fingerprint=hashed,
-        metadata={"recipe": recipe.to_json()} | _metadata(model, data, hashed),
+        best=recipe.best,
+        fingerprint=recipe.fingerprint,
+        metadata={"recipe": recipe.to_json()} | _metadata(model, data, recipe.fingerprint),
     )
 
 
@@ -268,19 +267,20 @@ def _latents(
     device: str = "auto",
 ) -> tuple[VAE, Distribution, Tensor | None]:
     """The model, what its latents are drawn from, and the class of each; UsageError where they do not go together."""
-    if problems := check_part("sampler", sampler, "sampler"):
+    chosen = parse_part("sampler", sampler, "sampler", problems := [])
+    if problems:
         raise Problems(problems, "the sampler has these problems")
     if pixels not in ("mean", "sample"):
         raise UsageError(f"pixels are mean or sample, not {pixels!r}")
     if n < 1:
         raise UsageError(f"{n} images are none; draw one or more")
-    if normalise(sampler)["kind"] == "prior":  # which needs no data
+    if chosen.kind == "prior":  # which needs no data
         model, split = restore(run, device)[0], None
     else:
         model, _, data = open_run(run, data_dir, device)
         split = data.as_seen()
     labels = labels_of(model, label, n)
-    latents = build("sampler", sampler, "sampler", model=model, split=split)
+    latents = build("sampler", chosen, "sampler", model=model, split=split)
     refuse_blind(model, latents)
     return model, latents, labels
 

@@ -29,7 +29,9 @@ def model_of(
     net = {"kind": "progressive_residual", "start_res": 4, "base_channels": 8, "min_channels": 4}
     net |= {"epochs_per_stage": 1, "fadein_ratio": 0.4} | backbone
     options = {"latent_dim": LEVELS, "backbone": net, "posterior": "residual", "likelihood": likelihood, "prior": prior}
-    return Recipe("pyramid", {"model": options, "train": {}}).build_model(shape, steps_per_epoch=10)
+    return Recipe.of({"data": "shapes", "train": {"epochs": 1}, "model": options}).build_model(
+        shape, steps_per_epoch=10
+    )
 
 
 @pytest.fixture

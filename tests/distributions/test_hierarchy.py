@@ -366,7 +366,8 @@ def two_level_model(**model) -> VAE:
         "posterior": {"kind": "two_level", "width": 12},
         "prior": {"kind": "two_level", "width": 12},
     }
-    return away(Recipe("levels", {"model": options | model, "train": {}}).build_model((1, 6, 6))).float().eval()
+    recipe = Recipe.of({"data": "shapes", "train": {"epochs": 1}, "model": options | model})
+    return away(recipe.build_model((1, 6, 6))).float().eval()
 
 
 @pytest.fixture

@@ -34,7 +34,7 @@ def make(tmp_path):
 
     def make_run(name, metrics, seed=0, options=OPTIONS, **report):
         torch.manual_seed(seed)
-        recipe = Recipe("tiny", options | {"train": options["train"] | {"seed": seed}})
+        recipe = Recipe.of(options | {"train": options["train"] | {"seed": seed}}, "tiny")
         folder = tmp_path / name
         folder.mkdir(parents=True)
         metadata = {"recipe": recipe.to_json(), "x_shape": "[1, 8, 8]"}

@@ -53,7 +53,7 @@ ALWAYS = {"generated_samples", "reconstructions", "latent_space", "aggregate_pos
 def model_of(x_shape: tuple[int, int, int], latent_dim: int, classes: int = 0, **parts):
     sections = {"data": "digits", "objective": "elbo", "train": {"epochs": 1}}
     model = {"latent_dim": latent_dim, "backbone": {"kind": "mlp", "width": 8}, **parts}
-    built = Recipe("r", sections | {"model": model}).checked().build_model(x_shape, classes)
+    built = Recipe.of(sections | {"model": model}).build_model(x_shape, classes)
     return built.eval().requires_grad_(False)
 
 

@@ -20,8 +20,12 @@ CPU = torch.device("cpu")
 def target():
     """An untrained model of bundled digits."""
     data = load("digits", train_size=60, valid_size=20, test_size=30)
-    recipe = {"model": {"latent_dim": 2, "backbone": {"kind": "mlp", "width": 8}}}
-    model = Recipe("toy", recipe).build_model(data.x_shape).eval()
+    recipe = {
+        "data": "shapes",
+        "train": {"epochs": 1},
+        "model": {"latent_dim": 2, "backbone": {"kind": "mlp", "width": 8}},
+    }
+    model = Recipe.of(recipe).build_model(data.x_shape).eval()
     return Target(data=data, split="test", device=CPU, model=model)
 
 

@@ -50,7 +50,7 @@ def make_run(folder, width=8):
     """A run of an untrained model, as far as its model file goes."""
     torch.manual_seed(width)
     model = {"latent_dim": 2, "backbone": {"kind": "mlp", "width": width}}
-    recipe = Recipe("tiny", {"data": "digits", "model": model, "objective": "elbo", "train": {"epochs": 1}})
+    recipe = Recipe.of({"data": "digits", "model": model, "train": {"epochs": 1}})
     folder.mkdir(exist_ok=True)
     metadata = {"recipe": recipe.to_json(), "x_shape": "[1, 8, 8]"}
     save_model(folder / "model.safetensors", recipe.build_model((1, 8, 8)), metadata)

@@ -103,7 +103,11 @@ def test_every_weight_learns_with_every_likelihood(backbone, likelihood, monkeyp
     posterior = "residual" if backbone["kind"] == "progressive_residual" else "gaussian"
     parts = {"backbone": backbone, "likelihood": likelihood, "posterior": posterior}
     shape = some_shape(backbone)
-    model = Recipe("law", {"model": {"latent_dim": list(LEVELS), **parts}}).build_model(shape).train()
+    model = (
+        Recipe.of({"data": "shapes", "train": {"epochs": 1}, "model": {"latent_dim": list(LEVELS), **parts}})
+        .build_model(shape)
+        .train()
+    )
     x = torch.rand(16, *shape).round()
     optimiser = torch.optim.SGD(model.parameters(), lr=1e-4)
     for _ in range(2):

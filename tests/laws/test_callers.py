@@ -102,7 +102,7 @@ def subject(request) -> dict:
     digits = data.load("digits", train_size=96, valid_size=32, test_size=40)
     splits = [replace(s, factors=torch.stack([s.labels % 3, s.labels % 2], 1).float()) for s in _splits(digits)]
     known = Dataset("law", *splits, classes=digits.classes, factor_names=("three", "two"))
-    model = Recipe("law", options(request.param)).checked().build_model((1, 8, 8)).eval()
+    model = Recipe.of(options(request.param)).build_model((1, 8, 8)).eval()
     fake = torch.randint(0, 256, (40, 1, 8, 8), dtype=torch.uint8)
     return {"model": model, "split": known.test, "data": known, "fake": fake, "device": CPU}
 
@@ -167,7 +167,7 @@ def run(tmp_path):
     def make(name: str):
         folder = tmp_path / name
         folder.mkdir()
-        recipe = Recipe("tiny", options(name)).checked()
+        recipe = Recipe.of(options(name))
         with untouched():
             model = recipe.build_model((1, 8, 8))
         save_model(folder / "model.safetensors", model, {"recipe": recipe.to_json(), "x_shape": "[1, 8, 8]"})
@@ -205,7 +205,7 @@ def numbers(report: dict) -> str:
 
 
 def test_a_recipe_makes_data_model_and_objective():
-    recipe = Recipe("tiny", options("flow, pixel")).checked()
+    recipe = Recipe.of(options("flow, pixel"))
 
     def made():
         found = recipe.load_data()

@@ -17,8 +17,12 @@ from vaelab.registry.schema import build
 def subject():
     """What a metric may ask for: a model, the images it is judged on, their set, images of its own, a device."""
     torch.manual_seed(0)
-    recipe = {"model": {"latent_dim": 3, "backbone": {"kind": "mlp", "width": 8}}}
-    model = Recipe("law", recipe).build_model((1, 12, 12)).eval()
+    recipe = {
+        "data": "shapes",
+        "train": {"epochs": 1},
+        "model": {"latent_dim": 3, "backbone": {"kind": "mlp", "width": 8}},
+    }
+    model = Recipe.of(recipe).build_model((1, 12, 12)).eval()
     splits = [_split(count) for count in (120, 40, 60)]
     data = Dataset("law", *splits, classes=("a", "b", "c"), factor_names=("size", "turn"))
     fake = torch.randint(0, 256, (60, 1, 12, 12), dtype=torch.uint8)

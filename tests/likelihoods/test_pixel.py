@@ -228,5 +228,5 @@ def test_maps_of_each_level_fit_a_conditional_pixelhvae():
     model = {"latent_dim": [2, 3], "backbone": {"kind": "hierarchical_conv", "decode": "maps"}}
     model |= {"posterior": "two_level", "prior": "two_level", "condition": ["encoder", "decoder"]}
     model["likelihood"] = {"kind": "pixel", "channels": 4, "layers": 2}
-    built = Recipe("pixel", {"model": model}).build_model((3, 8, 8), classes=4)
+    built = Recipe.of({"data": "shapes", "train": {"epochs": 1}, "model": model}).build_model((3, 8, 8), classes=4)
     assert built(torch.rand(2, 3, 8, 8).round(), torch.tensor([0, 3])).log_px.shape == (1, 2)

@@ -116,9 +116,8 @@ def test_a_single_image_has_no_variance(split):
 
 def test_a_collapsed_flow_posterior_has_no_active_unit():
     """Its means are known by draws, whose chance is not spread over the images."""
-    model = Recipe(
-        "r", {"model": {"latent_dim": 6, "backbone": {"kind": "mlp", "width": 4}, "posterior": "flow"}}
-    ).build_model((1, 4, 4))
+    parts = {"latent_dim": 6, "backbone": {"kind": "mlp", "width": 4}, "posterior": "flow"}
+    model = Recipe.of({"data": "shapes", "train": {"epochs": 1}, "model": parts}).build_model((1, 4, 4))
     for parameter in model.posterior.base.head.parameters():
         parameter.data.zero_()
     found = active_units(model, Split(torch.randint(256, (500, 1, 4, 4), dtype=torch.uint8))).values

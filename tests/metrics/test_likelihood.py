@@ -131,7 +131,7 @@ SURE = ({"kind": "laplace", "scale": 1e-3}, {"kind": "normal", "sigma": 1e-3})
 def test_bits_of_a_density_are_those_of_a_code(spec):
     """However sure a density is of black images, they take no negative number of bits; the uniform one takes 8."""
     model = {"latent_dim": 2, "backbone": {"kind": "mlp", "width": 4}, "likelihood": spec}
-    built = Recipe("r", {"model": model}).build_model((1, 4, 4)).eval()
+    built = Recipe.of({"data": "shapes", "train": {"epochs": 1}, "model": model}).build_model((1, 4, 4)).eval()
     *others, bias = built.decoder.parameters()
     for parameter in (*others, bias, *built.posterior.parameters()):  # which is the prior then
         parameter.data.zero_()
@@ -239,8 +239,12 @@ def test_a_pseudo_likelihood_is_refused(linear_gaussian, split):
 
 @pytest.fixture
 def gated() -> VAE:
-    recipe = {"model": {"latent_dim": 5, "backbone": {"kind": "gated_mlp", "width": 32}}}
-    return Recipe("gated", recipe).build_model((1, 14, 14)).eval()
+    recipe = {
+        "data": "shapes",
+        "train": {"epochs": 1},
+        "model": {"latent_dim": 5, "backbone": {"kind": "gated_mlp", "width": 32}},
+    }
+    return Recipe.of(recipe).build_model((1, 14, 14)).eval()
 
 
 def test_bfloat16_is_within_the_standard_error(gated, monkeypatch):

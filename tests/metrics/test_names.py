@@ -16,7 +16,7 @@ def measured():
     """The numbers of every metric that a small model on shapes, whose factors are known, has."""
     data = build("data", {"kind": "shapes", "count": 300, "size": 16}).load(None)
     model = {"latent_dim": 2, "backbone": {"kind": "mlp", "width": 4}}
-    recipe = Recipe("tiny", {"data": "shapes", "model": model, "objective": "elbo", "train": {"epochs": 1}})
+    recipe = Recipe.of({"data": "shapes", "model": model, "train": {"epochs": 1}})
     torch.manual_seed(0)
     target = Target(data=data, split="test", device=torch.device("cpu"), model=recipe.build_model(data.x_shape).eval())
     few = {"likelihood": {"samples": 2}, "ais": {"temperatures": 2, "chains": 1, "images": 2}}

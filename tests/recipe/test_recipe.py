@@ -17,7 +17,6 @@ from vaelab.recipe.recipe import Recipe
 from vaelab.recipe.text import SHIPPED, parse_yaml, shipped_names
 from vaelab.registry import names
 from vaelab.registry.plugins import load_plugin
-from vaelab.registry.schema import normalise
 from vaelab.runs.folder import Folder
 from vaelab.training.options import TrainOptions
 
@@ -368,10 +367,9 @@ def test_every_shipped_recipe_is_right_and_honest(name):
     assert paper["title"] and paper["url"].startswith("https://")
     assert paper["differs"] and all(isinstance(sentence, str) and sentence for sentence in paper["differs"])
     assert expect and all(bar.keys() & {"at_most", "at_least", "value"} for bar in expect.values())
-    data = normalise(recipe.options["data"])
-    channels, *sides = SHAPES.get(data["kind"]) or recipe.load_data().x_shape
-    x_shape = (channels, *(side + 2 * data.get("pad", 0) for side in sides))
-    few = ["model.prior.components=4"] if recipe.options["model"].get("prior", {}).get("kind") == "vamp" else []
+    channels, *sides = SHAPES.get(recipe.data.kind) or recipe.load_data().x_shape
+    x_shape = (channels, *(side + 2 * recipe.data.options.get("pad", 0) for side in sides))
+    few = ["model.prior.components=4"] if recipe.model.prior.kind == "vamp" else []
     model = recipe.overridden(few).build_model(x_shape, classes=10).eval()
     x, y = torch.rand(2, *x_shape), torch.tensor([3, 4])
     q = model.q_z(x, y)

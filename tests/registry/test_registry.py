@@ -296,7 +296,7 @@ def test_every_default_passes_its_own_check():
     for role in roles():
         for name in names(role):
             thing = part(role, name)
-            plain = {k: v for k, v in defaults(thing).items() if role_of(options(thing)[k]) is None}
+            plain = {k: v for k, v in defaults(thing).items() if role_of(options(thing)[k].annotation) is None}
             found = check_part(role, {"kind": name, **plain}, "x")
             assert all("is missing" in text for text in found), found
 

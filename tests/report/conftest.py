@@ -48,7 +48,7 @@ def invent(tmp_path) -> Callable[..., Path]:
     def make(name: str, rows: list[dict[str, Any]] | None = None, model: bool = True, **options: Any) -> Path:
         folder = tmp_path / name
         (folder / "figures").mkdir(parents=True)
-        recipe = Recipe("tiny", OPTIONS | options)
+        recipe = Recipe.of(OPTIONS | options, "tiny")
         made = {"made": {"name": "tiny", "command": "vaelab train tiny <b>", "versions": {"vaelab": "0"}}}
         (folder / "recipe.yaml").write_text(yaml.safe_dump(recipe.options | made))
         (folder / "log.jsonl").write_text("".join(json.dumps(row) + "\n" for row in (_log() if rows is None else rows)))

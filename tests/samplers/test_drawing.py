@@ -12,8 +12,12 @@ from vaelab.samplers import drawing
 
 @pytest.fixture
 def model():
-    recipe = {"model": {"latent_dim": 2, "backbone": {"kind": "mlp", "width": 8}}}
-    return Recipe("test", recipe).build_model((1, 4, 5)).eval()
+    recipe = {
+        "data": "shapes",
+        "train": {"epochs": 1},
+        "model": {"latent_dim": 2, "backbone": {"kind": "mlp", "width": 8}},
+    }
+    return Recipe.of(recipe).build_model((1, 4, 5)).eval()
 
 
 @pytest.mark.parametrize("pixels", ["mean", "sample"])

@@ -111,7 +111,6 @@ class Recipes:
             data = recipe.load_data() if _is_made(recipe.options["data"]) else _stand_in(recipe)
             model = recipe.new_model(data)
             objective, _ = recipe.build_training(data, 1, model)
-            recipe.best()
             rehearse(model, objective, data)
         return "taken"
 

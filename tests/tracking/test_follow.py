@@ -11,6 +11,7 @@ import pytest
 
 from vaelab.errors import UsageError, VaelabError
 from vaelab.recipe.trackers import name_of, parsed
+from vaelab.registry.schema import Part
 from vaelab.tracking.follow import Follower, reason, track
 from vaelab.tracking.tracker import make
 
@@ -276,7 +277,7 @@ def test_numbers_that_are_not_finite_are_left_out(run, fake, value):
     ],
 )
 def test_a_name_is_what_one_types(spec):
-    assert parsed(name_of(spec)) == spec
+    assert parsed(name_of(Part.of(spec))) == spec
 
 
 def test_the_note_of_one_that_is_dropped_says_how_to_send_it_later(run, fake):

@@ -211,11 +211,9 @@ def test_bad_sections_are_refused(section, message):
 
 
 def test_following_changes_neither_what_is_expected_nor_what_may_be_resumed():
-    from vaelab.recipe.begin import fingerprint
-
     plain, tracked = (vaelab.Recipe.read("digits", words) for words in ([], ["track=[tensorboard]"]))
     assert plain.options.get("expect") == tracked.options.get("expect")
-    assert fingerprint(plain.options) == fingerprint(tracked.options)
+    assert plain.fingerprint == tracked.fingerprint
 
 
 def metadata(folder):

@@ -19,7 +19,9 @@ BACKBONES = [
 
 def model_of(backbone: dict, likelihood: str = "normal", condition: tuple[str, ...] = ()):
     model = {"latent_dim": 4, "backbone": backbone, "likelihood": likelihood, "condition": list(condition)}
-    return Recipe("r", {"model": model}).build_model((3, 32, 32), classes=3).eval()
+    return (
+        Recipe.of({"data": "shapes", "train": {"epochs": 1}, "model": model}).build_model((3, 32, 32), classes=3).eval()
+    )
 
 
 @torch.no_grad()

@@ -74,7 +74,6 @@ def test_a_resumed_run_equals_an_uninterrupted_one(train, watched):
         ("best.metric=frechett", "'frechett' is not measured while training; did you mean 'frechet'"),
         ("best.mode=least", "best.mode"),
         ("evaluate.metrics=[frechte]", r"evaluate.metrics\[0\].kind: unknown metric 'frechte'"),
-        ("evaluate.metrics=frechet", "evaluate.metrics: expected a valid array"),
         ("evaluate.every=0", "evaluate.every: expected greater than 0"),
         ("evaluate.metrics=[{kind: frechet, extractor: squeezenet}]", "evaluate: frechet: .*squeezenet"),
         ("evaluate.metrics=[disentanglement]", "evaluate: disentanglement: .*factors"),
@@ -104,7 +103,7 @@ def test_a_number_that_is_none_is_left_out_and_the_last_weights_are_kept(train, 
 
 
 def test_the_same_metric_twice_is_refused(train):
-    with pytest.raises(UsageError, match=r"evaluate.metrics: frechet stands twice"):
+    with pytest.raises(UsageError, match=r"^evaluate: frechet stands twice"):
         train("a", f"evaluate.metrics=[{FRECHET}, frechet]")
 
 

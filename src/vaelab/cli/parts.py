@@ -8,10 +8,12 @@ from collections.abc import Callable
 from typing import Any, Literal, get_args, get_origin
 
 import vaelab.recipe.recipe  # noqa: F401  # registers all parts
-from vaelab.recipe.sections import OPTIONS as SECTIONS
+from vaelab.recipe.sections import Evaluate, Model
 from vaelab.registry import part
 from vaelab.registry.schema import options, role_of
+from vaelab.training.options import Best, TrainOptions
 
+SECTIONS = {"model": Model, "train": TrainOptions, "evaluate": Evaluate, "best": Best}
 BULLET = re.compile(r"^- `(\w+)`: (.*?)[;.]?(?=\n- |\n\n|\Z)", re.MULTILINE | re.DOTALL)
 WORDS = {int: "whole number", float: "number", bool: "true or false", str: "text", Any: "any value"}
 SIGNS = {"gt": ">", "ge": "≥", "lt": "<", "le": "≤"}
@@ -40,8 +42,8 @@ def _described(title: str, thing: Callable) -> str:
 
 def _option(name: str, parameter: inspect.Parameter, told: str, width: int) -> list[str]:
     """Name, type and default on one line; what it means, folded, below."""
-    role, default = role_of(parameter), parameter.default
-    kind = f"a {role} (vaelab list {role})" if role else type_in_words(parameter.annotation)
+    default = parameter.default
+    kind = type_in_words(parameter.annotation)
     given = "must be given" if default is parameter.empty else f"default {_value(default)}"
     indent = " " * (width + 4)
     columns = max(40, shutil.get_terminal_size().columns)
@@ -51,6 +53,8 @@ def _option(name: str, parameter: inspect.Parameter, told: str, width: int) -> l
 
 def type_in_words(annotation: Any) -> str:
     """`whole number > 0` of Size, `relu | silu` of a choice, `list of …` of a tuple."""
+    if role := role_of(annotation):
+        return f"a {role.name} (vaelab list {role.name})"
     inside = get_args(annotation)
     if hasattr(annotation, "__metadata__"):
         return _bounded(type_in_words(inside[0]), annotation.__metadata__)

@@ -194,7 +194,7 @@ def _part_rows(role: str) -> tuple[list[list[str]], str]:
 def _option(name: str, parameter: inspect.Parameter) -> str:
     """`width=400`, `path` where it must be given, `fit=fixed|learnable|optimal` where there is a choice."""
     annotation, default = parameter.annotation, parameter.default
-    if get_args(annotation) and "Literal" in str(annotation) and role_of(parameter) is None:
+    if get_args(annotation) and "Literal" in str(annotation) and role_of(annotation) is None:
         others = [str(v) for v in get_args(annotation) if v != default and isinstance(v, str)]
         return f"{name}={'|'.join([str(default), *others])}"
     if default is parameter.empty:
@@ -207,10 +207,8 @@ def _recipe_rows() -> list[list[str]]:
     rows = []
     for name in shipped_names():
         recipe = Recipe.read(name)
-        paper, run = recipe.options.get("paper", {}), recipe.options["train"]
-        data = recipe.options["data"]
-        length = run.get("epochs") or f"{run['steps']} steps"
-        rows.append([name, data if isinstance(data, str) else data["kind"], str(length), str(paper.get("title", ""))])
+        length = recipe.train.get("epochs") or f"{recipe.train['steps']} steps"
+        rows.append([name, recipe.data.kind, f"{length}", str(recipe.paper.get("title", ""))])
     return rows
 
 

@@ -14,7 +14,7 @@ from vaelab.data.images import to_bytes
 from vaelab.data.source import Source
 from vaelab.errors import Problems, UsageError
 from vaelab.registry import discover
-from vaelab.registry.schema import build, check
+from vaelab.registry.schema import build, parse
 
 discover(__name__)
 
@@ -60,9 +60,10 @@ def from_arrays(
         def read(self, directory: str | os.PathLike | None) -> Pool:
             return pool
 
-    if problems := check(Source, options, "data"):
+    chosen = parse(Source, options, "data", problems := [])
+    if problems:
         raise Problems(problems, "the options have these problems")
-    return Arrays(**options).load()
+    return Arrays(**chosen).load()
 
 
 def as_dataset(data: Any, directory: str | os.PathLike | None = None) -> Dataset:

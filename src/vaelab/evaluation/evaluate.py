@@ -20,7 +20,7 @@ from vaelab.recipe.begin import versions
 from vaelab.recipe.recipe import Recipe
 from vaelab.recipe.restore import changes, folder_of, open_run, read_report, weights_hash
 from vaelab.registry import hint, names
-from vaelab.registry.schema import normalise
+from vaelab.registry.schema import Part
 from vaelab.runs.log import read_rows
 from vaelab.runs.state import finite
 from vaelab.samplers.drawing import refuse_many
@@ -173,13 +173,13 @@ def _written(report: dict[str, Any], path: Path) -> dict[str, Any]:
 
 def _real(real: str | dict[str, Any], data_dir: str | Path | None) -> Dataset:
     """A set by name, or a folder of images, all of which count as each split that it has no folder for."""
-    spec = normalise(real)
-    kind = spec["kind"]
+    spec = Part.of(real) or Part(str(real))
+    kind = spec.kind
     if kind in names("data"):
         return load_set(spec, data_dir, "real")
     if not Path(kind).is_dir():
         raise UsageError(f"real {kind!r} is neither a folder nor a set", hint(kind, names("data")))
-    folder = spec | {"kind": "folder", "path": str(Path(kind).resolve())}
+    folder = Part("folder", {**spec.options, "path": str(Path(kind).resolve())})
     try:
         pool = source_of(folder, "real").pool(data_dir)
     except MixedSizes as error:

@@ -19,9 +19,9 @@ from vaelab.metrics.names import metric_of, quick, stored, unknown
 from vaelab.model import VAE
 from vaelab.recipe.begin import versions
 from vaelab.recipe.recipe import Recipe
-from vaelab.recipe.sections import evaluate_options
+from vaelab.recipe.sections import Evaluate
 from vaelab.registry import hint, names, part
-from vaelab.registry.schema import build, check, check_part, defaults, normalise, options
+from vaelab.registry.schema import Part, build, check_part, defaults, options, parse
 from vaelab.samplers.drawing import images, refuse_blind
 from vaelab.training.options import Best
 
@@ -34,7 +34,7 @@ class SampleSpec:
     """Number, sampler, pixels and seed of the samples that a metric compares with real images."""
 
     n: int | None = None  # how many; as many as there are real images
-    sampler: Any = "prior"
+    sampler: Part = Part("prior")
     pixels: Literal["mean", "sample"] | None = None  # of p(x | z); samples where the set is binary, else means
     seed: int = 0
 
@@ -47,7 +47,7 @@ class SampleSpec:
         if model.classes and data.train.labels is not None:  # as often as among the training images
             generator = torch.Generator().manual_seed(self.seed)
             labels = data.train.labels[torch.randint(len(data.train), (n,), generator=generator)]
-        protocol = {"fakes": n, "sampler": normalise(self.sampler), "pixels": pixels, "fakes_seed": self.seed}
+        protocol = {"fakes": n, "sampler": self.sampler.as_mapping(), "pixels": pixels, "fakes_seed": self.seed}
         return to_bytes(images(model, latents, n, self.seed, pixels, labels)), protocol
 
 
@@ -110,7 +110,7 @@ def specs(
     given = {k: v for k, v in given.items() if k not in names("metric") or isinstance(v, Mapping)}
     if split not in SPLITS:
         problems.append(f"unknown split {split!r}; {hint(split, list(SPLITS))}")
-    problems += check(evaluate_options, {"metrics": chosen} | drawn, "evaluate")
+    drawn = parse(Evaluate, {"metrics": [], **drawn}, "evaluate", problems)
     found = {}
     for name in chosen:
         common = {k: v for k, v in shared.items() if k in known.get(name, {})}
@@ -118,7 +118,7 @@ def specs(
         problems += check_part("metric", found[name], name) if name in known else [unknown(name)]
     if problems:
         raise Problems(problems, "this evaluation has these problems")
-    return found, SampleSpec(**drawn)
+    return found, SampleSpec(**{k: v for k, v in drawn.items() if k != "metrics"})
 
 
 def measure(
@@ -166,12 +166,12 @@ class ValidationMetrics:
         cls, recipe: Recipe, data: Dataset, device: torch.device, epochs: int, data_dir: Folder = None
     ) -> "ValidationMetrics":
         """What a recipe's `evaluate` section asks for."""
-        asked = defaults(evaluate_options) | {"metrics": []} | recipe.options.get("evaluate", {})
-        chosen = {spec["kind"]: spec for spec in map(normalise, asked["metrics"])}
-        draws = SampleSpec(asked["n"], asked["sampler"], asked["pixels"], asked["seed"])
+        asked = recipe.evaluate
+        chosen = {metric.kind: metric.as_mapping() for metric in asked.metrics}
+        draws = SampleSpec(asked.n, asked.sampler, asked.pixels, asked.seed)
         return cls(
             chosen,
-            asked["every"],
+            asked.every,
             epochs,
             Target(data=data, split="valid", device=device, data_dir=data_dir, samples=draws),
         )

@@ -1,7 +1,5 @@
 """The folder in which a training begins, or is carried on, and the recipe.yaml in it."""
 
-import hashlib
-import json
 import shlex
 import sys
 import time
@@ -14,13 +12,12 @@ import yaml
 
 from vaelab.errors import AlreadyARun, ChangedRecipe, NoFolder, NothingToResume, OtherRecipe, UsageError
 from vaelab.io.files import expanded, write_whole
+from vaelab.recipe.identity import LENGTHS, RECORDS
 from vaelab.recipe.recipe import Recipe
 from vaelab.recipe.restore import made
 from vaelab.recipe.text import find
 from vaelab.registry.plugins import plugin_records
 from vaelab.runs.claim import claimed
-
-LENGTHS = ("steps", "epochs", "patience", "log_steps", "log_epochs", "save_every", "draw_every")
 
 
 def begin(
@@ -56,13 +53,6 @@ def new_folder(claims: ExitStack, run: str | Path | None, name: str) -> Path:
 def versions() -> dict[str, str]:
     """The versions of what trains and measures."""
     return {name: version(name) for name in ("vaelab", "torch", "numpy", "scikit-learn")}
-
-
-def fingerprint(options: dict[str, Any]) -> str:
-    """A hash of the sections that decide the weights, so that a checkpoint meets its own recipe again."""
-    kept = {k: v for k, v in options.items() if k in ("data", "model", "objective", "evaluate", "best")}
-    kept["train"] = {k: v for k, v in options["train"].items() if k not in LENGTHS}
-    return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()
 
 
 def write_recipe(folder: Path, name: str, options: dict[str, Any], called: str, data_dir: str | Path | None) -> None:
@@ -102,7 +92,7 @@ def _resumed(folder: Path, recipe: str | None, overrides: tuple[str, ...]) -> Re
     stored = Recipe.read(str(folder))
     if recipe and expanded(recipe) != folder and (asked := find(recipe).stem) != stored.name:
         raise OtherRecipe(folder, stored.name, asked)
-    wanted = Recipe(stored.name, stored.overridden(overrides).options)  # its warm-ups stay as they are
-    if fingerprint(wanted.options) != fingerprint(stored.options):
-        raise ChangedRecipe(folder, LENGTHS)
+    wanted = Recipe.of(stored.overridden(overrides).options, stored.name)  # its warm-ups stay as they are
+    if wanted.fingerprint != stored.fingerprint:
+        raise ChangedRecipe(folder, LENGTHS + RECORDS)
     return wanted

@@ -1,11 +1,12 @@
 """A recipe is a page of data; this file turns it into objects, and nothing else builds."""
 
+import hashlib
 import json
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import KW_ONLY, dataclass, field
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from vaelab.data import load_set
 from vaelab.data.source import Dataset
@@ -15,22 +16,19 @@ from vaelab.io.memory import weights_within_memory
 from vaelab.model import VAE, growth_of
 from vaelab.nn.conditioning import LabelledDecoder, LabelledEncoder
 from vaelab.objectives.defaults import completed
-from vaelab.recipe.sections import altered, as_levels, model_options, problems_of_sections, train_of
-from vaelab.recipe.shortening import run_steps, shorten
-from vaelab.recipe.text import as_texts, find, read_recipe, with_overrides
-from vaelab.recipe.trackers import problems_of
+from vaelab.recipe.identity import LENGTHS, MEANS, RECORDS, identity
+from vaelab.recipe.sections import Alterations, Evaluate, Expectation, Model
+from vaelab.recipe.shortening import length_of, run_steps, shorten
+from vaelab.recipe.text import as_texts, find, plain, read_recipe, with_overrides
+from vaelab.recipe.trackers import Spec, name_of, parsed
+from vaelab.registry import Role
 from vaelab.registry.plugins import with_plugins
-from vaelab.registry.schema import build, defaults, resolve
+from vaelab.registry.schema import OptionsOf, Part, build, parse, resolve
 from vaelab.training.initialise import initialise
 from vaelab.training.loop import steps_per_epoch
 from vaelab.training.options import Best, TrainOptions
 from vaelab.training.seeds import seed_of
 
-# Overrides after which a recipe is still expected to reach what it says.
-KEEPS_EXPECTATIONS = (
-    *("expect", "altered", "track"),
-    *(f"train.{k}=" for k in ("seed", "compile", "precision", "log_steps", "save_every", "draw_every")),
-)
 READ, TRAINED = 2, 5  # copies of the weights in memory: file and model; with gradient, average and Adam's two moments
 PACKAGES = (
     "backbones",
@@ -51,7 +49,7 @@ for _package in PACKAGES:
 
 @dataclass(frozen=True)
 class Recipe:
-    """A checked recipe: `name`, and `options` by section.
+    """A checked recipe: its name, its sections in their types, and `options`, the same sections as they were given.
 
     The section `altered` says what was changed by hand, and the length of the recipe's own run: what it `expect`s then
     is of that run and binds this one no more.
@@ -59,11 +57,22 @@ class Recipe:
 
     name: str
     options: dict[str, Any]
-    before: dict[str, Any] = field(default_factory=dict, compare=False)  # `train`, before it was overridden
-    chosen: tuple[str, ...] = field(default=(), compare=False)  # the keys overridden
+    own_length: Mapping[str, Any] = field(compare=False)  # of the run, in steps or epochs, before overrides
+    chosen: tuple[str, ...] = field(compare=False)  # the keys overridden
+    _: KW_ONLY
+    paper: Mapping[str, Any] = field(default_factory=dict)
+    expect: Mapping[str, Expectation] = field(default_factory=dict)
+    altered: Alterations = field(default_factory=dict)
+    data: Annotated[Part, Role("data")]
+    model: Model
+    objective: Annotated[Part, Role("objective")]
+    train: Annotated[Mapping[str, Any], OptionsOf(TrainOptions)]  # whose durations wait for the length of an epoch
+    evaluate: Evaluate = Evaluate(metrics=())
+    best: Best = Best()
+    track: tuple[Annotated[Part, Role("tracker")], ...] = ()
 
     @classmethod
-    def read(cls, name: str, overrides: Iterable[str | Mapping[str, Any]] = ()) -> "Recipe":
+    def read(cls, name: str | Path, overrides: Iterable[str | Mapping[str, Any]] = ()) -> "Recipe":
         """A shipped recipe, a file or a run's, with overrides like "train.lr=1e-4" or {"train.lr": 1e-4}.
 
         UsageError lists all that is wrong.
@@ -71,17 +80,46 @@ class Recipe:
         path = find(name)
         stem, options, plugins = read_recipe(path)
         with with_plugins(plugins, path.parent):
-            return cls(stem, options).overridden(overrides)
+            return cls.of(options, stem, overrides)
+
+    @classmethod
+    def of(
+        cls,
+        options: Mapping[str, Any],
+        name: str = "recipe",
+        overrides: Iterable[str | Mapping[str, Any]] = (),
+        own_length: Mapping[str, Any] | None = None,
+        chosen: tuple[str, ...] = (),
+    ) -> "Recipe":
+        """The recipe of sections as a file gives them, with overrides (see `read`).
+
+        UsageError lists all that is wrong. Overrides that decide what is reached are noted in `altered`.
+        """
+        options, texts, problems = plain(options), as_texts(overrides), []
+        options.setdefault("objective", "elbo")
+        own_length = own_length or length_of(options.get("train"))
+        given = with_overrides(options, texts)
+        sections = parse(cls, given, "", problems)
+        trackers = [name_of(tracker) for tracker in sections.get("track", ())]
+        problems += [f"track: {t} stands twice; leave one out" for i, t in enumerate(trackers) if t in trackers[:i]]
+        if problems:
+            raise Problems(problems, f"recipe {name!r} has these problems")
+        if by := [text for text in texts if _decides(text, options)]:
+            noted = sections.get("altered", length_of(options["train"]) | {"by": []})
+            last = {text.partition("=")[0]: text for text in [*noted["by"], *by]}
+            given["altered"] = sections["altered"] = {**noted, "by": list(last.values())}
+        return cls(name, given, own_length, (*chosen, *(text.partition("=")[0] for text in texts)), **sections)
 
     def overridden(self, overrides: Iterable[str | Mapping[str, Any]]) -> "Recipe":
-        """This recipe with overrides (see `read`), which `altered` notes where they decide what is reached."""
-        overrides = as_texts(overrides)
-        options = with_overrides(self.options, overrides)
-        by = [text for text in overrides if not text.startswith(KEEPS_EXPECTATIONS)]
-        if by and options != self.options:
-            options["altered"] = altered(self.options, by)
-        keys = tuple(text.partition("=")[0] for text in overrides)
-        return Recipe(self.name, options, self.before or train_of(self.options), (*self.chosen, *keys)).checked()
+        """This recipe with overrides (see `of`)."""
+        return Recipe.of(self.options, self.name, overrides, self.own_length, self.chosen)
+
+    def tracked_by(self, asked: Iterable[Spec]) -> "Recipe":
+        """This recipe with trackers beside its own; a kind is tracked once."""
+        new = [parsed(tracker) if isinstance(tracker, str) else tracker for tracker in asked]
+        kinds = [tracker.get("kind") for tracker in new]
+        kept = [tracker.as_mapping() for tracker in self.track if tracker.kind not in kinds]
+        return self.overridden([{"track": [*kept, *new]}]) if new else self
 
     def shortened(self, images: int, processes: int = 1) -> tuple["Recipe", str]:
         """This recipe for a run that overrides have cut, with warm-ups and stages cut likewise, and what to say of it.
@@ -89,49 +127,57 @@ class Recipe:
         What was itself overridden stays. Where nothing is shorter there is nothing to say.
         """
         per_epoch = self._steps_per_epoch(images, processes)
-        own, now = (run_steps(train, per_epoch) for train in (self.before, self.options["train"]))
+        own, now = (run_steps(train, per_epoch) for train in (self.own_length, self.train))
         if now >= own:
             return self, ""
         options, names = shorten(self.options, now / own, per_epoch, self.chosen)
         lengths = " in place of ".join(f"{steps / per_epoch:g}" for steps in (now, own))
         said = f"a run of {lengths} epochs: {', '.join(names)} shortened likewise" if names else ""
-        return Recipe(self.name, options).checked(), said
+        return Recipe.of(options, self.name), said
 
     @classmethod
     def from_json(cls, text: str) -> "Recipe":
         """The recipe in a model's metadata."""
         stored = json.loads(text)
-        return cls(stored["name"], stored["options"]).checked()
+        return cls.of(stored["options"], stored["name"])
 
     def to_json(self) -> str:
         """One line of text from which `from_json` makes the same recipe, but for who follows its training."""
         return json.dumps({"name": self.name, "options": {k: v for k, v in self.options.items() if k != "track"}})
 
-    def checked(self) -> "Recipe":
-        """The recipe itself, or a UsageError with every problem in it."""
-        if problems := problems_of_sections(self.options) + problems_of(self.options):
-            raise Problems(problems, f"recipe {self.name!r} has these problems")
-        return self
+    def identity(self, but: Collection[str] = ()) -> dict[str, Any]:
+        """What makes it this experiment and no other, without the options `but` of `train`."""
+        return identity(self.options, but)
+
+    @property
+    def fingerprint(self) -> str:
+        """A hash of all that decides the weights after a step, so that a checkpoint meets its own recipe again."""
+        decisive = self.identity(but=LENGTHS + RECORDS)
+        return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()
+
+    @property
+    def seed(self) -> int:
+        """Of the training."""
+        return self.train.get("seed", TrainOptions.seed)
 
     @property
     def binary(self) -> bool:
         """Whether the recipe binarises its images."""
-        data = self.options["data"]
-        return isinstance(data, Mapping) and data.get("binarise", "none") != "none"
+        return self.data.options.get("binarise", "none") != "none"
 
     def load_data(self, directory: Path | str | None = None) -> Dataset:
         """The recipe's images."""
-        return load_set(self.options["data"], directory)
+        return load_set(self.data, directory)
 
     def new_model(self, data: Dataset, copies: int = TRAINED) -> VAE:
         """A model to be trained on a set, from whose images prior and decoder may begin; see `build_model`."""
-        if self.condition and not data.class_count:
+        if self.model.condition and not data.class_count:
             other = "set data.attribute, such as Male" if data.name == "celeba" else "take a set with classes"
             raise UsageError(
                 f"model.condition needs the class of each image, and {data.name} has none; leave it out, or {other}"
             )
         model = self.build_model(data.x_shape, data.class_count, self._steps_per_epoch(len(data.train)), copies)
-        initialise(model, data.as_seen(), self._seed, (defaults(model_options) | self.options["model"])["output_bias"])
+        initialise(model, data.as_seen(), self.seed, self.model.output_bias)
         return model
 
     def build_model(
@@ -143,18 +189,17 @@ class Recipe:
         UsageError where so many `copies` of its weights do not fit into memory.
         """
         fix = "lower model.latent_dim, or the sizes of its backbone, posterior and prior"
-        with seeded(seed_of("init", self._seed, 0, 0)), weights_within_memory(copies, fix):
+        with seeded(seed_of("init", self.seed, 0, 0)), weights_within_memory(copies, fix):
             return self._composed(x_shape, classes, steps_per_epoch)
 
     def _composed(self, x_shape: tuple[int, int, int], classes: int, steps_per_epoch: int) -> VAE:
-        given, sees = defaults(model_options) | self.options["model"], self.condition
-        levels = as_levels(given["latent_dim"])
+        sees, levels = self.model.condition, self.model.levels
         sizes = {"x_shape": x_shape, "latent_dim": sum(levels), "levels": levels, "top_dim": levels[0]}
-        likelihood = build("likelihood", given["likelihood"], "model.likelihood", **sizes)
+        likelihood = build("likelihood", self.model.likelihood, "model.likelihood", **sizes)
         channels, *sides = x_shape
         encoder, decoder = build(
             "backbone",
-            given["backbone"],
+            self.model.backbone,
             "model.backbone",
             x_shape=(channels + ("encoder" in sees), *sides),
             latent_dim=sum(levels) + classes * ("decoder" in sees),
@@ -165,17 +210,17 @@ class Recipe:
         )
         encoder = LabelledEncoder(encoder, x_shape, classes) if "encoder" in sees else encoder
         decoder = LabelledDecoder(decoder, classes) if "decoder" in sees else decoder
-        posterior = build("posterior", given["posterior"], "model.posterior", encoder=encoder, **sizes)
+        posterior = build("posterior", self.model.posterior, "model.posterior", encoder=encoder, **sizes)
         classes = classes if sees else 0
         labels = {"classes": classes, "conditional": "prior" in sees}
-        prior = build("prior", given["prior"], "model.prior", **labels, **sizes)
+        prior = build("prior", self.model.prior, "model.prior", **labels, **sizes)
         return VAE(prior, posterior, decoder, likelihood, classes)
 
     def build_training(self, data: Dataset, processes: int = 1, model: VAE | None = None) -> tuple[Any, TrainOptions]:
         """The objective and the train options, with every duration in steps; of a model that grows, with its stages."""
-        given, per_epoch = self.options["train"], self._steps_per_epoch(len(data.train), processes)
+        per_epoch = self._steps_per_epoch(len(data.train), processes)
         try:
-            train = TrainOptions(**resolve(TrainOptions, given, "train", steps_per_epoch=per_epoch))
+            train = TrainOptions(**resolve(TrainOptions, self.train, "train", steps_per_epoch=per_epoch))
         except ValueError as error:
             raise UsageError(f"train: {error}") from error
         growth = growth_of(model) if model else None
@@ -192,7 +237,7 @@ class Recipe:
         stages = {"stage_steps": growth.stage_steps, "stage_count": growth.stages} if growth else {}
         pixels = data.train.images[0].numel()
         supplied = {"steps_per_epoch": per_epoch, "pixels": pixels, **stages}
-        objective = completed(build("objective", self.options["objective"], **supplied))
+        objective = completed(build("objective", self.objective, **supplied))
         if objective.settled > train.steps:
             raise TooShort(
                 f"objective: its schedules end at epoch {objective.settled / per_epoch:g}, but the run has "
@@ -202,18 +247,11 @@ class Recipe:
         return objective, train
 
     def _steps_per_epoch(self, images: int, processes: int = 1) -> int:
-        batch_size = self.options["train"].get("batch_size", TrainOptions.batch_size)
+        batch_size = self.train.get("batch_size", TrainOptions.batch_size)
         return steps_per_epoch(images, batch_size, processes)
 
-    @property
-    def condition(self) -> list[str]:
-        """What sees the class of an image."""
-        return self.options["model"].get("condition", [])
 
-    @property
-    def _seed(self) -> int:
-        return self.options.get("train", {}).get("seed", 0)
-
-    def best(self) -> Best:
-        """By what the best epoch is known."""
-        return Best(**resolve(Best, self.options.get("best", {}), "best"))
+def _decides(override: str, options: Mapping[str, Any]) -> bool:
+    """Whether an override changes what a run reaches."""
+    harmless = MEANS + RECORDS
+    return identity(with_overrides(options, [override]), harmless) != identity(options, harmless)

@@ -7,6 +7,12 @@ STAGE = "epochs_per_stage"  # of a backbone that grows, in whole epochs
 OF_A_RUN = ("lr_warmup_", "lr_decay_")  # how the durations of the train section begin that are parts of the run
 
 
+def length_of(train: Any) -> dict[str, float]:
+    """The length of a run as its train section gives it, in steps or in epochs; nothing of what is no such section."""
+    given = train if isinstance(train, Mapping) else {}
+    return {key: given[key] for key in ("epochs", "steps") if isinstance(given.get(key), int | float)}
+
+
 def run_steps(train: Mapping[str, Any], per_epoch: int) -> float:
     """The length of a run in steps, which its train section gives in steps or in epochs."""
     return train["steps"] if "steps" in train else train.get("epochs", 0) * per_epoch

@@ -9,6 +9,7 @@ from vaelab.errors import UsageError, shown
 from vaelab.io.files import expanded
 from vaelab.io.strict_yaml import parse_yaml, read_yaml
 from vaelab.registry import hint
+from vaelab.registry.schema import Part
 
 _PACKAGE = Path(__file__).parents[1]
 SHIPPED = next((p for p in (_PACKAGE / "recipes", _PACKAGE.parents[1] / "recipes") if p.is_dir()), _PACKAGE / "recipes")
@@ -17,10 +18,17 @@ SHIPPED = next((p for p in (_PACKAGE / "recipes", _PACKAGE.parents[1] / "recipes
 def read_recipe(path: Path) -> tuple[str, dict[str, Any], list[Any]]:
     """The name and the sections of a recipe's file, unchecked, and what plugins a run's has noted."""
     options = _extended(read_yaml(path), path)
-    options.setdefault("objective", "elbo")
     made = options.pop("made", {})
     made = made if isinstance(made, Mapping) else {}
     return str(made.get("name", path.stem)), options, made.get("plugins", [])
+
+
+def plain(options: Mapping[str, Any]) -> dict[str, Any]:
+    """The sections as YAML would give them: lists for tuples, and texts for what is no data."""
+    try:
+        return json.loads(json.dumps(options, default=lambda v: v.as_mapping() if isinstance(v, Part) else str(v)))
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"a recipe is plain data: {error}; give mappings, lists, texts and numbers") from error
 
 
 def with_overrides(options: dict[str, Any], overrides: Iterable[str]) -> dict[str, Any]:
@@ -41,9 +49,9 @@ def as_texts(overrides: Iterable[str | Mapping[str, Any]]) -> tuple[str, ...]:
     return tuple(texts)
 
 
-def find(name: str) -> Path:
+def find(name: str | Path) -> Path:
     """The file of a recipe: a path, a run folder, or a shipped name."""
-    path = expanded(name)
+    path, name = expanded(name), str(name)
     if _there(path / "recipe.yaml"):
         return path / "recipe.yaml"
     if _there(path):
@@ -74,7 +82,7 @@ def parse_override(text: str) -> dict[str, Any]:
 
 def merged(base: Any, over: Any) -> Any:
     """`over` laid on `base`: sections merge, another kind drops the old one's options, epochs replace steps."""
-    base = {"kind": base} if isinstance(base, str) else base  # as `normalise` does
+    base = {"kind": base} if isinstance(base, str) else base  # as `Part.of` does
     if not isinstance(base, dict) or not isinstance(over, dict):
         return over
     if "kind" in over and over["kind"] != base.get("kind"):

@@ -1,4 +1,4 @@
-"""A part's signature as the strict schema of what a recipe may say of it: checked, and built.
+"""A part's signature as the strict schema of what a recipe may say of it: read, checked and built.
 
 All that is wrong is told at once, each problem as a sentence that begins with its dotted path.
 """
@@ -7,16 +7,52 @@ import functools
 import inspect
 import json
 import re
-from collections.abc import Callable, Mapping
-from typing import Any, get_args
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, is_dataclass
+from typing import Any, get_args, get_origin
 
-from pydantic import ConfigDict, ValidationError, create_model
+from pydantic import ConfigDict, TypeAdapter, ValidationError, create_model
 
 from vaelab.errors import Problems, UnknownPart, UsageError, shown
 from vaelab.registry import Role, hint, names, part
 
-_PLAIN = inspect.Parameter.POSITIONAL_OR_KEYWORD
+LONGEST = 1e9  # epochs
 _STRICT = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False, arbitrary_types_allowed=True)
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part as a recipe names it: its kind, and the options that are given for it."""
+
+    kind: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, given: Any) -> "Part | None":
+        """The part that is meant by its kind alone, {kind: …, …} or a number, the value of a constant."""
+        if isinstance(given, Part):
+            return given
+        if isinstance(given, str):
+            return cls(given)
+        if isinstance(given, int | float) and not isinstance(given, bool):
+            return cls("constant", {"value": given})
+        if isinstance(given, Mapping) and isinstance(kind := given.get("kind"), str):
+            return cls(kind, {k: v for k, v in given.items() if k != "kind"})
+        return None
+
+    def as_mapping(self) -> dict[str, Any]:
+        """{kind: …, …}, as a recipe holds it."""
+        return {"kind": self.kind} | {k: v.as_mapping() if isinstance(v, Part) else v for k, v in self.options.items()}
+
+    def __str__(self) -> str:
+        return self.kind
+
+
+@dataclass(frozen=True)
+class OptionsOf:
+    """Marks an option that holds those of a class, which is made later: `Annotated[dict, OptionsOf(TrainOptions)]`."""
+
+    thing: Callable
 
 
 def options(thing: Callable) -> dict[str, inspect.Parameter]:
@@ -30,132 +66,155 @@ def defaults(thing: Callable) -> dict[str, Any]:
     return {k: p.default for k, p in options(thing).items() if p.default is not p.empty}
 
 
-def role_of(parameter: inspect.Parameter) -> str | None:
+def role_of(annotation: Any) -> Role | None:
     """The role of an option that is itself a part, also where it may be None."""
-    mark = _mark(parameter)
-    return mark.name if mark else None
+    inside = () if get_origin(annotation) in (tuple, list) else get_args(annotation)
+    marks = (mark for a in (annotation, *inside) for mark in getattr(a, "__metadata__", ()))
+    return next((mark for mark in marks if isinstance(mark, Role)), None)
 
 
-def _mark(parameter: inspect.Parameter) -> Role | None:
-    candidates = (parameter.annotation, *get_args(parameter.annotation))
-    return next((m for c in candidates for m in getattr(c, "__metadata__", ()) if isinstance(m, Role)), None)
-
-
-def normalise(value: Any) -> Any:
-    """`normal` stands for `{kind: normal}` and a number for `{kind: constant, value: number}`."""
-    if isinstance(value, str):
-        return {"kind": value}
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        return {"kind": "constant", "value": value}
-    return value
-
-
-def check_part(role: str, value: Any, where: str) -> list[str]:
-    """Every problem of one part in a recipe, each as a sentence that begins with its dotted path."""
-    if isinstance(value, str) or "constant" in names(role):
-        value = normalise(value)
-    if not isinstance(value, Mapping) or not isinstance(value.get("kind"), str):
-        return [f"{where}: expected {{kind: NAME, …}} with NAME one of {', '.join(names(role))}; got {shown(value)}"]
-    if value["kind"] not in names(role):
-        near = hint(value["kind"], names(role))
-        return [UnknownPart(f"{where}.kind: unknown {role} {shown(value['kind'])}; {near}")]
-    return check(part(role, value["kind"]), {k: v for k, v in value.items() if k != "kind"}, where)
-
-
-def check(thing: Callable, given: Any, where: str) -> list[str]:
-    """Every problem of the options given for `thing` (see `check_part`)."""
-    if not isinstance(given, Mapping):
-        return [f"{where}: expected options as `name: value`, got {shown(given)}"]
-    given, problems = {str(k): v for k, v in given.items()}, []
-    known = options(thing)
-    for key, steps in _in_epochs(given, known):
-        value = given.pop(key)
-        if steps in given:
-            problems.append(f"{where}: give {steps} or {key}, not both")
-        elif not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value <= 1e9:
-            problems.append(f"{where}.{key}: expected a number of epochs, 0 to a billion; got {shown(value)}")
-        given.setdefault(steps, 1)
-    for key, parameter in known.items():
-        role = role_of(parameter)
-        if role and key in given and (given[key], parameter.default) != (None, None):
-            problems += check_part(role, given[key], f"{where}.{key}")
-    try:
-        _validate(thing, given)
-    except ValidationError as error:
-        problems += [_sentence(e, where, known) for e in error.errors()]
+def check_part(role: str, given: Any, where: str) -> list[str]:
+    """Every problem of one part in a recipe."""
+    parse_part(role, given, where, problems := [])
     return problems
 
 
-def build(role: str, value: Any, where: str = "", **supplied: Any) -> Any:
-    """Build the part that `value` describes.
+def parse_part(role: str, given: Any, where: str, problems: list[str]) -> Part:
+    """The part that is given, its options in their types; `problems` gets whatever is wrong."""
+    found, known = Part.of(given), names(role)
+    if found is None or (isinstance(given, int | float) and "constant" not in known):
+        problems.append(f"{where}: expected {{kind: NAME, …}} with NAME one of {', '.join(known)}; got {shown(given)}")
+        return Part("")
+    if found.kind not in known:
+        near = hint(found.kind, known)
+        problems.append(UnknownPart(f"{where}.kind: unknown {role} {shown(found.kind)}; {near}"))
+        return found
+    return Part(found.kind, parse(part(role, found.kind), found.options, where, problems))
+
+
+def parse_parts(role: str, given: Any, where: str, problems: list[str]) -> tuple[Part, ...]:
+    """A part, or a list of parts."""
+    several = given if isinstance(given, list | tuple) else [given]
+    return tuple(parse_part(role, one, f"{where}[{i}]", problems) for i, one in enumerate(several))
+
+
+def parse_section(section: Callable, given: Any, where: str, problems: list[str]) -> Any:
+    """An object made of the options given for it."""
+    chosen = parse(section, given, where, found := [])
+    try:
+        made = None if found else section(**chosen)
+    except ValueError as error:  # two options that contradict each other
+        made, found = None, [f"{where}: {error}"]
+    problems += found
+    return made
+
+
+def parse(thing: Callable, given: Any, where: str, problems: list[str]) -> dict[str, Any]:
+    """The options given for `thing` in their types; `problems` gets whatever is wrong.
+
+    Parts and sections among them are read as such; durations in epochs stay until `resolve` knows how long one is.
+    """
+    if not isinstance(given, Mapping):
+        problems.append(f"{where}: expected options as `name: value`, got {shown(given)}")
+        return {}
+    known, plain, found = options(thing), {str(k): v for k, v in given.items()}, {}
+    for key, steps in list(_in_epochs(plain, known)):
+        found[key] = epochs = plain.pop(key)
+        if steps in plain:
+            problems.append(f"{where}: give {steps} or {key}, not both")
+        elif not isinstance(epochs, int | float) or isinstance(epochs, bool) or not 0 <= epochs <= LONGEST:
+            problems.append(f"{where}.{key}: expected a number of epochs, 0 to a billion; got {shown(epochs)}")
+    in_steps = {steps: 1 for _, steps in _in_epochs(found, known) if steps not in plain}  # stand in for the epochs
+    for key, read in _readers(thing).items():
+        if key in plain and (plain[key], known[key].default) != (None, None):
+            found[key] = read(plain.pop(key), f"{where}.{key}".removeprefix("."), problems)
+    text = json.dumps(plain | in_steps | dict.fromkeys(found.keys() & known.keys()), default=repr)
+    try:  # through JSON, because pydantic's strict mode takes a list for a tuple only there
+        validated = _model(thing).model_validate_json(text)
+    except ValidationError as error:
+        problems += [_sentence(e, where, known) for e in error.errors()]
+        return found
+    return {key: getattr(validated, key) for key in plain} | found
+
+
+def build(role: str, given: Any, where: str = "", **supplied: Any) -> Any:
+    """Build the part that is given.
 
     `supplied` holds what only the program knows; each part takes those values that its signature names before the
     star. Durations in epochs become steps with `supplied["steps_per_epoch"]`.
     """
-    value, where = normalise(value), where or role
-    if problems := check_part(role, value, where):
+    where = where or role
+    chosen = parse_part(role, given, where, problems := [])
+    if problems:
         raise Problems(problems, "the recipe has these problems")
-    thing = part(role, value["kind"])
-    chosen = resolve(thing, {k: v for k, v in value.items() if k != "kind"}, where, **supplied)
-    _refuse_unsupplied(thing, supplied, f"{where}: {role} {shown(value['kind'])}")
-    wanted = [k for k in inspect.signature(thing).parameters if k in supplied and k not in options(thing)]
+    thing = part(role, chosen.kind)
+    made = resolve(thing, chosen.options, where, **supplied)
+    asked = {k: p for k, p in inspect.signature(thing).parameters.items() if p.kind is p.POSITIONAL_OR_KEYWORD}
+    if unknown := [name for name, p in asked.items() if p.default is p.empty and name not in supplied]:
+        raise UsageError(
+            f"{where}: {role} {shown(chosen.kind)} takes {unknown[0]!r} before the star, where the program gives "
+            f"{', '.join(sorted(supplied))}; name one of these, or put what a recipe sets after the star"
+        )
     try:
-        return thing(**{k: supplied[k] for k in wanted}, **chosen)
+        return thing(**{k: supplied[k] for k in asked if k in supplied}, **made)
     except ValueError as error:  # two options that contradict each other
         raise UsageError(f"{where}: {error}") from error
 
 
-def _refuse_unsupplied(thing: Callable, supplied: Mapping[str, Any], what: str) -> None:
-    """UsageError where a part asks for what nobody gives it."""
-    required = [k for k, p in inspect.signature(thing).parameters.items() if (p.kind, p.default) == (_PLAIN, p.empty)]
-    if unknown := [name for name in required if name not in supplied]:
-        raise UsageError(
-            f"{what} takes {unknown[0]!r} before the star, where the program gives {', '.join(sorted(supplied))}; "
-            "name one of these, or put what a recipe sets after the star"
-        )
-
-
-def resolve(thing: Callable, given: Mapping[str, Any], where: str, **supplied: Any) -> dict[str, Any]:
-    """The options in their final types: epochs as steps, parts as objects; assumes that `check` found nothing."""
+def resolve(thing: Callable, chosen: Mapping[str, Any], where: str, **supplied: Any) -> dict[str, Any]:
+    """Options from `parse` as arguments of `thing`: epochs as steps, parts as objects."""
     known = options(thing)
-    plain = {k: p.default for k, p in known.items() if role_of(p) and isinstance(p.default, str)} | dict(given)
-    in_epochs = {steps: key for key, steps in _in_epochs(given, known)}
-    for steps, key in in_epochs.items():
+    inner = {key: role for key, p in known.items() if (role := role_of(p.annotation))}
+    made = {key: known[key].default for key in inner if isinstance(known[key].default, str)} | dict(chosen)
+    for key, steps in _in_epochs(chosen, known):
         if "steps_per_epoch" not in supplied:
             raise UsageError(f"{where}.{key}: the length of an epoch is not known here; give {steps}")
-        plain[steps] = round(plain.pop(key) * supplied["steps_per_epoch"])
-    nested = {k: plain.pop(k) for k in list(plain) if role_of(known[k]) and plain[k] is not None}
-    try:
-        validated = _validate(thing, plain | nested)
-    except ValidationError as error:
-        problems = [
-            f"{where}.{in_epochs[e['loc'][0]]}: less than a step; give more"
-            if e["loc"][0] in in_epochs and not e["input"]
-            else _sentence(e, where, known)
-            for e in error.errors()
-        ]
-        raise Problems(problems, "the recipe has these problems") from error
-    chosen = {k: getattr(validated, k) for k in plain}
-    for key, value in nested.items():
-        mark = _mark(known[key])
-        assert mark
-        sizes = {"latent_dim": supplied[mark.latent_dim]} if mark.latent_dim in supplied else {}
-        chosen[key] = build(mark.name, value, f"{where}.{key}", **supplied | sizes)
-    return chosen
+        made[steps] = round(made.pop(key) * supplied["steps_per_epoch"])
+        try:
+            TypeAdapter(known[steps].annotation).validate_python(made[steps])
+        except ValidationError as error:
+            why = f"{made[steps]:,} steps are too many; give fewer" if made[steps] else "less than a step; give more"
+            raise UsageError(f"{where}.{key}: {why}") from error
+    for key, role in inner.items():
+        if made.get(key) is not None:
+            sizes = {"latent_dim": supplied[role.latent_dim]} if role.latent_dim in supplied else {}
+            made[key] = build(role.name, made[key], f"{where}.{key}", **supplied | sizes)
+    return made
 
 
-def _in_epochs(given: Mapping, known: Mapping) -> list[tuple[str, str]]:
+def _in_epochs(given: Mapping[str, Any], known: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """The keys that give a duration in epochs, each with the option in steps that it stands for."""
-    pairs = [(k, f"{k.removesuffix('epochs')}steps") for k in given if k.endswith("epochs") and k not in known]
-    return [(key, steps) for key, steps in pairs if steps in known]
+    for key in given:
+        steps = f"{key.removesuffix('epochs')}steps"
+        if key.endswith("epochs") and key not in known and steps in known:
+            yield key, steps
+
+
+@functools.lru_cache(maxsize=256)
+def _readers(thing: Callable) -> dict[str, Callable[[Any, str, list[str]], Any]]:
+    """By option, what reads it where it is a part, several parts or a section."""
+    found = {}
+    for key, parameter in options(thing).items():
+        annotation = parameter.annotation
+        later = [mark for mark in getattr(annotation, "__metadata__", ()) if isinstance(mark, OptionsOf)]
+        each = get_args(annotation)[0] if get_origin(annotation) is tuple else None
+        if role := role_of(annotation):
+            found[key] = functools.partial(parse_part, role.name)
+        elif role := role_of(each):
+            found[key] = functools.partial(parse_parts, role.name)
+        elif later:
+            found[key] = functools.partial(parse, later[0].thing)
+        elif is_dataclass(annotation):
+            found[key] = functools.partial(parse_section, annotation)
+    return found
 
 
 @functools.lru_cache(maxsize=256)
 def _model(thing: Callable) -> Any:
-    """The strict pydantic model of a signature; parts inside are checked by `check_part`."""
+    """The strict pydantic model of a signature, but for what `_readers` reads."""
     fields: dict[str, Any] = {
         key: (
-            Any if role_of(p) or p.annotation is p.empty else p.annotation,
+            Any if key in _readers(thing) or p.annotation is p.empty else p.annotation,
             ... if p.default is p.empty else p.default,
         )
         for key, p in options(thing).items()
@@ -163,17 +222,14 @@ def _model(thing: Callable) -> Any:
     return create_model(getattr(thing, "__name__", "options"), __config__=_STRICT, **fields)
 
 
-def _validate(thing: Callable, given: Mapping[str, Any]) -> Any:
-    """Through JSON, because pydantic's strict mode takes a list for a tuple only there."""
-    return _model(thing).model_validate_json(json.dumps(given, default=repr))
-
-
-def _sentence(error: Any, where: str, known: Mapping) -> str:
-    path = ".".join(str(p) for p in error["loc"] if p not in ("", "[]"))
+def _sentence(error: Any, where: str, known: Mapping[str, Any]) -> str:
+    """A problem that pydantic found; at the top of a recipe, `where` is empty and the options are its sections."""
+    path = ".".join(str(p) for p in (where, *error["loc"]) if p not in ("", "[]"))
     if error["type"] == "extra_forbidden":
         epochs = [f"{k.removesuffix('steps')}epochs" for k in known if k.endswith("steps")]
-        return f"{where}.{path}: unknown option; {hint(path, [*known, *epochs])}"
+        near = hint(str(error["loc"][-1]), [*known, *epochs])
+        return f"{path}: unknown {'option' if where else 'section'}; {near}"
     if error["type"] == "missing":
-        return f"{where}.{path} is missing; give it a value"
-    message = re.sub(r"^\w+ should (be|have) | after validation.*", "", error["msg"])
-    return f"{where}.{path}: expected {message}; got {shown(error['input'])}"
+        return f"{path} is missing; give it a value" if where else f"the section {path} is missing; give it"
+    message = re.sub(r"^\w+ should (be|have) |^Value error, | after validation.*", "", error["msg"])
+    return f"{path}: expected {message}; got {shown(error['input'])}"

@@ -3,10 +3,10 @@
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
+from vaelab.recipe.identity import identity
 from vaelab.runs.folder import DEFAULTS, Folder
 
 PARTS = ("data", "objective", *(f"model.{role}" for role in ("backbone", "posterior", "prior", "likelihood")))
-IGNORED = ("paper", "expect", "altered", "track", "made")  # which say nothing of what is trained
 
 
 def differences(runs: Sequence[Folder]) -> list[tuple[str, list[str]]]:
@@ -21,7 +21,7 @@ def differences(runs: Sequence[Folder]) -> list[tuple[str, list[str]]]:
 
 def _explicit(options: Mapping[str, Any]) -> dict[str, Any]:
     """The sections that are trained, each part of the model named."""
-    kept = {k: v for k, v in options.items() if k not in IGNORED}
+    kept = identity(options)
     return kept | ({"model": {**kept["model"], **_unnamed(kept["model"])}} if "model" in kept else {})
 
 

@@ -9,7 +9,6 @@ from vaelab.evaluation.comparison.table import rows_of
 from vaelab.io.formatting import counted, expectation, images_of, typeset
 from vaelab.metrics.measurement import Value
 from vaelab.metrics.names import about_metric, about_number, metric_of, numbers
-from vaelab.recipe.recipe import Recipe
 from vaelab.report.reading import Told
 from vaelab.runs.folder import finite, kind_of
 
@@ -88,11 +87,7 @@ def _seen(about: Value, value: float, values: Mapping[str, Any], split: str) -> 
 
 def side_by_side(runs: Sequence[Told]) -> tuple[list[tuple[str, str, list[Cell]]], list[str]]:
     """Title, unit and a cell for each run, row by row; and what does not compare, is missing or must be known."""
-    columns = [
-        Column((Judged(run.name, run.folder.path, Recipe(run.folder.recipe, _complete(run)), run.report),))
-        for run in runs
-        if run.report
-    ]
+    columns = [Column((Judged(run.name, run.folder.path, _complete(run), run.report),)) for run in runs if run.report]
     rows, notes = rows_of(columns)
     table = []
     for row in rows:

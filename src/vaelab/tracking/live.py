@@ -15,7 +15,7 @@ from vaelab.errors import VaelabError
 from vaelab.io.progress import note, say
 from vaelab.registry import part
 from vaelab.registry.plugins import MODULE, load_plugin
-from vaelab.registry.schema import normalise
+from vaelab.registry.schema import Part
 from vaelab.tracking.follow import CHATTER, Follower
 from vaelab.tracking.tracker import make
 
@@ -134,5 +134,5 @@ def _pass_on(lines: IO[str] | None) -> None:
 
 def _plugins(specs: list[Any]) -> list[str]:
     """The files of trackers that plugins brought."""
-    modules = {part("tracker", normalise(spec)["kind"]).__module__ for spec in specs}
+    modules = {part("tracker", str(Part.of(spec))).__module__ for spec in specs}
     return [str(sys.modules[name].__file__) for name in modules if name.startswith(MODULE)]

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 from vaelab.errors import Problems
 from vaelab.recipe.trackers import Spec, name_of
-from vaelab.registry.schema import build, normalise
+from vaelab.registry.schema import Part, build, parse_parts
 
 
 @dataclass(frozen=True)
@@ -73,10 +73,12 @@ def flat(section: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return pairs
 
 
-def make(specs: Iterable[Spec]) -> dict[str, Tracker]:
+def make(specs: Iterable[Spec | Part]) -> dict[str, Tracker]:
     """The trackers by name; UsageError where something must be installed first."""
-    parts = [normalise(spec) for spec in specs]
-    trackers = {name_of(spec): build("tracker", spec, "track") for spec in parts}
+    parts = parse_parts("tracker", list(specs), "track", problems := [])
+    if problems:
+        raise Problems(problems, "these trackers have these problems")
+    trackers = {name_of(part): build("tracker", part, "track") for part in parts}
     if problems := [f"track: {why}" for tracker in trackers.values() if (why := tracker.missing())]:
         raise Problems(problems, "these trackers cannot be used")
     return trackers

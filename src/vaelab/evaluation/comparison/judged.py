@@ -9,10 +9,11 @@ from typing import Any
 from vaelab.errors import UsageError
 from vaelab.evaluation.quality import distinct
 from vaelab.io.formatting import printable, typed
-from vaelab.recipe.recipe import Recipe
+from vaelab.recipe.identity import identity
 from vaelab.recipe.restore import folder_of, read_report, restore, weights_hash
 from vaelab.registry import hint
 from vaelab.registry import names as registered
+from vaelab.registry.schema import Part
 
 Measure = Callable[[Path, str, list[str] | None], object]  # a run, why, and by which metrics, None for the usual
 
@@ -22,31 +23,27 @@ HARMLESS = ("train_size", "flip")
 
 @dataclass(frozen=True, eq=False)
 class Judged:
-    """A run, the recipe in its model file, and its metrics.json."""
+    """A run, the sections of the recipe in its model file, and its metrics.json."""
 
     name: str
     folder: Path
-    recipe: Recipe
+    options: Mapping[str, Any]
     report: Mapping[str, Any]
 
     @property
     def data(self) -> dict[str, Any]:
         """What decides the images that it is judged on."""
-        data = self.recipe.options["data"]
-        return {k: v for k, v in ({"kind": data} if isinstance(data, str) else data).items() if k not in HARMLESS}
+        data = Part.of(self.options["data"]) or Part("")
+        return {k: v for k, v in data.as_mapping().items() if k not in HARMLESS}
 
     @property
     def seed(self) -> int:
         """Of the training."""
-        return self.recipe.options["train"].get("seed", 0)
+        return self.options["train"].get("seed", 0)
 
     def is_sister_of(self, other: "Judged") -> bool:
         """Whether the recipes differ in nothing that is trained but the seed."""
-        return self._trained() == other._trained()
-
-    def _trained(self) -> dict[str, Any]:
-        kept = {k: self.recipe.options.get(k) for k in ("data", "model", "objective", "train", "evaluate", "best")}
-        return kept | {"train": {k: v for k, v in kept["train"].items() if k != "seed"}}  # pyright: ignore
+        return identity(self.options, but=("seed",)) == identity(other.options, but=("seed",))
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,7 +69,7 @@ def read_runs(paths: Sequence[str | Path], measure: Measure | None = None) -> li
         raise UsageError("a comparison needs two different runs or more; name their folders")
     taken = ["real", "original"]  # which stand beside them in figures
     names = [printable(name) for name in distinct(folders, taken=taken)]
-    recipes = [restore(folder)[1] for folder in folders]
+    recipes = [restore(folder)[1].options for folder in folders]
     lacking = {folder: why for folder in folders if (why := _lack(folder))}
     whole = [read_report(folder / "metrics.json")["metrics"] for folder in folders if folder not in lacking]
     metrics = [name for name in dict.fromkeys(chain(*whole)) if name in registered("metric")]
