@@ -166,7 +166,7 @@ def vaelab(images: Tensor, width: int, folder: Path, epochs: int, *, precision: 
     loop = Loop(model, ELBO(PIXELS), data, options, folder, ProcessGroup.join("cpu"), log, Interrupt())
     while not loop.over:
         learned, valid = loop.learn(), loop.validate()
-        if loop.record(learned, valid, score=-valid["loss"]):
+        if loop.record(learned, valid, {}, score=-valid["loss"]):
             save_model(folder / "model.safetensors", loop.model, {})
         loop.save()
         yield learned["loss"]

@@ -5,9 +5,10 @@ import math
 import os
 from collections.abc import Mapping
 from dataclasses import asdict, field
+from io import BufferedRandom
 from mmap import ACCESS_READ, mmap
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import torch
 from pydantic import ConfigDict
@@ -25,7 +26,6 @@ FORMAT = 3  # of what a checkpoint holds
 STORED = {"train_state": "learner"}  # a field's name in files, where it is another
 SEAL = 64  # hexadecimal digits of a sha256
 STRICT = ConfigDict(strict=True, extra="forbid")  # what is read is checked where it is made
-HASHED = 2**24  # bytes at once
 CHECKSUM = "sha256"  # its name in the metadata of a model
 
 
@@ -123,8 +123,10 @@ def read_checkpoint(path: Path) -> Checkpoint:
         progress = Progress(**state["progress"])
         if state["progress"].keys() != vars(progress).keys():
             raise ValueError("some of the progress is missing")
-        fields = {field: state.pop(stored) for field, stored in STORED.items()}
-        return Checkpoint(**state | fields | {"progress": progress})
+        found: dict[str, Any] = (
+            state | {field: state[stored] for field, stored in STORED.items()} | {"progress": progress}
+        )
+        return Checkpoint(**{k: v for k, v in found.items() if k not in STORED.values()})
     except (KeyError, TypeError, ValueError) as error:
         raise _unreadable(path, "it holds other things than a checkpoint") from error
 
@@ -168,21 +170,17 @@ def _unreadable(path: Path, reason: str = "it is cut short or no archive") -> Us
     )
 
 
-def _seal(archive: IO[bytes]) -> None:
+def _seal(archive: BufferedRandom) -> None:
     """Make the sha256 of a zip archive its comment, with which it ends: no byte can change unnoticed."""
     archive.seek(-2, os.SEEK_END)
     archive.write(SEAL.to_bytes(2, "little"))  # the comment's length
     archive.seek(0)
-    digest = hashlib.file_digest(archive, "sha256")  # pyright: ignore[reportArgumentType]
-    archive.write(digest.hexdigest().encode())
+    archive.write(hashlib.file_digest(archive, "sha256").hexdigest().encode())
 
 
 def _is_sealed(path: Path) -> bool:
-    with path.open("rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as content:
-        sealed = hashlib.sha256()
-        for start in range(0, len(content) - SEAL, HASHED):
-            sealed.update(content[start : min(start + HASHED, len(content) - SEAL)])
-        return sealed.hexdigest().encode() == content[-SEAL:]
+    with path.open("rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as whole, memoryview(whole) as content:
+        return hashlib.sha256(content[:-SEAL]).hexdigest().encode() == bytes(content[-SEAL:])
 
 
 def _checksum(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> str:

@@ -30,8 +30,7 @@ def initialise_bias(decoder: nn.Module, images: Tensor) -> None:
     From a grey start, images with a dark background can drive a decoder into the flat part of the sigmoid, where
     nothing is learned any more; under a VampPrior no KL term holds the latents back from it.
     """
-    last = [layer for layer in decoder.modules() if isinstance(getattr(layer, "bias", None), Tensor)][-1]
     mean = images[:: -(-len(images) // SEEN)].float().mean(0) / 255
-    bias: Tensor = last.bias  # pyright: ignore[reportAssignmentType]
+    bias = [p for name, p in decoder.named_parameters() if name.rpartition(".")[2] == "bias"][-1]
     value = mean.flatten() if bias.numel() >= mean.numel() else mean.mean((1, 2))
     bias[: len(value)] = value.clamp(0.01, 0.99).logit()  # what follows, such as scales, stays as it is

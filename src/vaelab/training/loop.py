@@ -6,7 +6,6 @@ checkpoint that stores no random-generator or loader state, only the step.
 
 import math
 import time
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -35,7 +34,7 @@ class Loop:
 
     while not loop.over:
         learned, valid = loop.learn(), loop.validate()
-        loop.record(learned, valid, score=-valid["loss"])
+        loop.record(learned, valid, {}, score=-valid["loss"])
         loop.save()
 
     UsageError on Ctrl-C, Diverged where the loss is no longer a number, VaelabError where a disk is full; the last
@@ -119,7 +118,7 @@ class Loop:
             raise self._diverged(self.progress.step, broken)
         return found
 
-    def record(self, learned: Row, valid: Row, measured: Mapping[str, float] = {}, score: float | None = None) -> bool:
+    def record(self, learned: Row, valid: Row, measured: dict[str, float], score: float | None) -> bool:
         """Log the epoch with what was `measured` of it; whether its weights are to be kept.
 
         They are if its score, higher is better, is the best so far, and those of the last epoch where none had one.

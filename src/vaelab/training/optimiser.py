@@ -88,7 +88,7 @@ class Adam:
     def _fused(self, which: list[int], gradients: Sequence[Any], rates: Tensor, decay: float) -> None:
         if not which:
             return
-        kernel = torch._fused_adamw_ if self.decoupled else torch._fused_adam_  # pyright: ignore
+        kernel = torch._fused_adamw_ if self.decoupled else torch._fused_adam_  # pyright: ignore[reportPrivateImportUsage]
         parameters, m, v = ([many[i] for i in which] for many in (self.parameters, self.m, self.v))
         numbers = {self.groups[i]: i for i in which}  # one tensor for all of a group: there may be hundreds
         numbers = {group: rates[i, 0].float() for group, i in numbers.items()}

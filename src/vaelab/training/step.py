@@ -167,7 +167,7 @@ def clip_(gradients: list[Tensor], largest: float | None) -> Tensor:
     else:
         norm = torch.nn.utils.get_total_norm(gradients)
     if largest is not None:
-        torch._foreach_mul_(gradients, (largest / (norm + 1e-6)).clamp(max=1))  # pyright: ignore
+        torch._foreach_mul_(gradients, (largest / (norm + 1e-6)).clamp(max=1))  # pyright: ignore[reportPrivateImportUsage]
     return norm
 
 
