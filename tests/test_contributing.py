@@ -11,7 +11,7 @@ import vaelab
 from vaelab import registry
 from vaelab.errors import UsageError
 from vaelab.registry.plugins import load_plugin
-from vaelab.runs.log import read_rows
+from vaelab.runs.log import Log
 
 ROOT = Path(__file__).parents[1]
 EXAMPLE = re.findall(r"```python\n(.*?)```", (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8"), re.DOTALL)[0]
@@ -34,7 +34,7 @@ def trained(tmp_path, monkeypatch):
         load_plugin(tmp_path / "mine.py")
         run = vaelab.train("digits", *SHORT, *overrides, run=tmp_path / "run", device="cpu", quiet=True)
         vaelab.load(run).generate(2)
-        return read_rows(run / "log.jsonl")
+        return Log.read(run / "log.jsonl").rows
 
     yield train
     assert (tmp_path / "run" / "recipe.yaml").exists() == (tmp_path / "run" / "last.pt").exists()

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import vaelab
+from vaelab.io.files import read_object
 from vaelab.recipe.recipe import Recipe
-from vaelab.recipe.restore import read_report
 from vaelab.recipe.text import shipped_names
 
 ROOT = Path(__file__).parents[1]
@@ -32,7 +32,7 @@ def measured(name: str) -> dict[str, Any]:
     folder = RUNS / name
     if not (folder / "last.pt").is_file():
         vaelab.train(name, f"train.epochs={EPOCHS}", "train.draw_every=0", run=folder)
-    report = read_report(folder / "metrics.json")
+    report = read_object(folder / "metrics.json")
     if set(METRICS) <= set(report.get("metrics", {})):
         return report
     options = {"likelihood": {"samples": SAMPLES, "images": IMAGES}, "extractor": "classifier"}

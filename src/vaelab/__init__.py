@@ -10,7 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from vaelab.evaluation.comparison import compare
+    from vaelab.evaluation.compare import compare
     from vaelab.evaluation.evaluate import evaluate, evaluate_images
     from vaelab.model import VAE
     from vaelab.recipe.recipe import Recipe
@@ -26,7 +26,7 @@ _HOMES = {
     "draw": "workbench",  # the old name of plot
     "evaluate": "evaluation.evaluate",
     "evaluate_images": "evaluation.evaluate",
-    "compare": "evaluation.comparison",
+    "compare": "evaluation.compare",
     "load_plugin": "registry.plugins",
     "Recipe": "recipe.recipe",
     "VAE": "model",

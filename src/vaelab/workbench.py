@@ -27,13 +27,13 @@ from vaelab.model import VAE
 from vaelab.performance import flushing_denormals
 from vaelab.recipe.begin import begin, write_recipe
 from vaelab.recipe.recipe import TRAINED, Recipe
-from vaelab.recipe.restore import folder_of, labels_of, made, open_run, read_report, restore, take_weights
+from vaelab.recipe.restore import labels_of, open_run, restore, take_weights
 from vaelab.recipe.text import as_texts
 from vaelab.recipe.trackers import Spec
 from vaelab.registry.plugins import copy_plugins, plugin_records, with_plugins
 from vaelab.registry.schema import build, parse_part
-from vaelab.runs.folder import Folder
-from vaelab.runs.log import Log, forget, read_rows
+from vaelab.runs.folder import RunFolder
+from vaelab.runs.log import LogWriter, forget
 from vaelab.runs.state import recorded
 from vaelab.samplers.drawing import draw_batches, images, refuse_blind
 from vaelab.tracking.live import followed
@@ -44,6 +44,7 @@ from vaelab.training.loop import Loop, steps_per_epoch
 from vaelab.training.options import Best, TrainOptions
 from vaelab.training.process_group import ProcessGroup
 from vaelab.training.rehearsal import rehearse
+from vaelab.training.terminal import TrainingDisplay
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,7 +87,7 @@ def train(
         checkpoint = group.main_first(lambda: find_checkpoint(folder))
 
         # Compose the training
-        data_dir = data_dir or (made(folder).get("data_dir") if resume else None)
+        data_dir = data_dir or (RunFolder.read(folder).recipe.data_dir if resume else None)
         stack.enter_context(also_in(data_dir))  # where the weights of a perceptual network may lie
         wanted = wanted.tracked_by(track)
         trackers = [tracker.as_mapping() for tracker in wanted.track]
@@ -192,7 +193,9 @@ def _learn(
                 forget(folder / "log.jsonl", done)  # before anyone follows it
             stack.enter_context(followed(folder, trackers, done if resume else None))
             stack.enter_context(recorded(folder))  # within, so that waiting for trackers counts as no training
-        log = stack.enter_context(closing(Log(folder / "log.jsonl", silent=not group.is_main, quiet=quiet)))
+        display = None if quiet or not group.is_main else TrainingDisplay()
+        writer = LogWriter(folder / "log.jsonl", silent=not group.is_main, display=display)
+        log = stack.enter_context(closing(writer))
         interrupt = stack.enter_context(Interrupt())
         if group.is_main and not quiet:
             say(data.summary)
@@ -290,16 +293,15 @@ def plot(run: str | Path, *only: str, data_dir: str | Path | None = None, device
 
     Of a run that was stopped before it kept a model, those of its log.
     """
-    folder = folder_of(run)
-    rows, grown = read_rows(folder / "log.jsonl"), kept_stages(folder)
-    if rows and not (folder / "model.safetensors").exists():
+    folder = RunFolder.read(run)
+    rows, grown, bound = folder.log.rows, kept_stages(folder.path), folder.recipe.bound
+    if rows and not folder.has_model:
         warnings.warn("there is no model yet, so only figures of the log are drawn", stacklevel=1)
-        allowed = gallery.of_log(rows, grown, Folder.read(folder).bound)
+        allowed = gallery.of_log(rows, grown, bound)
     else:
         model, _, data = open_run(run, data_dir, device)
-        metrics = read_report(folder / "metrics.json").get("metrics", {})
-        allowed = gallery.figures(model, data, rows, metrics, grown, Folder.read(folder).bound)
-    return list(gallery.draw(allowed, folder / "figures", only))
+        allowed = gallery.figures(model, data, rows, folder.results("test"), grown, bound)
+    return list(gallery.draw(allowed, folder.figures, only))
 
 
 def draw(run: str | Path, *only: str, **options: Any) -> list[Path]:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from vaelab.cli.output import settle, show
-from vaelab.runs.folder import Folder
+from vaelab.runs.folder import RunFolder
 
 TINY = """
 data: {kind: digits, train_size: 96, valid_size: 32, test_size: 32}
@@ -31,8 +31,8 @@ def in_bash(text: str, folder: Path, **environment: str) -> subprocess.Completed
 def test_a_training_goes_on_without_anyone_to_tell(tmp_path):
     (tmp_path / "tiny.yaml").write_text(TINY)
     assert in_bash(f"{VAELAB} train tiny.yaml --run a 2>&1 | head -2", tmp_path).returncode == 0
-    run = Folder.read(tmp_path / "a")
-    assert run.epoch == 9 and run.state.word == "done" and (run.path / "report.html").is_file()
+    run = RunFolder.read(tmp_path / "a")
+    assert run.log.epoch == 9 and run.state.word == "done" and (run.path / "report.html").is_file()
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ import vaelab.recipe.recipe  # noqa: F401  # registers all metrics
 from vaelab.cli.headlines import COUNT, show_headlines
 from vaelab.metrics.names import about_metric, metric_of
 from vaelab.registry import names
+from vaelab.runs.results import MetricResult, Results
 
 MAIN = {v.rank: name for m in names("metric") for name, v in about_metric(m).values.items() if v.rank}
 
@@ -18,11 +19,11 @@ def test_no_two_main_numbers_have_one_place():
 def test_a_line_for_each_number_in_80_columns(first, capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
     shown = [MAIN[rank] for rank in sorted(MAIN)][first : first + COUNT]
-    entries = {}
+    metrics = {}
     for name in shown:
-        entry = entries.setdefault(metric_of(name), {"values": {}, "intervals": {}, "protocol": {"images": 10_000}})
-        entry["values"][name], entry["intervals"][name] = -32_267.78, (-32_301.11, -32_220.02)
-    show_headlines({"run": "a", "images": 10_000, "split": "test", "metrics": entries, "unavailable": {}})
+        found = metrics.setdefault(metric_of(name), MetricResult(values={}, protocol={"images": 10_000}))
+        found.values[name], found.intervals[name] = -32_267.78, (-32_301.11, -32_220.02)
+    show_headlines(Results(run="a", images=10_000, split="test", metrics=metrics))
     head, columns, *rest = capsys.readouterr().out.splitlines()
     assert head.rstrip() == "a: 10,000 test images" and columns.endswith("meaning (↑ is better)")
     for name, line in zip(shown, rest[:COUNT], strict=True):
@@ -34,5 +35,5 @@ def test_numbers_of_features_say_whose(capsys):
     extractor = {"name": "pixels", "hash": "0123456789ab", "resize": "none"}
     protocol = {"images": 64, "extractor": extractor}
     entry = {"values": {"frechet": 3.25}, "intervals": {}, "protocol": protocol, "notes": []}
-    show_headlines({"run": "a", "images": 64, "split": "test", "metrics": {"frechet": entry}, "unavailable": {}})
+    show_headlines(Results(run="a", images=64, split="test", metrics={"frechet": MetricResult(**entry)}))
     assert "features: pixels 0123456789ab" in capsys.readouterr().out

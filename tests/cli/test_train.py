@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 import vaelab
 from vaelab.cli import app
 from vaelab.errors import UsageError
-from vaelab.runs.folder import Folder
+from vaelab.runs.folder import RunFolder
 from vaelab.runs.table import runs_table
 
 TINY = """
@@ -51,7 +51,7 @@ def typed(*words: str, code: int = 0) -> str:
 def test_a_run_is_carried_on_with_by_its_folder_alone(words):
     vaelab.train("tiny.yaml", run="a", device="cpu", quiet=True)
     typed("train", *words)
-    assert Folder.read("a").epoch == 2
+    assert RunFolder.read("a").log.epoch == 2
 
 
 def test_what_to_carry_on_with_must_be_named():
@@ -75,7 +75,7 @@ def test_a_run_lies_at_home(home):
     vaelab.train("~/a", "train.epochs=2", device="cpu", quiet=True, resume=True)
     vaelab.train(None, "train.epochs=3", run="~/a", device="cpu", quiet=True, resume=True)
     assert vaelab.sample("~/a", 2, device="cpu").shape == (2, 1, 8, 8)
-    assert Folder.read("~/a").epoch == 3 and "a (tiny)" in runs_table(Path("~"))
+    assert RunFolder.read("~/a").log.epoch == 3 and "a (tiny)" in runs_table(Path("~"))
     assert not Path("~").exists()
 
 

@@ -12,9 +12,9 @@ from scipy import stats
 
 import vaelab
 from vaelab.errors import UsageError
-from vaelab.evaluation.comparison import compare
+from vaelab.evaluation.compare import compare
 from vaelab.recipe.recipe import Recipe
-from vaelab.recipe.restore import read_report
+from vaelab.runs.folder import RunFolder
 from vaelab.training.checkpoint import save_model
 
 DATA = {"kind": "digits", "train_size": 96, "valid_size": 32, "test_size": 32}
@@ -249,8 +249,8 @@ def test_runs_without_numbers_of_their_weights_are_measured(make, tmp_path, caps
     made = compare([good, bare, stale], out=tmp_path / "out", figures=False, group=False, device="cpu")
     cells = table(made)["psnr"]
     assert cells[0] == "1.00" and "–" not in cells and all(float(c.split()[0].strip("*")) > 1 for c in cells[1:])
-    assert list(read_report(bare / "metrics.json")["metrics"]) == ["reconstruction"], "by what the others are measured"
-    assert read_report(good / "metrics.json")["metrics"]["reconstruction"]["values"] == {"psnr": 1.0}
+    assert list(RunFolder.read(bare).measured["test"].metrics) == ["reconstruction"], "by what the others are measured"
+    assert RunFolder.read(good).measured["test"].values == {"psnr": 1.0}
     told = capsys.readouterr().err
     assert f"note: {bare} has no metrics.json; measuring it now" in told and "stale was trained on since" in told
 

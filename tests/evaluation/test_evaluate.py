@@ -18,10 +18,9 @@ from vaelab.data import load
 from vaelab.errors import UsageError, VaelabError
 from vaelab.evaluation import evaluate as evaluation
 from vaelab.evaluation.images import write_images
-from vaelab.io.formatting import expectation, images_of
 from vaelab.likelihoods.normal import NormalLikelihood
-from vaelab.recipe.restore import read_report
 from vaelab.registry import names
+from vaelab.runs.results import MetricResult, Results, Verdict
 
 TINY = """
 expect:
@@ -36,6 +35,12 @@ train: {epochs: 2, batch_size: 16, draw_every: 0}
 """
 DRAWN = ("frechet", "kernel", "precision_recall", "memorisation")
 MISSPELT = "real 'digit' is neither a folder nor a set; did you mean 'digits'"
+
+
+def stored(path):
+    """What a file of results holds, read and written again."""
+    results = Results.read(path)
+    return results and results.model_dump(mode="json", exclude_unset=True)
 
 
 @pytest.fixture(scope="module")
@@ -183,9 +188,9 @@ def test_a_file_that_is_damaged_or_foreign_is_replaced(run, content):
 def test_numbers_of_wrong_types_count_as_none_for_everybody(run, tmp_path, change):
     report = evaluate(run, "reconstruction")
     path = run / "metrics.json"
-    assert read_report(path) == report
+    assert stored(path) == report
     path.write_text(json.dumps(report | change))
-    assert read_report(path) == {}
+    assert Results.read(path) is None
     with pytest.raises(UsageError, match="is damaged or of another program; run: "):
         both = [run, shutil.copytree(run, tmp_path / "other")]
         vaelab.compare(both, out=tmp_path / "out", figures=False, measure=False)
@@ -219,7 +224,7 @@ def test_a_place_that_takes_no_file_is_refused_before_measuring(run, monkeypatch
 
 def test_numbers_go_where_they_are_told(run, tmp_path):
     report = evaluate(run, "reconstruction", out=tmp_path / "mine.json")
-    assert read_report(tmp_path / "mine.json") == report and not (run / "metrics.json").exists()
+    assert stored(tmp_path / "mine.json") == report and not (run / "metrics.json").exists()
 
 
 def test_numbers_that_cannot_be_written_are_in_the_error(run, monkeypatch):
@@ -236,11 +241,11 @@ def test_a_recipe_that_was_altered_is_told_with_its_own_length(trained, tmp_path
     run = vaelab.train(str(trained.parent / "tiny.yaml"), "train.epochs=1", run=tmp_path / "short", quiet=True)
     verdict = next(v for v in evaluate(run, "reconstruction")["expected"] if v["name"] == "ssim")
     assert verdict["met"] is None and (verdict["altered"]["epochs"], verdict["epoch"]) == (2, 1)
-    told = expectation(verdict | {"reached": 0.25}, "SSIM", str)
+    told = Verdict(**verdict | {"reached": 0.25}).text("SSIM", str)
     assert told == "no verdict: SSIM: expected at least -1 after 2 epochs; here 0.25 after 1 epoch (train.epochs=1)"
     bar = {"name": "elbo", "value": -85.57, "tolerance": 0.3, "samples": 5000, "reached": -85.5, "met": True}
-    assert expectation(bar, "elbo", str) == "reached: elbo -85.5 (-85.57 ± 0.3)"
-    assert expectation(bar | {"met": False}, "elbo", str).startswith("MISSED: ")
+    assert Verdict(**bar).text("elbo", str) == "reached: elbo -85.5 (-85.57 ± 0.3)"
+    assert Verdict(**bar | {"met": False}).text("elbo", str).startswith("MISSED: ")
 
 
 @pytest.mark.parametrize(
@@ -255,8 +260,8 @@ def test_a_recipe_that_was_altered_is_told_with_its_own_length(trained, tmp_path
     ],
 )
 def test_a_heading_says_how_many_images_the_numbers_are_of(counts, said):
-    entries = {str(i): {"protocol": {"images": count}} for i, count in enumerate(counts)}
-    assert images_of({"images": 10_000, "split": "test"}, entries) == said
+    metrics = {str(i): MetricResult(values={}, protocol={"images": count}) for i, count in enumerate(counts)}
+    assert Results(images=10_000, split="test", metrics=metrics).counted == said
 
 
 def test_the_protocol_stands_beside_each_number(run):

@@ -14,6 +14,7 @@ from vaelab.figures.needs import NEEDS
 from vaelab.recipe.recipe import Recipe
 from vaelab.registry import names
 from vaelab.registry.schema import build
+from vaelab.runs.results import MetricResult, Results
 
 ROWS = [
     {
@@ -129,10 +130,11 @@ def test_files_are_drawn_one_by_one_and_only_those_asked_for(tmp_path):
 
 
 def test_the_bound_converges_where_it_was_measured(digits):
-    metrics = {"likelihood": {"curves": {"iwae": [[1, -50.0], [2, -49.0], [5, -48.5]]}}}
-    allowed = gallery.figures(model_of((1, 8, 8), 3), digits, [], metrics)
+    found = MetricResult(values={}, protocol={}, curves={"iwae": [(1, -50.0), (2, -49.0), (5, -48.5)]})
+    results = Results(metrics={"likelihood": found})
+    allowed = gallery.figures(model_of((1, 8, 8), 3), digits, [], results)
     (axes,) = allowed["convergence"]().axes
-    assert axes.lines[0].get_xydata().tolist() == metrics["likelihood"]["curves"]["iwae"]
+    assert axes.lines[0].get_xydata().tolist() == [list(point) for point in found.curves["iwae"]]
     assert axes.get_xscale() == "log" and axes.get_xlabel() == "draws per image"
 
 

@@ -9,7 +9,7 @@ from scipy.stats import binom
 from torch import Tensor
 
 from vaelab.data.source import Split
-from vaelab.evaluation.comparison.table import Cell, pooled
+from vaelab.evaluation.table import Cell, pooled
 from vaelab.metrics.ais import ais
 from vaelab.metrics.elbo_surgery import elbo_surgery
 from vaelab.metrics.frechet import extrapolated

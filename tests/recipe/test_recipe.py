@@ -17,7 +17,7 @@ from vaelab.recipe.recipe import Recipe
 from vaelab.recipe.text import SHIPPED, parse_yaml, shipped_names
 from vaelab.registry import names
 from vaelab.registry.plugins import load_plugin
-from vaelab.runs.folder import Folder
+from vaelab.runs.folder import RunFolder
 from vaelab.training.options import TrainOptions
 
 BASE = """
@@ -442,7 +442,7 @@ def test_aliases_that_would_grow_without_bound_are_refused_at_once(write, text):
     folder = Path(write("bomb", text)).parent / "run"
     folder.mkdir()
     (folder / "recipe.yaml").write_text(text)
-    assert "use fewer aliases" in Folder.read(folder).problems[0]
+    assert "use fewer aliases" in RunFolder.read(folder).problems[0]
     assert time.perf_counter() - started < 2
 
 

@@ -10,7 +10,7 @@ from vaelab.data.source import Dataset, Split
 from vaelab.errors import UsageError
 from vaelab.recipe.recipe import Recipe
 from vaelab.recipe.text import shipped_names
-from vaelab.runs.log import read_rows
+from vaelab.runs.log import Log
 
 BASE = """
 expect: {elbo: {at_least: -50}}
@@ -105,7 +105,7 @@ def test_the_first_thing_one_tries_trains(length, tmp_path):
         run = vaelab.train("digits", length, "train.draw_every=0", run=tmp_path / "run", device="cpu", quiet=True)
     recipe = Recipe.read(str(run))
     assert recipe.options["altered"] == {"epochs": 120, "by": [length]}
-    assert read_rows(run / "log.jsonl")[-2]["beta"] > 0.8
+    assert Log.read(run / "log.jsonl").rows[-2]["beta"] > 0.8
     vaelab.train(str(run), "train.epochs=2", resume=True, device="cpu", quiet=True)
     assert Recipe.read(str(run)).options["objective"] == recipe.options["objective"]
 

@@ -14,9 +14,9 @@ from vaelab.recipe.restore import weights_hash
 from vaelab.report import refresh, report
 from vaelab.report.curves import curves_of, curves_of_all
 from vaelab.report.differences import differences
-from vaelab.report.reading import Told
+from vaelab.report.evidence import evidence_of
 from vaelab.report.sentence import sentence
-from vaelab.runs.folder import Folder
+from vaelab.runs.folder import RunFolder
 from vaelab.runs.state import recorded
 
 VOID = {"meta", "link", "img", "br", "input"}
@@ -210,8 +210,8 @@ def test_a_growing_run_that_was_stopped_before_its_last_stage(invent):
 
 
 def test_a_run_of_one_size_is_judged_whole(invent):
-    told = Told.read(Folder.read(invent("a")), "a")
-    assert told.judged == "" and len(told.evidence.valid) == 6 and not told.evidence.earlier
+    evidence = evidence_of(run := RunFolder.read(invent("a")))
+    assert run.log.last_stage is run.log and len(evidence.valid) == 6 and not evidence.earlier
 
 
 def test_levels_of_latents_are_told(invent):
@@ -453,16 +453,16 @@ def test_a_loss_that_is_no_likelihood_is_not_called_one(invent, kind):
 
 
 def test_the_dot_of_one_epoch_has_room(invent):
-    one = Folder.read(invent("a", growing((4,))[:3]))
+    one = RunFolder.read(invent("a", growing((4,))[:3]))
     (loss, *_), (other, *_) = curves_of(one), curves_of_all([one], ["a"])
     for chart in (loss, other):
         assert chart.view[0] < 1 < chart.view[1] and ' lone" points="' in chart.svg
-    more = curves_of(Folder.read(invent("b")))[0]
+    more = curves_of(RunFolder.read(invent("b")))[0]
     assert more.view[1] == 6 and "lone" not in more.svg
 
 
 def test_dots_that_lie_on_one_another_have_no_dashes(invent):
-    runs = [Folder.read(invent(name, growing((4,))[:3])) for name in "ab"]
+    runs = [RunFolder.read(invent(name, growing((4,))[:3])) for name in "ab"]
     chart = curves_of_all(runs, ["a", "b"])[0]
     assert chart.alike == [["a", "b"]] and not chart.dashes and "stroke-dasharray" not in chart.svg
 
@@ -475,16 +475,16 @@ def test_what_is_no_run_is_noted(invent, tmp_path, capsys):
 
 def test_a_number_and_a_schedule_are_one_row(invent):
     runs = [invent("a"), invent("b", objective={"kind": "elbo", "beta": 1.0})]
-    found = differences([Folder.read(run) for run in runs])
+    found = differences([RunFolder.read(run) for run in runs])
     assert found == [("objective.beta", ["linear, epochs 2", "1.0"])]
 
 
 @pytest.mark.parametrize("length", [4, 100, -1])
 def test_a_model_that_was_cut_is_damaged(invent, length):
     run = invent("a")
-    assert not Folder.read(run).problems
+    assert not RunFolder.read(run).problems
     broken(run, "model.safetensors", (run / "model.safetensors").read_bytes()[:length])
-    (problem,) = Folder.read(run).problems
+    (problem,) = RunFolder.read(run).problems
     assert problem.startswith("model.safetensors is damaged")
 
 
@@ -500,4 +500,4 @@ def test_how_long_is_said_only_where_it_is_known(invent, left, said):
     run = invent("a")
     for name in {"recipe.yaml", "log.jsonl", "model.safetensors"} - set(left.split()):
         (run / name).unlink()
-    assert sentence(Folder.read(run)).endswith(said)
+    assert sentence(RunFolder.read(run)).endswith(said)

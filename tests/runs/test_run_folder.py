@@ -8,13 +8,13 @@ import yaml
 from safetensors.torch import save_file
 
 from vaelab.errors import UsageError
-from vaelab.runs.folder import Folder
+from vaelab.runs.folder import RunFolder
 
 
 def make(folder, rows=(), **recipe):
     (folder / "recipe.yaml").write_text(yaml.safe_dump(recipe))
     (folder / "log.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    return Folder.read(folder)
+    return RunFolder.read(folder)
 
 
 def valid(epoch, best=False, **more):
@@ -25,11 +25,11 @@ def valid(epoch, best=False, **more):
 def test_what_it_says_of_itself(tmp_path):
     made = {"name": "tiny", "command": "vaelab train tiny"}
     run = make(tmp_path, [valid(1, True), valid(2, True), valid(3)], data="digits", train={"epochs": 4}, made=made)
-    assert (run.recipe, run.data, run.epoch, run.epochs) == ("tiny", "digits", 3, 4)
-    assert run.best is not None and run.best["epoch"] == 2 and "made" not in run.options
+    assert (run.recipe.name, run.recipe.data, run.log.epoch, run.epochs) == ("tiny", "digits", 3, 4)
+    assert run.log.best is not None and run.log.best["epoch"] == 2 and "made" not in run.recipe.sections
     assert run.problems == ["there is no model.safetensors, so nothing can be measured or sampled"]
     save_file({"weight": torch.zeros(2)}, tmp_path / "model.safetensors")
-    assert Folder.read(tmp_path / "model.safetensors").path == tmp_path and Folder.read(tmp_path).problems == []
+    assert RunFolder.read(tmp_path / "model.safetensors").path == tmp_path and RunFolder.read(tmp_path).problems == []
 
 
 @pytest.mark.parametrize(
@@ -68,13 +68,13 @@ def test_why_there_is_no_model(tmp_path):
 
 
 def test_images_of_a_folder_go_by_its_name(tmp_path):
-    assert make(tmp_path, data={"kind": "folder", "path": "/photos/cats/"}).data == "cats"
-    assert make(tmp_path, data={"kind": "folder"}).data == "folder"
+    assert make(tmp_path, data={"kind": "folder", "path": "/photos/cats/"}).recipe.data == "cats"
+    assert make(tmp_path, data={"kind": "folder"}).recipe.data == "folder"
 
 
 @pytest.mark.parametrize(("size", "levels"), [(8, []), ([4, 8], [4, 8]), ("x", []), ([4, "x"], [])])
 def test_levels_of_latents(tmp_path, size, levels):
-    assert make(tmp_path, model={"latent_dim": size}).levels == levels
+    assert make(tmp_path, model={"latent_dim": size}).recipe.levels == levels
 
 
 @pytest.mark.parametrize(
@@ -101,17 +101,17 @@ def test_older_runs_have_no_state_and_are_judged_by_their_length(tmp_path, train
     ],
 )
 def test_what_its_loss_is_called(tmp_path, model, objective, name):
-    assert make(tmp_path, model=model, objective=objective).bound == name
+    assert make(tmp_path, model=model, objective=objective).recipe.bound == name
 
 
 def test_parts_have_defaults(tmp_path):
     run = make(tmp_path, model={"backbone": "mlp", "prior": {"kind": "vamp", "components": 5}})
-    assert run.part("backbone") == ("mlp", {}) and run.part("likelihood") == ("bernoulli", {})
-    assert run.part("prior")[0] == "vamp" and run.part("prior")[1]["components"] == 5
+    assert run.recipe.part("backbone") == ("mlp", {}) and run.recipe.part("likelihood") == ("bernoulli", {})
+    assert run.recipe.part("prior")[0] == "vamp" and run.recipe.part("prior")[1]["components"] == 5
 
 
 def test_no_run(tmp_path):
     with pytest.raises(UsageError, match="does not exist"):
-        Folder.read(tmp_path / "nowhere")
+        RunFolder.read(tmp_path / "nowhere")
     with pytest.raises(UsageError, match="holds no run"):
-        Folder.read(tmp_path)
+        RunFolder.read(tmp_path)

@@ -10,7 +10,8 @@ import time
 import pytest
 
 from vaelab.errors import Diverged, UsageError, VaelabError
-from vaelab.runs.state import parse_row, read_state, recorded
+from vaelab.runs.log import parse_row
+from vaelab.runs.state import read_state, recorded
 
 
 def word(folder, reached_end=False):

@@ -19,7 +19,8 @@ from vaelab.errors import UsageError
 from vaelab.io.formatting import span
 from vaelab.registry import names, part
 from vaelab.runs import table as runs
-from vaelab.runs.folder import NO_LIKELIHOODS, Folder
+from vaelab.runs.folder import RunFolder
+from vaelab.runs.recipe import NO_LIKELIHOODS
 from vaelab.runs.table import runs_table, summary
 
 TINY = """
@@ -82,7 +83,7 @@ def test_what_is_no_likelihood_has_no_bound(make):
         *NO_LIKELIHOODS
     }
     for kind in NO_LIKELIHOODS:
-        assert Folder.read(make(kind, model={"likelihood": {"kind": kind}})).bound == "loss at β = 1"
+        assert RunFolder.read(make(kind, model={"likelihood": {"kind": kind}})).recipe.bound == "loss at β = 1"
 
 
 def test_a_number_of_an_unknown_bound_is_told(make, tmp_path):
@@ -138,8 +139,8 @@ def test_an_odd_folder_does_not_hide_the_others(make, tmp_path, capsys, monkeypa
     make("d")
     lines = runs_table(tmp_path / "runs").splitlines()
     assert len(lines) == 5 and max(map(len, lines)) <= 80 and "-1e+90" in str(lines)
-    read = runs.Folder.read
-    monkeypatch.setattr(runs.Folder, "read", lambda path: read(path) if path.name != "a" else 1 / 0)
+    read = runs.RunFolder.read
+    monkeypatch.setattr(runs.RunFolder, "read", lambda path: read(path) if path.name != "a" else 1 / 0)
     assert len(runs_table(tmp_path / "runs").splitlines()) == 4
     assert "a is passed over, for it cannot be read: division by zero" in capsys.readouterr().err
 

@@ -19,7 +19,7 @@ import vaelab
 from torture.campaign import Judged
 from torture.fork import Fork
 from vaelab import workbench
-from vaelab.runs.log import read_rows
+from vaelab.runs.log import Log
 from vaelab.training import loop as engine
 from vaelab.training.checkpoint import Checkpoint
 from vaelab.training.optimiser import Adam
@@ -181,7 +181,7 @@ def _weights(run: Path) -> Any:
 
 
 def _rows(run: Path) -> Any:
-    return [{k: v for k, v in row.items() if k != "images_per_second"} for row in read_rows(run / "log.jsonl")]
+    return [{k: v for k, v in row.items() if k != "images_per_second"} for row in Log.read(run / "log.jsonl").rows]
 
 
 READERS: dict[str, Callable[[Path], Any]] = {

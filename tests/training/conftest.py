@@ -17,7 +17,7 @@ from safetensors import safe_open
 
 import vaelab
 from vaelab.recipe.recipe import Recipe
-from vaelab.runs.log import read_rows
+from vaelab.runs.log import Log
 from vaelab.training import loop as engine
 from vaelab.training import validation
 from vaelab.training.seeds import seed_of
@@ -98,7 +98,7 @@ def rows() -> Callable[..., list[dict]]:
     """`rows(run, kind="epoch")`: the log's rows that have these values, without the pace."""
 
     def select(run: Path, **wanted: Any) -> list[dict]:
-        found = [row for row in read_rows(run / "log.jsonl") if wanted.items() <= row.items()]
+        found = [row for row in Log.read(run / "log.jsonl").rows if wanted.items() <= row.items()]
         return [{k: v for k, v in row.items() if k != "images_per_second"} for row in found]
 
     return select

@@ -18,7 +18,7 @@ from vaelab.errors import UsageError, VaelabError
 from vaelab.evaluation import stages
 from vaelab.io import files
 from vaelab.io.files import write_whole
-from vaelab.runs.log import Log, forget, read_rows
+from vaelab.runs.log import Log, LogWriter, forget
 from vaelab.training import checkpoint
 from vaelab.training.checkpoint import (
     FORMAT,
@@ -33,6 +33,7 @@ from vaelab.training.checkpoint import (
 from vaelab.training.interrupt import Interrupt
 from vaelab.training.process_group import ProcessGroup
 from vaelab.training.step import TrainState
+from vaelab.training.terminal import TrainingDisplay
 
 CPU = torch.device("cpu")
 
@@ -90,7 +91,7 @@ def test_dev_full_is_a_full_disk(tmp_path, monkeypatch):
     with pytest.raises(VaelabError, match=r"last.pt: the disk is full; nothing was there before; free some space"):
         save_checkpoint(tmp_path / "last.pt", checkpoint_of(torch.nn.Linear(100, 100)))
     with pytest.raises(VaelabError, match="could not write /dev/full: the disk is full"):
-        Log(Path("/dev/full"), silent=False, quiet=True).write({"step": 1})
+        LogWriter(Path("/dev/full")).write({"step": 1})
 
 
 @pytest.mark.parametrize("save", ["state", "model"])
@@ -328,18 +329,18 @@ def test_the_log_forgets_what_came_after_the_checkpoint(tmp_path):
     kept = [{"step": 1, "kind": "step"} | at, {"step": 2, "kind": "epoch"} | at]
     lost = [{"step": 3, "kind": "step"} | at]
     path.write_text("".join(f"{json.dumps(row)}\n" for row in kept + lost) + '{"step": 4, "ki')
-    assert read_rows(path) == kept + lost
+    assert Log.read(path).rows == kept + lost
     with path.open("ab") as file:
         file.write(b'\xff\nnull\n{"a": 1}\n')
-    assert read_rows(path) == kept + lost
+    assert Log.read(path).rows == kept + lost
     forget(path, kept[-1]["step"])
     assert [json.loads(line) for line in path.read_text().splitlines()] == kept
-    Log(path, silent=False, quiet=True).begin(2, 10, 5)
+    LogWriter(path).begin(2, 10, 5)
     assert [json.loads(line) for line in path.read_text().splitlines()] == kept
 
 
 def test_the_log_is_json_whatever_the_numbers_are(tmp_path):
-    log = Log(tmp_path / "log.jsonl", silent=False, quiet=True)
+    log = LogWriter(tmp_path / "log.jsonl")
     log.begin(0, 1, 1)
     log.write({"kind": "step", "step": 1, "loss": float("nan"), "kl": float("-inf"), "lr": 0.5})
     strict = json.loads((tmp_path / "log.jsonl").read_text(), parse_constant=lambda name: pytest.fail(name))
@@ -347,7 +348,7 @@ def test_the_log_is_json_whatever_the_numbers_are(tmp_path):
 
 
 def test_all_but_one_process_are_silent(tmp_path, capsys):
-    log = Log(tmp_path / "log.jsonl", silent=True)
+    log = LogWriter(tmp_path / "log.jsonl", silent=True, display=TrainingDisplay())
     log.begin(0, 1, 1)
     log.write({"kind": "step", "step": 1})
     log.close()
@@ -368,7 +369,7 @@ def test_off_a_terminal_there_is_a_line_per_epoch(train, capsys):
 
 
 def test_numbers_of_any_size_keep_to_their_columns(tmp_path, capsys):
-    log = Log(tmp_path / "log.jsonl", silent=False)
+    log = LogWriter(tmp_path / "log.jsonl", display=TrainingDisplay())
     log.begin(0, 4, 4)
     for epoch, loss in enumerate((-93.125, -1493.0, 32267.78, -1e30), 1):
         at = {"kind": "epoch", "epoch": epoch, "step": epoch, "loss": loss}
@@ -386,7 +387,7 @@ def test_the_table_has_a_line_per_tenth_of_a_run_and_at_least_one_a_minute(tmp_p
     def told(seconds: float, epochs: int = 200) -> list[int]:
         """The epochs with a line of their own in a run whose epochs last so long."""
         nonlocal now
-        log = Log(tmp_path / "log.jsonl", silent=False)
+        log = LogWriter(tmp_path / "log.jsonl", display=TrainingDisplay())
         log.begin(0, epochs, epochs)
         for epoch in range(1, epochs + 1):
             now += seconds

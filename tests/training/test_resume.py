@@ -15,7 +15,7 @@ from vaelab import workbench as runs
 from vaelab.errors import UsageError
 from vaelab.evaluation import stages
 from vaelab.io.files import write_whole
-from vaelab.runs.log import Log
+from vaelab.runs.log import LogWriter
 from vaelab.training import loop as engine
 from vaelab.training.step import TrainState
 
@@ -274,10 +274,10 @@ def killed_before(monkeypatch):
             return change
 
         monkeypatch.setattr(Path, "replace", guarded(replace, lambda _, target: Path(target).name))
-        monkeypatch.setattr(Log, "write", guarded(write, lambda *_: "row"))
+        monkeypatch.setattr(LogWriter, "write", guarded(write, lambda *_: "row"))
         return changed
 
-    replace, write = Path.replace, Log.write
+    replace, write = Path.replace, LogWriter.write
     return arrange
 
 

@@ -9,7 +9,7 @@ from safetensors.torch import load_file
 from vaelab import registry
 from vaelab.errors import UsageError
 from vaelab.metrics.measurement import Measurement
-from vaelab.runs.log import read_rows
+from vaelab.runs.log import Log
 from vaelab.training.options import Best
 
 FRECHET = "{kind: frechet, extractor: pixels}"
@@ -17,7 +17,7 @@ FRECHET = "{kind: frechet, extractor: pixels}"
 
 def measured(folder) -> dict[int, float]:
     """The Fréchet distance by epoch."""
-    return {r["epoch"]: r["frechet"] for r in read_rows(folder / "log.jsonl") if r["kind"] == "evaluation"}
+    return {r["epoch"]: r["frechet"] for r in Log.read(folder / "log.jsonl").rows if r["kind"] == "evaluation"}
 
 
 def weights(folder) -> dict[str, torch.Tensor]:
@@ -42,7 +42,7 @@ def test_measures_every_so_many_epochs_and_the_last(train, watched):
 def test_measuring_changes_nothing_else(train, watched):
     plain, watching = train("a"), train("b", *watched)
     assert same(weights(plain), weights(watching))
-    losses = [[r["loss"] for r in read_rows(f / "log.jsonl") if "loss" in r] for f in (plain, watching)]
+    losses = [[r["loss"] for r in Log.read(f / "log.jsonl").rows if "loss" in r] for f in (plain, watching)]
     assert losses[0] == losses[1]
 
 
@@ -52,7 +52,7 @@ def test_the_best_epoch_is_the_one_of_the_best_number(train, watched, mode):
     folder = train("a", *watched, "evaluate.every=1", f"best={{metric: frechet, mode: {mode}}}")
     found = measured(folder)
     best = (min if mode == "min" else max)(found, key=found.get)
-    rows = [r for r in read_rows(folder / "log.jsonl") if r["kind"] == "epoch" and r["split"] == "valid"]
+    rows = [r for r in Log.read(folder / "log.jsonl").rows if r["kind"] == "epoch" and r["split"] == "valid"]
     assert max(r["epoch"] for r in rows if r["best"]) == best
     until = train("b", *watched, f"evaluate.every={best}", "best={metric: frechet, mode: max}", f"train.epochs={best}",
                   "objective.beta={kind: linear, steps: 6}")  # fmt: skip
@@ -96,7 +96,7 @@ def test_a_number_that_is_none_is_left_out_and_the_last_weights_are_kept(train, 
     )
     choice = ("evaluate.metrics=[broken]", "train.epochs=1", "objective=elbo")
     folder = train("a", *choice)
-    (row,) = (r for r in read_rows(folder / "log.jsonl") if r["kind"] == "evaluation")
+    (row,) = (r for r in Log.read(folder / "log.jsonl").rows if r["kind"] == "evaluation")
     assert row["fine"] == 1.0 and "broken" not in row
     with pytest.raises(UsageError, match="'broken' is not measured while training"):
         train("b", *choice, "best.metric=broken")

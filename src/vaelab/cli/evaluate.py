@@ -38,9 +38,10 @@ def evaluate(
     from vaelab.cli.tables import announce, say, show_metrics, show_notes, show_verdicts
     from vaelab.evaluation import evaluate as evaluation
     from vaelab.metrics.names import metric_of
-    from vaelab.recipe.restore import folder_of
     from vaelab.recipe.text import with_overrides
     from vaelab.report import refresh
+    from vaelab.runs.folder import folder_of
+    from vaelab.runs.results import Results
 
     runs = [word for word in words or [] if "=" not in word]
     if (len(runs), images is None, real is None) not in ((1, True, True), (0, False, False)):
@@ -66,15 +67,16 @@ def evaluate(
             else:
                 report = evaluation.evaluate_images(images, {"kind": real, **given}, fit=fit, **common, **options)
     except Unwritten as error:  # which costs no number
-        show_metrics(error.report, chosen)
+        show_metrics(Results(**error.report).only(chosen))
         raise
     found = [finding for run in runs for finding in refresh(folder_of(run))]
+    results = Results(**report).only(chosen)
     if chosen or everything:
-        show_metrics(report, chosen)
-        show_notes(report, chosen, {finding.metric for finding in found})
+        show_metrics(results)
+        show_notes(results, {finding.metric for finding in found})
     else:
-        show_headlines(report)
-    show_verdicts(report)
+        show_headlines(results)
+    show_verdicts(results)
     for finding in found:
         say(finding.text)
     for run in runs:
@@ -109,7 +111,7 @@ def compare(
     plugin: Plugin = None,
 ) -> None:
     """Set runs side by side: every metric with its interval, and figures; Markdown, CSV and PNG."""
-    from vaelab.evaluation.comparison import compare
+    from vaelab.evaluation.compare import compare
 
     names = [name.strip() for name in order.split(",")] if order else None
     made = compare(runs, order=names, out=out, group=group, figures=figures, data_dir=data_dir, device=device)

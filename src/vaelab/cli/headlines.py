@@ -4,27 +4,26 @@ from collections.abc import Mapping
 from typing import Any
 
 from vaelab.cli.tables import interval, say, say_features, show_table
-from vaelab.io.formatting import counted, images_of, number
+from vaelab.io.formatting import counted, number
 from vaelab.metrics.names import Number, numbers
+from vaelab.runs.results import Results
 
 COUNT = 10
 ARROWS = {"higher": " ↑", "lower": " ↓"}
 
 
-def show_headlines(report: Mapping[str, Any]) -> None:
+def show_headlines(results: Results) -> None:
     """A table of ten lines, what could not be measured, and where the rest is."""
-    unavailable = report["unavailable"]
-    entries = {name: entry for name, entry in report["metrics"].items() if name not in unavailable}
-    shown = [(found, entry["values"]) for name, entry in entries.items() for found in numbers(name, entry)]
+    shown = [(found, metric.values) for name, metric in results.metrics.items() for found in numbers(name, metric)]
     main = sorted((one for one in shown if one[0].about.rank), key=lambda one: one[0].about.rank)[:COUNT]
     rows = [_row(found, values) for found, values in main]
-    head = f"{report.get('run') or report['images_folder']}: {images_of(report, report['metrics'])}"
+    head = f"{results.title}: {results.counted}"
     show_table(head, ["name", "value", "95 % interval", "meaning (↑ is better)"], rows, markdown=False)
-    say_features(entries)
-    if unavailable:
-        say(f"not measured: {', '.join(unavailable)}; to learn why, name one: --metrics {next(iter(unavailable))}")
-    more = len(shown) - len(main)
-    say(f"{counted(more, 'more number')}, how each was measured, and notes: --all, or the file of metrics")
+    say_features(results)
+    if missing := results.unavailable:
+        say(f"not measured: {', '.join(missing)}; to learn why, name one: --metrics {next(iter(missing))}")
+    more = counted(len(shown) - len(main), "more number")
+    say(f"{more}, how each was measured, and notes: --all, or the file of metrics")
 
 
 def _row(found: Number, values: Mapping[str, Any]) -> list[str]:

@@ -16,13 +16,14 @@ from vaelab.errors import UsageError
 from vaelab.evaluation.images import write_images
 from vaelab.figures.generated_samples import generated_samples
 from vaelab.figures.style import save
-from vaelab.io.formatting import expectation, images_of, number, printable
+from vaelab.io.formatting import number, printable
 from vaelab.io.progress import Stages
 from vaelab.metrics.names import numbers
 from vaelab.recipe.recipe import Recipe
 from vaelab.recipe.text import shipped_names, with_overrides
 from vaelab.registry import hint, names, part, roles
 from vaelab.registry.schema import options, role_of
+from vaelab.runs.results import Results
 
 ORDER = (
     "recipes",
@@ -74,46 +75,37 @@ def show_data(
         print(save(generated_samples(data.train.images[:64].float() / 255, title=f"{name}: training images"), out))
 
 
-def show_metrics(report: dict[str, Any], only: Sequence[str] | None = None) -> None:
-    """The table of an evaluation, or of some metrics in it, and what could not be measured."""
-    entries, unavailable = (
-        {k: v for k, v in report[part].items() if only is None or k in only} for part in ("metrics", "unavailable")
-    )
-    entries = {k: v for k, v in entries.items() if k not in unavailable}  # an older number does not answer
+def show_metrics(results: Results) -> None:
+    """The table of an evaluation, and what could not be measured."""
     rows = [
         [metric, found.name, number(found.value), interval(found.interval), found.about.unit]
-        for metric, entry in entries.items()
-        for found in numbers(metric, entry)
+        for metric, measured in results.metrics.items()
+        for found in numbers(metric, measured)
     ]
-    show_table(
-        f"{report.get('run') or report['images_folder']}: {images_of(report, entries)}",
-        ["metric", "name", "value", "95 % interval", "unit"],
-        rows,
-        markdown=False,
-    )
-    say_features(entries)
-    for name, reason in unavailable.items():
+    columns = ["metric", "name", "value", "95 % interval", "unit"]
+    show_table(f"{results.title}: {results.counted}", columns, rows, markdown=False)
+    say_features(results)
+    for name, reason in results.unavailable.items():
         say(f"not measured: {name}: {reason}")
 
 
-def say_features(entries: Mapping[str, Any]) -> None:
+def say_features(results: Results) -> None:
     """Whose features the numbers of samples are of, and the hash of their weights."""
-    extractors = {e["protocol"]["extractor"]["name"]: e for e in entries.values() if _extracted(e)}
-    for name, entry in extractors.items():
-        say(f"features: {name} {entry['protocol']['extractor']['hash']}".rstrip())
+    found = [extractor for metric in results.metrics.values() if (extractor := metric.extractor())]
+    for name, weights in {extractor["name"]: extractor["hash"] for extractor in found if "hash" in extractor}.items():
+        say(f"features: {name} {weights}".rstrip())
 
 
-def show_verdicts(report: dict[str, Any]) -> None:
+def show_verdicts(results: Results) -> None:
     """What the recipe expected, and whether it was reached."""
-    for verdict in report["expected"]:
-        say(expectation(verdict, verdict["name"], number))
+    for verdict in results.expected:
+        say(verdict.text(verdict.name, number))
 
 
-def show_notes(report: dict[str, Any], only: Sequence[str] | None = None, but: Collection[str] = ()) -> None:
-    """What a reader of the numbers must know, of all metrics or of some, but for those in `but`."""
-    told = [name for name in report["metrics"] if (only is None or name in only) and name not in but]
-    remarks = {note for name in told for note in report["metrics"][name]["notes"]}
-    for note in [*report["notes"], *sorted(remarks)]:
+def show_notes(results: Results, but: Collection[str] = ()) -> None:
+    """What a reader of the numbers must know, of all metrics but for those in `but`."""
+    told = results.only([name for name in results.metrics if name not in but])
+    for note in [*results.notes, *told.remarks]:
         say(f"note: {note}")
 
 
@@ -142,10 +134,6 @@ def say(text: str) -> None:
     fold = {"subsequent_indent": "  ", "break_long_words": False, "break_on_hyphens": False}
     text = printable(text)
     print(textwrap.fill(text, console.width, **fold) if console.is_terminal else text)
-
-
-def _extracted(entry: Mapping[str, Any]) -> bool:
-    return isinstance(entry["protocol"].get("extractor"), Mapping) and "hash" in entry["protocol"]["extractor"]
 
 
 def interval(ends: Sequence[float] | None) -> str:

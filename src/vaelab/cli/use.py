@@ -31,8 +31,8 @@ def sample(
 ) -> None:
     """Draw new images: from the prior, or by a sampler fitted to the latents of training images."""
     from vaelab.evaluation.images import write_grid
-    from vaelab.recipe.restore import folder_of
     from vaelab.recipe.text import with_overrides
+    from vaelab.runs.folder import folder_of
     from vaelab.workbench import sample, sample_files
 
     if n > GRID and not images:
@@ -68,7 +68,8 @@ def reconstruct(
     """Encode images and decode them again."""
     from vaelab.data.source import Split
     from vaelab.evaluation.images import make_empty, read_images, reconstructions, write_images, write_pairs
-    from vaelab.recipe.restore import folder_of, labels_of, open_run, restore
+    from vaelab.recipe.restore import labels_of, open_run, restore
+    from vaelab.runs.folder import folder_of
 
     if files:
         model, recipe, shape = restore(run, device)
@@ -100,8 +101,8 @@ def figures(
     """Draw the figures that a run allows into RUN/figures."""
     from vaelab.cli.tables import say
     from vaelab.io.formatting import counted
-    from vaelab.recipe.restore import folder_of
     from vaelab.report import refresh
+    from vaelab.runs.folder import folder_of
     from vaelab.workbench import plot
 
     drawn = plot(run, *only or [], data_dir=data_dir, device=device)

@@ -18,11 +18,12 @@ from vaelab.metrics.likelihood import is_mass
 from vaelab.model import VAE
 from vaelab.recipe.begin import versions
 from vaelab.recipe.recipe import Recipe
-from vaelab.recipe.restore import changes, folder_of, open_run, read_report, weights_hash
+from vaelab.recipe.restore import changes, open_run, weights_hash
 from vaelab.registry import hint, names
 from vaelab.registry.schema import Part
-from vaelab.runs.log import read_rows
-from vaelab.runs.state import finite
+from vaelab.runs.folder import folder_of
+from vaelab.runs.log import Log, finite
+from vaelab.runs.results import FILES, Results
 from vaelab.samplers.drawing import refuse_many
 from vaelab.training.process_group import pick_device
 
@@ -47,19 +48,18 @@ def evaluate(
     takes no file is refused before anything is measured; Unwritten, with the numbers, where it takes none afterwards.
     """
     folder = folder_of(run)
-    path = Path(out) if out else folder / ("metrics.json" if split == "test" else f"metrics-{split}.json")
+    path = Path(out) if out else folder / FILES.get(split, "")
     chosen, draws = specs(_names(metrics), options, split)
     model, recipe, data = open_run(run, data_dir, device)
     refuse_many(draws.n or 0, data.x_shape)
     target = Target(data=data, split=split, device=pick_device(device), data_dir=data_dir, model=model, samples=draws)
     check_writable(path)
     entries, unavailable = measure(chosen, target, announce)
-    weights, before = weights_hash(run), read_report(path)
-    if (
-        before.get("model") == weights and before.get("digest", data.digest) == data.digest
-    ):  # numbers of these stay, unless new
-        entries = {k: v for k, v in before["metrics"].items() if k not in unavailable} | entries
-        unavailable = {k: v for k, v in before["unavailable"].items() if k not in entries} | unavailable
+    weights, before = weights_hash(run), Results.read(path)
+    if before and before.model == weights and before.digest in (None, data.digest):  # numbers of these stay, unless new
+        stored = before.model_dump(mode="json")["metrics"]
+        entries = {k: v for k, v in stored.items() if k not in unavailable} | entries
+        unavailable = {k: v for k, v in before.unavailable.items() if k not in entries} | unavailable
     whole = {k: v for k, v in entries.items() if v["protocol"].get("images") == len(target.images)}
     report = {
         "run": printable(folder.resolve().name),
@@ -140,7 +140,8 @@ def verdicts(recipe: Recipe, folder: Path, entries: Mapping[str, Entry]) -> list
     Of a recipe that was altered both are told, with what was altered, and `met` is None.
     """
     reached, epoch = values_of(entries), 0
-    for row in (row for row in read_rows(folder / "log.jsonl") if row["kind"] == "epoch"):
+    log = Log.read(folder / "log.jsonl")
+    for row in (row for row in log.rows if row["kind"] == "epoch"):
         last = {f"{row['split']}_{k}": finite(row, k) for k in ("loss", "reconstruction", "kl")}
         reached, epoch = reached | {k: v for k, v in last.items() if v is not None}, int(row["epoch"])
     altered = recipe.options.get("altered")

@@ -37,6 +37,7 @@ from vaelab.metrics.aggregate import drawn_from_both
 from vaelab.metrics.batches import batches
 from vaelab.model import VAE, device_of
 from vaelab.registry import hint
+from vaelab.runs.results import Results
 from vaelab.samplers.drawing import images
 
 SEED = 0  # every drawing of a model shows the same noise
@@ -199,7 +200,7 @@ def figures(
     model: VAE,
     data: Dataset,
     rows: list[dict[str, Any]],
-    metrics: Mapping[str, Any] | None = None,
+    results: Results | None = None,
     grown: Mapping[str, Tensor] | None = None,
     bound: str = "",
 ) -> dict[str, Callable[[], Figure]]:
@@ -220,7 +221,7 @@ def figures(
     if leveled(model, data.test):
         allowed["level_traversals"] = lambda: redrawn(model, data.test)
     allowed["aggregate_posterior"] = lambda: aggregate(model, data.test)
-    draws = (metrics or {}).get("likelihood", {}).get("curves", {}).get("iwae", [])
+    draws = results.curve("likelihood", "iwae") if results else []
     if len(draws) > 1:
         allowed["convergence"] = lambda: convergence(draws)
     if len(data.test) > 1:

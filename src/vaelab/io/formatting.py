@@ -1,8 +1,7 @@
-"""Numbers, durations, names and verdicts as people write them."""
+"""Numbers, durations and names as people write them."""
 
 import shlex
 import unicodedata
-from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -47,26 +46,3 @@ def printable(text: str) -> str:
 def typed(path: Path) -> str:
     """A path as it is typed in a shell."""
     return shlex.quote(str(path))
-
-
-def images_of(report: Mapping[str, Any], entries: Mapping[str, Any]) -> str:
-    """`10,000 test images`; of numbers of fewer, `100 of 10,000 test images` or `10,000 …, some numbers of 100`."""
-    of, split = report.get("images"), report.get("split") or "test"
-    counts = sorted({e["protocol"]["images"] for e in entries.values() if isinstance(e["protocol"].get("images"), int)})
-    whole = counted(of, f"{split} image") if isinstance(of, int) else f"{split} images"
-    fewer = [f"{count:,}" for count in counts if count != of]
-    if not fewer:
-        return whole
-    return f"{fewer[0]} of {whole}" if len(counts) == 1 else f"{whole}, some numbers of {' and '.join(fewer)}"
-
-
-def expectation(verdict: Mapping[str, Any], name: str, write: Callable[[Any], str]) -> str:
-    """`reached: elbo −47.36 (at least −50)`; of an altered recipe both, with the length of each, and no verdict."""
-    words = {"value": "", "tolerance": "± ", "at_least": "at least ", "at_most": "at most "}
-    bar = " ".join(f"{word}{write(verdict[k])}" for k, word in words.items() if k in verdict)
-    reached, altered = write(verdict["reached"]), verdict.get("altered")
-    if not isinstance(altered, Mapping):
-        return f"{'reached' if verdict['met'] else 'MISSED'}: {name} {reached} ({bar})"
-    own = next((f" after {altered[k]:,} {k}" for k in ("epochs", "steps") if isinstance(altered.get(k), int)), "")
-    by = ", ".join(map(str, altered.get("by", [])))
-    return f"no verdict: {name}: expected {bar}{own}; here {reached} after {counted(verdict['epoch'], 'epoch')} ({by})"

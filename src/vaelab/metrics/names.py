@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from vaelab.errors import UnknownPart
 from vaelab.metrics.measurement import STORED, About, Value
 from vaelab.registry import about, hint, names
+from vaelab.runs.results import MetricResult
 
 
 class Number(NamedTuple):
@@ -35,12 +36,11 @@ def about_number(metric: str, name: str, stored: object = None) -> Value:
     return Value(**{"title": _words(name)} | kept)
 
 
-def numbers(metric: str, entry: Mapping[str, Any]) -> list[Number]:
-    """The numbers of an entry of metrics.json but for standard errors, which the intervals say already."""
-    stored = entry.get("about") or {}
+def numbers(metric: str, measured: MetricResult) -> list[Number]:
+    """The numbers of a metric but for standard errors, which the intervals say already."""
     return [
-        Number(name, value, entry["intervals"].get(name), about_number(metric, name, stored.get(name)))
-        for name, value in entry["values"].items()
+        Number(name, value, measured.intervals.get(name), about_number(metric, name, measured.about.get(name)))
+        for name, value in measured.values.items()
         if not name.endswith("_error")
     ]
 

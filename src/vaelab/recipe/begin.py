@@ -14,10 +14,10 @@ from vaelab.errors import AlreadyARun, ChangedRecipe, NoFolder, NothingToResume,
 from vaelab.io.files import expanded, write_whole
 from vaelab.recipe.identity import LENGTHS, RECORDS
 from vaelab.recipe.recipe import Recipe
-from vaelab.recipe.restore import made
 from vaelab.recipe.text import find
 from vaelab.registry.plugins import plugin_records
 from vaelab.runs.claim import claimed
+from vaelab.runs.recipe import StoredRecipe
 
 
 def begin(
@@ -59,7 +59,7 @@ def write_recipe(folder: Path, name: str, options: dict[str, Any], called: str, 
     """The resolved recipe, and how it was made; a resumed run keeps how it began."""
     from_shell = Path(sys.argv[0]).name in ("vaelab", "__main__.py")
     command = shlex.join(["vaelab", *sys.argv[1:]]) if from_shell else called
-    began = made(folder)
+    began = dict(StoredRecipe.read(folder / "recipe.yaml")[0].provenance)
     how = began | {"resumed": command} if began else {"name": name, "command": command, "versions": versions()}
     if plugins := plugin_records():
         how["plugins"] = plugins

@@ -1,59 +1,28 @@
-"""A trained run on disk: its model, recipe and data, its report, and what it says of how it was made."""
+"""A trained run on disk, restored: its model, recipe and data."""
 
 import json
 import warnings
 from pathlib import Path
-from typing import Any
 
 import torch
-from pydantic import BaseModel
 from torch import Tensor
 
 from vaelab.data.source import Dataset
 from vaelab.errors import UsageError
-from vaelab.io.files import expanded, parse_json, short_hash
-from vaelab.io.strict_yaml import read_yaml
+from vaelab.io.files import expanded, short_hash
 from vaelab.model import VAE
 from vaelab.recipe.recipe import Recipe
 from vaelab.registry.plugins import with_plugins
+from vaelab.runs.folder import folder_of
+from vaelab.runs.recipe import StoredRecipe
 from vaelab.training.checkpoint import read_model
 from vaelab.training.process_group import pick_device
-
-
-class Entry(BaseModel, extra="allow", allow_inf_nan=False):
-    """A metric in metrics.json."""
-
-    values: dict[str, int | float | None]
-    protocol: dict[str, Any]
-    notes: list[str] = []
-    intervals: dict[str, tuple[float, float] | None] = {}
-    curves: dict[str, list[tuple[float | None, float | None]]] = {}
-
-
-class Verdict(BaseModel, extra="allow", allow_inf_nan=False):
-    """What a recipe expects, beside what was reached; of a recipe that was altered there is none."""
-
-    name: str
-    reached: float
-    met: bool | None
-
-
-class Results(BaseModel, extra="allow", allow_inf_nan=False):
-    """A metrics.json; older ones lack some parts."""
-
-    metrics: dict[str, Entry]
-    model: str | None = None
-    data: str | None = None
-    split: str = ""
-    unavailable: dict[str, str] = {}
-    expected: list[Verdict] = []
-    notes: list[str] = []
 
 
 def open_run(run: str | Path, data_dir: str | Path | None, device: str) -> tuple[VAE, Recipe, Dataset]:
     """Model, recipe and data of a trained run; the data from where it was when the run was trained, unless told."""
     model, recipe, x_shape = restore(run, device)
-    data = recipe.load_data(data_dir or made(run).get("data_dir"))
+    data = recipe.load_data(data_dir or StoredRecipe.read(folder_of(run) / "recipe.yaml")[0].data_dir)
     if data.x_shape != x_shape:
         raise UsageError(f"the images are {data.x_shape}, the model was trained on {x_shape}; name its own data")
     if changed := changes(run, data):
@@ -106,18 +75,6 @@ def take_weights(model: VAE, run: str | Path) -> None:
     model.load_state_dict(theirs)
 
 
-def read_report(path: Path) -> dict[str, Any]:
-    """A metrics.json with all its parts; whatever else is there counts as none."""
-    try:
-        text = path.read_bytes()
-        Results.model_validate_json(text, strict=True)
-        found = parse_json(text)
-    except (OSError, ValueError):  # ValidationError is a ValueError
-        return {}
-    entries = {name: {"intervals": {}, "curves": {}, "notes": []} | entry for name, entry in found["metrics"].items()}
-    return {"model": None, "data": None, "unavailable": {}, "expected": [], "notes": []} | found | {"metrics": entries}
-
-
 def weights_hash(run: str | Path) -> str:
     """The first digits of the sha256 of a run's model file."""
     path = model_file(run)
@@ -129,20 +86,6 @@ def model_file(run: str | Path) -> Path:
     """The model file of a run, also where that itself is named."""
     path = expanded(run)
     return path if path.suffix == ".safetensors" else path / "model.safetensors"
-
-
-def folder_of(run: str | Path) -> Path:
-    """The folder of a run, also where its model file is named."""
-    path = expanded(run)
-    return path.parent if path.suffix == ".safetensors" else path
-
-
-def made(run: str | Path) -> dict[str, Any]:
-    """The command, versions and data directory of a run; nothing where its recipe is not at hand."""
-    path = folder_of(run) / "recipe.yaml"
-    found = read_yaml(path).get("made") if path.is_file() else None
-    known = found if isinstance(found, dict) else {}
-    return {k: v for k, v in known.items() if k != "data_dir" or isinstance(v, str)}
 
 
 def labels_of(model: VAE, label: int | None, n: int) -> Tensor | None:

@@ -1,6 +1,7 @@
 """A report: one HTML file that needs nothing else, made of run folders alone."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from vaelab.errors import UsageError
@@ -8,10 +9,9 @@ from vaelab.evaluation.quality import distinct
 from vaelab.io.files import expanded, write_whole
 from vaelab.io.progress import note
 from vaelab.report.diagnosis import diagnose
-from vaelab.report.evidence import Finding
+from vaelab.report.evidence import Finding, evidence_of
 from vaelab.report.page import page
-from vaelab.report.reading import Told
-from vaelab.runs.folder import Folder
+from vaelab.runs.folder import RunFolder
 
 
 def report(runs: Sequence[str | Path], out: str | Path | None = None) -> Path:
@@ -23,7 +23,7 @@ def report(runs: Sequence[str | Path], out: str | Path | None = None) -> Path:
     folders, refused = [], []
     for run in dict.fromkeys(expanded(run) for run in runs):
         try:
-            folders.append(Folder.read(run))
+            folders.append(RunFolder.read(run))
         except UsageError as error:
             refused.append(str(error))
     if not folders:
@@ -33,7 +33,7 @@ def report(runs: Sequence[str | Path], out: str | Path | None = None) -> Path:
     folders = list({folder.path.resolve(): folder for folder in folders}.values())
     names = [folders[0].name] if len(folders) == 1 else distinct([folder.path.resolve() for folder in folders])
     path = Path(out) if out else folders[0].path / "report.html" if len(folders) == 1 else Path("report.html")
-    text = page([Told.read(folder, name) for folder, name in zip(folders, names, strict=True)], refused)
+    text = page([replace(folder, name=name) for folder, name in zip(folders, names, strict=True)], refused)
     write_whole(path, lambda file: file.write_text(text, encoding="utf-8") and None)
     return path
 
@@ -45,7 +45,7 @@ def refresh(run: Path) -> list[Finding]:
     """
     try:
         report([run])
-        return diagnose(Told.read(Folder.read(run), "").evidence)
+        return diagnose(evidence_of(RunFolder.read(run)))
     except Exception as error:  # whatever lies in the folder, the command itself has succeeded
         note(f"the report of {run} was not written: {error}")
         return []

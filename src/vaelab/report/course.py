@@ -5,8 +5,7 @@ import numpy as np
 from vaelab.io.formatting import counted, typeset
 from vaelab.report.evidence import CUT, MIN_STEPS, Evidence, Finding
 from vaelab.report.trends import FEW, clear, is_whole, last_gain, numbers, slope_of
-from vaelab.runs.folder import finite
-from vaelab.runs.log import Row
+from vaelab.runs.log import Row, finite
 
 LITTLE = 0.005  # share of the loss that a tenth more epochs would gain, below which a run is not called under-trained
 SIGMAS = 4  # standard errors by which a slope stands out of its noise

@@ -5,8 +5,8 @@ from dataclasses import replace
 
 from vaelab.report.charts import COLOURS, Chart, Points, Series, thinned
 from vaelab.report.numbers import title_of
-from vaelab.runs.folder import Folder, finite
-from vaelab.runs.log import Row
+from vaelab.runs.folder import RunFolder
+from vaelab.runs.log import Row, finite
 
 NATS = "nats per image"
 TERMS = {"loss": "Loss", "reconstruction": "Reconstruction", "kl": "KL"}
@@ -22,38 +22,38 @@ NOTES = {
 GROWTH = {"resolution": ("Resolution", "pixels"), "alpha": ("α", "")}
 
 
-def curves_of(run: Folder) -> list[Chart]:
+def curves_of(run: RunFolder) -> list[Chart]:
     """The charts of one run, training beside validation."""
-    best = float(run.best["epoch"]) if run.best else None
+    best = float(run.log.best["epoch"]) if run.log.best else None
     charts = []
     for key, title in TERMS.items():
         series = [
-            Series("training", thinned(points(run.steps or run.train, key)), 1, faint=True),
-            Series("validation", thinned(points(run.valid, key)), 0),
+            Series("training", thinned(points(run.log.steps or run.log.train, key)), 1, faint=True),
+            Series("validation", thinned(points(run.log.valid, key)), 0),
         ]
         charts.append(Chart(title, NATS, series, best, NOTES[key]))
     of_level = [
-        Series(title_of(key).removeprefix("KL of "), thinned(points(run.valid, key)), i % COLOURS)
+        Series(title_of(key).removeprefix("KL of "), thinned(points(run.log.valid, key)), i % COLOURS)
         for i, key in enumerate(_levels([run]))
     ]
     charts.append(Chart("KL of each level", NATS, of_level, best, NOTES["levels"]))
     for key, (title, unit) in ({"beta": ("β", "")} | GROWTH).items():
-        series = [Series(title, thinned(points(run.steps or run.train, key)), 2)]
+        series = [Series(title, thinned(points(run.log.steps or run.log.train, key)), 2)]
         charts.append(Chart(title, unit, series, best, NOTES[key]))
     return _drawn(charts)
 
 
-def curves_of_all(runs: Sequence[Folder], names: Sequence[str]) -> list[Chart]:
+def curves_of_all(runs: Sequence[RunFolder], names: Sequence[str]) -> list[Chart]:
     """The charts of several runs, a colour each: what was validated, of each level too, then β and how they grew.
 
     Of a run without an epoch they show its steps.
     """
     charts = []
     for key, title in (TERMS | {key: title_of(key) for key in _levels(runs)}).items():
-        rows = [run.valid or run.steps for run in runs]
+        rows = [run.log.valid or run.log.steps for run in runs]
         charts.append(Chart(f"{title}, validation", NATS, _each(rows, names, key)))
     for key, (title, unit) in ({"beta": ("β", "")} | GROWTH).items():
-        charts.append(Chart(title, unit, _each([run.steps or run.train for run in runs], names, key)))
+        charts.append(Chart(title, unit, _each([run.log.steps or run.log.train for run in runs], names, key)))
     return _drawn(charts)
 
 
@@ -68,9 +68,9 @@ def _each(rows: Iterable[Sequence[Row]], names: Sequence[str], key: str) -> list
     return [Series(name, thinned(points(of_run, key)), i % COLOURS) for i, (of_run, name) in found]
 
 
-def _levels(runs: Sequence[Folder]) -> list[str]:
+def _levels(runs: Sequence[RunFolder]) -> list[str]:
     """`kl_1`, `kl_2`, …, the KL of each level that a run logs, the top first."""
-    found = {key for run in runs for row in run.rows for key in row if key.removeprefix("kl_").isdecimal()}
+    found = {key for run in runs for row in run.log.rows for key in row if key.removeprefix("kl_").isdecimal()}
     return sorted(found, key=lambda key: int(key.removeprefix("kl_")))
 
 

@@ -4,14 +4,15 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from vaelab.recipe.identity import identity
-from vaelab.runs.folder import DEFAULTS, Folder
+from vaelab.runs.folder import RunFolder
+from vaelab.runs.recipe import DEFAULTS
 
 PARTS = ("data", "objective", *(f"model.{role}" for role in ("backbone", "posterior", "prior", "likelihood")))
 
 
-def differences(runs: Sequence[Folder]) -> list[tuple[str, list[str]]]:
+def differences(runs: Sequence[RunFolder]) -> list[tuple[str, list[str]]]:
     """A dotted key and its value in each run, for each key in which they differ; a dash where a run leaves it out."""
-    options = [_explicit(run.options) for run in runs]
+    options = [_explicit(run.recipe.sections) for run in runs]
     plain = {key for tree in options for key in _flat(tree)}
     trees = [_flat(tree, whole=plain) for tree in options]
     keys = dict.fromkeys(key for tree in trees for key in tree)

@@ -5,9 +5,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from safetensors import SafetensorError, safe_open
+
+from vaelab.io.files import parse_json
+from vaelab.registry import names, part
+from vaelab.registry.schema import defaults
 from vaelab.report.trends import FEW, last_gain, numbers
-from vaelab.runs.folder import finite, kind_of
-from vaelab.runs.log import Row
+from vaelab.runs.folder import RunFolder
+from vaelab.runs.log import Row, finite
+from vaelab.runs.recipe import NO_LIKELIHOODS, kind_of
 
 LEVELS = {"good": "All well", "note": "Note", "warning": "Warning", "bad": "Problem"}  # from least to gravest
 CUT = ("stopped", "killed")  # states of a run that can be resumed
@@ -107,3 +113,63 @@ class Evidence:
         """Whether the KL counts by now; early in a warm-up, or under a capacity, a small one is no collapse."""
         objective = self.options.get("objective", {})
         return self.beta is None or self.beta > 0 or kind_of(objective) != "elbo"
+
+
+def evidence_of(run: RunFolder) -> Evidence:
+    """What the diagnosis of a run looks at; of a growing model its last stage."""
+    log, results = run.log.last_stage, run.current
+    return Evidence(
+        log.train,
+        log.valid,
+        log.steps,
+        values=results.values if results else {},
+        options=run.recipe.sections,
+        scale=_scale(run),
+        reason=run.state.reason if run.state.word == "failed" else "",
+        state=run.state.word,
+        diverged=run.state.diverged,
+        earlier=log.earlier,
+        protocols={name: found.protocol for name, found in results.metrics.items()} if results else {},
+        pixels=pixels_of(run),
+    )
+
+
+def _scale(run: RunFolder) -> float | None:
+    """A learned σ or b of the likelihood, None where it is fixed or there is none."""
+    kind, options = run.recipe.part("likelihood")
+    base = options.get("base", "") if kind == "perceptual" else dict(options) | {"kind": kind}
+    kind, options = kind_of(base), base if isinstance(base, Mapping) else {}
+    learned = {"normal": options.get("fit", "fixed") != "fixed", "laplace": options.get("learnable", True)}
+    if not learned.get(kind):
+        return None
+    try:
+        with safe_open(run.model_file, "np") as file:
+            names = [k for k in file.keys() if k.startswith("likelihood.") and k.endswith(("log_sigma", "log_scale"))]  # noqa: SIM118
+            return math.exp(float(file.get_tensor(names[0]))) if names else None
+    except (OSError, SafetensorError, ValueError, TypeError, OverflowError):
+        return None
+
+
+def pixels_of(run: RunFolder) -> Pixels | None:
+    """How its likelihood scores images; None where it is none, or the model file does not tell their shape."""
+    kind, options = run.recipe.part("likelihood")
+    if kind == "pixel":
+        base = options.get("base", "bernoulli")
+        kind, options = kind_of(base), base if isinstance(base, Mapping) else {}
+    if kind in NO_LIKELIHOODS or kind not in names("likelihood"):
+        return None
+    try:
+        with safe_open(run.model_file, "np") as file:
+            count = math.prod(parse_json(file.metadata()["x_shape"]))
+    except (OSError, SafetensorError, ValueError, TypeError, LookupError):
+        return None
+    thing = part("likelihood", kind)
+    binary, discrete = (getattr(thing, name, False) for name in ("binary", "discrete"))
+    return Pixels(count, 2 if binary else 256, not (binary or discrete), _least(kind, defaults(thing) | dict(options)))
+
+
+def _least(kind: str, options: Mapping[str, Any]) -> float | None:
+    """−log density at the mode, in nats per number, of a likelihood of fixed scale."""
+    if kind == "normal" and options["fit"] == "fixed":
+        return math.log(options["sigma"] * math.sqrt(2 * math.pi))
+    return math.log(2 * options["scale"]) if kind == "laplace" and not options["learnable"] else None

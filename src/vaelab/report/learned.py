@@ -7,7 +7,8 @@ from vaelab.metrics.active_units import NATS
 from vaelab.metrics.aggregate import LEVEL
 from vaelab.report.evidence import Evidence, Finding
 from vaelab.report.trends import numbers, rises
-from vaelab.runs.folder import finite, kind_of
+from vaelab.runs.log import finite
+from vaelab.runs.recipe import kind_of
 
 COLLAPSED = 0.5  # nats of KL per image below which a code says next to nothing
 LARGE_LR = 0.01  # learning rate at which Adam's steps kill units for good

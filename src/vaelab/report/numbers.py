@@ -4,15 +4,15 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from vaelab.evaluation.comparison.judged import Column, Judged
-from vaelab.evaluation.comparison.table import rows_of
-from vaelab.io.formatting import counted, expectation, images_of, typeset
+from vaelab.evaluation.columns import Column
+from vaelab.evaluation.table import rows_of
+from vaelab.io.formatting import counted, typeset
 from vaelab.metrics.measurement import Value
 from vaelab.metrics.names import about_metric, about_number, metric_of, numbers
-from vaelab.report.reading import Told
-from vaelab.runs.folder import finite, kind_of
-
-SPLITS = {"valid": "validation", "train": "training"}
+from vaelab.runs.folder import RunFolder
+from vaelab.runs.log import finite
+from vaelab.runs.recipe import kind_of
+from vaelab.runs.results import SPLITS, MetricResult, Results
 
 
 class Line(NamedTuple):
@@ -57,24 +57,24 @@ class Cell(NamedTuple):
     best: bool
 
 
-def measured(told: Told) -> list[Measured]:
+def measured(run: RunFolder) -> list[Measured]:
     """The tables of one run."""
-    return [_measured(split, report) for split, report in told.reports.items()]
+    return [_measured(results) for results in run.measured.values()]
 
 
-def tiles(told: Told) -> list[Tile]:
+def tiles(run: RunFolder) -> list[Tile]:
     """The numbers that a reader looks for first: those of the best epoch, and of the metrics those declared as such."""
-    run, (split, report) = told.folder, told.current
-    found = []
-    if run.best:
-        at = f"best epoch, {run.best['epoch']:g}"
-        found.append(Tile(f"Validation {run.bound}", typeset(finite(run.best, "loss")), f"nats per image, {at}"))
-        found.append(Tile("KL", typeset(finite(run.best, "kl")), "nats per validation image"))
-    for metric, entry in report.get("metrics", {}).items():
-        for _, value, _, about in numbers(metric, entry):
+    found, best, results = [], run.log.best, run.current
+    if best:
+        how = f"nats per image, best epoch, {best['epoch']:g}"
+        found.append(Tile(f"Validation {run.recipe.bound}", typeset(finite(best, "loss")), how))
+        found.append(Tile("KL", typeset(finite(best, "kl")), "nats per validation image"))
+    split = SPLITS.get(results.split, results.split).capitalize() if results else ""
+    for metric, measured in results.metrics.items() if results else ():
+        for _, value, _, about in numbers(metric, measured):
             if about.tile and value is not None:
-                note = " · ".join(text for text in (about.unit or about.meaning, _short(entry["protocol"])) if text)
-                found.append(Tile(*_seen(about, value, entry["values"], SPLITS.get(split, split).capitalize()), note))
+                note = " · ".join(text for text in (about.unit or about.meaning, _short(measured)) if text)
+                found.append(Tile(*_seen(about, value, measured.values, split), note))
     return found
 
 
@@ -85,10 +85,9 @@ def _seen(about: Value, value: float, values: Mapping[str, Any], split: str) -> 
     return about.tile, f"{value} of {values[about.of]}" if about.of in values else typeset(value)
 
 
-def side_by_side(runs: Sequence[Told]) -> tuple[list[tuple[str, str, list[Cell]]], list[str]]:
+def side_by_side(runs: Sequence[RunFolder]) -> tuple[list[tuple[str, str, list[Cell]]], list[str]]:
     """Title, unit and a cell for each run, row by row; and what does not compare, is missing or must be known."""
-    columns = [Column((Judged(run.name, run.folder.path, _complete(run), run.report),)) for run in runs if run.report]
-    rows, notes = rows_of(columns)
+    rows, notes = rows_of([Column((run,)) for run in runs])
     table = []
     for row in rows:
         cells = []
@@ -105,24 +104,23 @@ def title_of(name: str) -> str:
     return about_number(metric_of(name), name).title
 
 
-def _measured(split: str, report: Mapping[str, Any]) -> Measured:
+def _measured(results: Results) -> Measured:
     groups = [
-        Group(about_metric(name).title, _short(entry["protocol"]), _lines(name, entry))
-        for name, entry in report["metrics"].items()
+        Group(about_metric(metric).title, _short(measured), _lines(metric, measured))
+        for metric, measured in results.metrics.items()
     ]
-    remarks = [f"{name} was not measured: {reason}" for name, reason in report["unavailable"].items()]
-    remarks += [_capital(expectation(verdict, title_of(verdict["name"]), typeset)) for verdict in report["expected"]]
-    notes = {note for entry in report["metrics"].values() for note in entry["notes"]}
-    protocols = {name: entry["protocol"] for name, entry in report["metrics"].items()}
+    told = [f"{name} was not measured: {reason}" for name, reason in results.unavailable.items()]
+    verdicts = [verdict.text(title_of(verdict.name), typeset) for verdict in results.expected]
+    told += [f"{text[:1].upper()}{text[1:]}" for text in verdicts]
+    protocols = {name: found.protocol for name, found in results.metrics.items()}
     full = json.dumps(protocols, indent=2, ensure_ascii=False)
-    of = images_of({**report, "split": SPLITS.get(split, split)}, report["metrics"])
-    return Measured(of, groups, [*remarks, *report["notes"], *sorted(notes)], full)
+    return Measured(results.counted, groups, [*told, *results.notes, *results.remarks], full)
 
 
-def _lines(metric: str, entry: Mapping[str, Any]) -> list[Line]:
+def _lines(metric: str, measured: MetricResult) -> list[Line]:
     return [
         Line(found.about.title, typeset(found.value), _ends(found.interval), found.about.unit)
-        for found in numbers(metric, entry)
+        for found in numbers(metric, measured)
     ]
 
 
@@ -131,25 +129,15 @@ def _ends(interval: tuple[float, float] | None) -> str:
     return f"{typeset(interval[0])} … {typeset(interval[1])}" if interval else ""
 
 
-def _capital(sentence: str) -> str:
-    return sentence[:1].upper() + sentence[1:]
-
-
-def _short(protocol: Mapping[str, Any]) -> str:
+def _short(found: MetricResult) -> str:
     """`10,000 images · 100 draws · 10,000 samples of the prior · features of classifier 91e7 · k = 5`."""
-    said = [counted(protocol["images"], "image")] if isinstance(protocol.get("images"), int) else []
-    if isinstance(protocol.get("samples"), int):
-        said.append(counted(protocol["samples"], "draw"))
-    if isinstance(protocol.get("fakes"), int):
-        kind = kind_of(protocol.get("sampler", "prior"))
-        said.append(f"{protocol['fakes']:,} samples of the {kind}".replace("the gmm", "a fitted mixture"))
-    for key in ("extractor", "network"):
-        if isinstance(found := protocol.get(key), Mapping):
-            said.append(f"features of {found.get('name', '?')} {str(found.get('hash', ''))[:4]}".rstrip())
-    said += [f"{key} = {protocol[key]}" for key in ("k", "pca_dim", "temperatures") if protocol.get(key)]
+    counts = {thing: count for thing in ("images", "samples", "fakes") if (count := found.count(thing)) is not None}
+    said = [counted(counts["images"], "image")] if "images" in counts else []
+    said += [counted(counts["samples"], "draw")] if "samples" in counts else []
+    if "fakes" in counts:
+        kind = kind_of(found.protocol.get("sampler", "prior"))
+        said.append(f"{counts['fakes']:,} samples of the {kind}".replace("the gmm", "a fitted mixture"))
+    for network in filter(None, map(found.extractor, ("extractor", "network"))):
+        said.append(f"features of {network.get('name', '?')} {str(network.get('hash', ''))[:4]}".rstrip())
+    said += [f"{key} = {found.protocol[key]}" for key in ("k", "pca_dim", "temperatures") if found.protocol.get(key)]
     return " · ".join(said)
-
-
-def _complete(run: Told) -> dict[str, Any]:
-    """The recipe with the sections that a comparison looks at, also where recipe.yaml is not whole."""
-    return {"train": {}, **run.folder.options, "data": run.folder.options.get("data") or run.report["data"] or "?"}

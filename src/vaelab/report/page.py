@@ -12,54 +12,53 @@ import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from vaelab.evaluation.comparison.judged import HARMLESS
 from vaelab.io.formatting import counted, span, typeset
-from vaelab.report.charts import bars
+from vaelab.metrics.active_units import NATS
+from vaelab.report.charts import Bar, bars
 from vaelab.report.curves import curves_of, curves_of_all
 from vaelab.report.diagnosis import diagnose
 from vaelab.report.differences import differences
-from vaelab.report.evidence import LEVELS
+from vaelab.report.evidence import LEVELS, evidence_of, pixels_of
 from vaelab.report.numbers import measured, side_by_side, tiles
 from vaelab.report.pictures import exhibits
-from vaelab.report.reading import Told
 from vaelab.report.sentence import sentence
-from vaelab.runs.folder import Folder, finite
+from vaelab.runs.folder import RunFolder
+from vaelab.runs.log import Log, finite
+from vaelab.runs.recipe import OF_TEST_IMAGES
 
 HERE = Path(__file__).parent
 UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")  # what no page may hold, as in names of files
 FIRST = ("generated_samples", "reconstructions")  # pictures that a reader looks for before all else
 
 
-def page(runs: Sequence[Told], refused: Sequence[str] = ()) -> str:
+def page(runs: Sequence[RunFolder], refused: Sequence[str] = ()) -> str:
     """The HTML of a report; `refused` says of what could not be shown at all."""
-    folders, names = [run.folder for run in runs], [run.name for run in runs]
-    described = [run.name for run in runs if run.folder.options]
-    table, notes = side_by_side(runs) if len(runs) > 1 else ([], [])
-    shown = exhibits(folders, names)
+    names, described = [run.name for run in runs], [run for run in runs if run.recipe.sections]
+    shown, differing = exhibits(runs), differences(described)
     known = {
         "runs": [_run(run) for run in runs],
-        "title": names[0] if len(runs) == 1 else f"{len(runs)} runs side by side",
-        "problems": [
-            *refused,
-            *_apart(runs),
-            *_unlike(runs),
-            *(_named(run, text, runs) for run in runs for text in run.problems),
-        ],
-        "tiles": tiles(runs[0]) if len(runs) == 1 else [],
-        "charts": curves_of(folders[0]) if len(runs) == 1 else curves_of_all(folders, names),
+        "title": f"{len(runs)} runs side by side",
+        "problems": [*refused, *_apart(runs, differing), *_unlike(runs), *_problems(runs)],
         "first": [exhibit for exhibit in shown if exhibit.name in FIRST and exhibit.pictures],
         "rest": [exhibit for exhibit in shown if exhibit.name not in FIRST or not exhibit.pictures],
-        "measured": measured(runs[0]) if len(runs) == 1 else [],
-        "table": table,
-        "notes": notes,
-        "compared": described if len(described) > 1 else [],
-        "differences": differences(_folders(runs)),
+        "compared": [run.name for run in described] if len(described) > 1 else [],
+        "differences": differing,
         "levels": LEVELS,
         "made": time.strftime("%d %B %Y, %H:%M"),
         "version": version("vaelab"),
         "style": Markup((HERE / "page.css").read_text(encoding="utf-8")),
         "script": Markup((HERE / "page.js").read_text(encoding="utf-8")),
+        "tiles": [],
+        "measured": [],
+        "table": [],
+        "notes": [],
     }
+    if len(runs) == 1:
+        known |= {"title": names[0], "tiles": tiles(runs[0]), "charts": curves_of(runs[0])}
+        known |= {"measured": measured(runs[0])}
+    else:
+        known |= {"charts": curves_of_all(runs, names)}
+        known["table"], known["notes"] = side_by_side(runs)
     return UNSEEN.sub(lambda found: found[0].encode("unicode_escape").decode(), _template().render(known))
 
 
@@ -71,67 +70,87 @@ def _template() -> Any:
     return environment.get_template("page.html")
 
 
-def _run(told: Told) -> dict[str, Any]:
+def _run(run: RunFolder) -> dict[str, Any]:
     """What the template says of one run."""
-    run, dimensions = told.folder, told.kl_per_dimension
-    recipe = yaml.safe_dump(dict(run.options), sort_keys=False, allow_unicode=True) if run.options else ""
+    dimensions = _dimensions(run)
+    active = run.current.metrics.get("active_units") if run.current else None
+    threshold = (finite(active.protocol, "nats") if active else None) or NATS
+    sections = dict(run.recipe.sections)
     return {
-        "name": told.name,
+        "name": run.name,
         "path": str(run.path),
         "state": run.state,
         "reason": run.state.reason.removeprefix(f"{run.state.word} "),
         "ended": _ended(run),
         "sentence": sentence(run),
-        "judged": told.judged,
-        "findings": diagnose(told.evidence),
-        "flat": "" if dimensions else _flat(told),
-        "bars": Markup(bars(dimensions, told.threshold)) if dimensions else "",
-        "carrying": f"{sum(bar.value >= told.threshold for bar in dimensions)} of {len(dimensions)}",
-        "threshold": f"{told.threshold:g}",
+        "judged": _judged(run.log.last_stage),
+        "findings": diagnose(evidence_of(run)),
+        "flat": "" if dimensions else _flat(run),
+        "bars": Markup(bars(dimensions, threshold)) if dimensions else "",
+        "carrying": f"{sum(bar.value >= threshold for bar in dimensions)} of {len(dimensions)}",
+        "threshold": f"{threshold:g}",
         "levels": sorted({bar.level for bar in dimensions if bar.level}),
-        "unmeasured": not told.reports and (run.path / "model.safetensors").exists(),
-        "recipe": recipe,
-        "made": run.made,
-        "paper": paper if isinstance(paper := run.options.get("paper"), dict) else {},
-        "bound": typeset(finite(run.best, "loss")) if run.best else "–",
-        "bound_name": run.bound,
+        "unmeasured": not run.measured and run.has_model,
+        "recipe": yaml.safe_dump(sections, sort_keys=False, allow_unicode=True) if sections else "",
+        "made": run.recipe.provenance,
+        "paper": run.recipe.section("paper"),
+        "bound": typeset(finite(run.log.best, "loss")) if run.log.best else "–",
+        "bound_name": run.recipe.bound,
     }
 
 
-def _flat(told: Told) -> str:
-    """Why there are no bars of the KL of each dimension."""
-    if "active_units" in told.current[1].get("metrics", {}):
-        return f"{told.name}: this prior and posterior have no KL per dimension in closed form, so there are no bars."
-    if not (told.folder.path / "model.safetensors").exists():
+def _judged(stage: Log) -> str:
+    """`the last stage (16 pixels, epochs 13–24)` where the diagnosis looks at no more, else ""."""
+    if not stage.earlier or not stage.train:
         return ""
-    return f"{told.name}: the KL of each dimension was not measured of these weights yet; the metric active_units does"
+    first, last = stage.train[0]["epoch"], stage.train[-1]["epoch"]
+    epochs = f"epochs {first:g}–{last:g}" if last > first else f"epoch {first:g}"
+    return f"the last stage ({stage.train[0]['resolution']:g} pixels, {epochs})"
 
 
-def _ended(run: Folder) -> str:
+def _dimensions(run: RunFolder) -> list[Bar]:
+    """`z7`, its KL in nats and its level, the largest first; nothing where that was not measured."""
+    levels = [level for level, size in enumerate(run.recipe.levels, 1) for _ in range(size)]
+    curve = run.current.curve("active_units", "kl_per_dimension") if run.current else []
+    known = [(int(d), kl) for d, kl in curve]
+    found = [Bar(f"z{d}", kl, levels[d - 1] if 0 < d <= len(levels) else None) for d, kl in known]
+    return sorted(found, key=lambda bar: -bar.value)
+
+
+def _flat(run: RunFolder) -> str:
+    """Why there are no bars of the KL of each dimension."""
+    if run.current and "active_units" in run.current.metrics:
+        return f"{run.name}: this prior and posterior have no KL per dimension in closed form, so there are no bars."
+    if not run.has_model:
+        return ""
+    return f"{run.name}: the KL of each dimension was not measured of these weights yet; the metric active_units does"
+
+
+def _ended(run: RunFolder) -> str:
     """How long it took and how it ended, in a few words."""
-    length = f"{run.epoch} of {counted(run.epochs, 'epoch')}" if run.epochs else ""
+    length = f"{run.log.epoch} of {counted(run.epochs, 'epoch')}" if run.epochs else ""
     took = f"{span(run.state.seconds)} of training" if run.state.seconds else ""
     when = time.strftime("%d %B %Y, %H:%M", time.localtime(run.state.seen))
     return " · ".join(text for text in (length, took, when) if text)
 
 
-def _apart(runs: Sequence[Told]) -> list[str]:
+def _apart(runs: Sequence[RunFolder], differing: Sequence[tuple[str, Sequence[str]]]) -> list[str]:
     """A sentence where runs are of different images."""
-    sets = {run.name: run.folder.data for run in runs if run.folder.data}
-    no, apart = "so their losses and numbers do not compare", {key for key, _ in differences(_folders(runs))}
+    sets = {run.name: run.recipe.data for run in runs if run.recipe.data}
+    no, apart = "so their losses and numbers do not compare", {key for key, _ in differing}
     if len(set(sets.values())) > 1:
         told = ", ".join(f"{name} of {data}" for name, data in sets.items())
         return [f"These runs are of different data ({told}), {no}."]
     if "data.path" in apart:
         return [f"These runs are of images in different folders (see data.path below), {no}."]
-    if any(key.startswith("data.") and key.removeprefix("data.") not in HARMLESS for key in apart):
+    if any(key.startswith("data.") and key.removeprefix("data.") not in OF_TEST_IMAGES for key in apart):
         return [f"These runs prepared their images differently (see data below), {no}."]
     return []
 
 
-def _unlike(runs: Sequence[Told]) -> list[str]:
+def _unlike(runs: Sequence[RunFolder]) -> list[str]:
     """A sentence where likelihoods score images in different ways."""
-    pixels = {run.name: run.evidence.pixels for run in runs}
+    pixels = {run.name: pixels_of(run) for run in runs}
     ways = {name: "a density" if p.is_density else f"{p.levels} levels" for name, p in pixels.items() if p}
     if len(set(ways.values())) < 2:
         return []
@@ -139,10 +158,6 @@ def _unlike(runs: Sequence[Told]) -> list[str]:
     return [f"These runs score pixels in different ways ({told}), so their losses and bounds in nats do not compare."]
 
 
-def _folders(runs: Sequence[Told]) -> list[Folder]:
-    """Those whose recipe is known."""
-    return [run.folder for run in runs if run.folder.options]
-
-
-def _named(run: Told, text: str, runs: Sequence[Told]) -> str:
-    return text if len(runs) == 1 else f"{run.name}: {text}"
+def _problems(runs: Sequence[RunFolder]) -> list[str]:
+    """What is wrong with each."""
+    return [text if len(runs) == 1 else f"{run.name}: {text}" for run in runs for text in run.problems]

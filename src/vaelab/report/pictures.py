@@ -2,6 +2,7 @@
 
 import base64
 import io
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from PIL import Image
 
 from vaelab.data.decode import open_image
 from vaelab.io.formatting import typed
-from vaelab.runs.folder import Folder
+from vaelab.runs.folder import RunFolder
 
 LARGE = 500_000  # bytes of a PNG that is worth encoding anew
 COPYING = 60  # seconds that copying a folder may take, file by file
@@ -69,39 +70,39 @@ class Exhibit:
     missing: list[str]
 
 
-def exhibits(runs: list[Folder], names: list[str]) -> list[Exhibit]:
+def exhibits(runs: Sequence[RunFolder]) -> list[Exhibit]:
     """All that the runs' folders hold, and what is missing of the usual figures."""
     found = []
     for name, (title, text, epoch) in SHOWN.items():
         pictures, missing = [], []
-        for run, label in zip(runs, names, strict=True):
+        for run in runs:
             path, note = _find(run, name, epoch)
             draw = f"vaelab figures {typed(run.path)}"
-            picture = None if path is None else _picture(path, label, f"{title} of {label}. {text}", note)
+            picture = None if path is None else _picture(path, run.name, f"{title} of {run.name}. {text}", note)
             if picture is not None:
                 pictures.append(picture)
             elif path is not None:
-                missing.append(f"{path.name} of {label} cannot be read; draw it again: {draw}")
+                missing.append(f"{path.name} of {run.name} cannot be read; draw it again: {draw}")
             elif _due(name, run):
-                missing.append(f"{label} has none yet; draw it: {draw} {name}")
+                missing.append(f"{run.name} has none yet; draw it: {draw} {name}")
         if pictures or missing:
             found.append(Exhibit(name, title, text, pictures, missing))
     return found
 
 
-def _due(name: str, run: Folder) -> bool:
+def _due(name: str, run: RunFolder) -> bool:
     """Whether a run could have this figure and usually has."""
-    usual = name in ALWAYS or (name == "pseudo_inputs" and run.part("prior")[0] == "vamp")
-    return usual and (run.path / "model.safetensors").exists()
+    usual = name in ALWAYS or (name == "pseudo_inputs" and run.recipe.part("prior")[0] == "vamp")
+    return usual and run.has_model
 
 
-def _find(run: Folder, name: str, epoch: str) -> tuple[Path | None, str]:
+def _find(run: RunFolder, name: str, epoch: str) -> tuple[Path | None, str]:
     """The figure, else the same of the last epoch that was drawn; and a remark on its age."""
-    path, model = run.path / "figures" / f"{name}.png", run.path / "model.safetensors"
+    path, model = run.figures / f"{name}.png", run.model_file
     if path.is_file():
         older = model.exists() and path.stat().st_mtime < model.stat().st_mtime - COPYING
         return path, "drawn before the last training; draw it again: vaelab figures" if older else ""
-    drawn = sorted((run.path / "figures").glob(f"epoch_*_{epoch}.png")) if epoch else []
+    drawn = sorted(run.figures.glob(f"epoch_*_{epoch}.png")) if epoch else []
     of = "" if name == "generated_samples" else ", of validation images"
     return (drawn[-1], f"drawn while training{of}") if drawn else (None, "")
 

@@ -4,7 +4,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from vaelab.io.formatting import counted
-from vaelab.runs.folder import NO_LIKELIHOODS, Folder, finite, kind_of
+from vaelab.runs.folder import RunFolder
+from vaelab.runs.log import finite
+from vaelab.runs.recipe import NO_LIKELIHOODS, kind_of
 
 PRIORS = {
     "normal": "a standard normal prior",
@@ -31,74 +33,76 @@ BACKBONES = {
 OBJECTIVES = {"elbo": "the ELBO", "iwae": "the importance-weighted bound"}
 
 
-def sentence(run: Folder) -> str:
+def sentence(run: RunFolder) -> str:
     """`A VAE with 20 latent dimensions, …, was trained on mnist for 50 epochs to maximise the ELBO.`"""
-    if not run.options:
+    if not run.recipe.sections:
         length = f"; it was trained {_length(run)}" if _is_told(run) else ", nor for how long"
         return f"What was trained is not known, because its recipe cannot be read{length}."
-    model = run.options.get("model", {})
+    model = run.recipe.sections.get("model", {})
     what = f"A {'conditional ' if model.get('condition') else ''}variational autoencoder{_latents(run)}"
-    kept = f"; epoch {run.best['epoch']:g} is the best and was kept" if run.best else ""
+    kept = f"; epoch {run.log.best['epoch']:g} is the best and was kept" if run.log.best else ""
     return f"{what}, {_parts(run)}, {_trained(run)} {_aim(run)}{kept}."
 
 
-def _is_told(run: Folder) -> bool:
+def _is_told(run: RunFolder) -> bool:
     """Whether its log or its state tells how far it came."""
-    return bool(run.rows) or run.state.word not in ("done", "unknown")
+    return bool(run.log.rows) or run.state.word not in ("done", "unknown")
 
 
-def _trained(run: Folder) -> str:
-    on = f"on {run.data or 'unknown images'}"
+def _trained(run: RunFolder) -> str:
+    on = f"on {run.recipe.data or 'unknown images'}"
     if _is_told(run):
         return f"{'is being' if run.state.word == 'running' else 'was'} trained {on} {_length(run)}{_growth(run)}"
-    if run.state.word == "done" or (run.path / "model.safetensors").exists():
+    if run.state.word == "done" or run.has_model:
         return f"was trained {on}, for how long is not known,"
     length = f" for {counted(run.epochs, 'epoch')}" if run.epochs else ""
     return f"was to be trained {on}{length}"
 
 
-def _aim(run: Folder) -> str:
-    if run.part("likelihood")[0] in NO_LIKELIHOODS:
+def _aim(run: RunFolder) -> str:
+    if run.recipe.part("likelihood")[0] in NO_LIKELIHOODS:
         return "to minimise that loss and the KL"
-    kind = kind_of(run.options.get("objective", ""))
+    kind = kind_of(run.recipe.sections.get("objective", ""))
     return f"to maximise {OBJECTIVES.get(kind, f'the objective {kind}')}"
 
 
-def _length(run: Folder) -> str:
-    if run.epochs and run.epoch == run.epochs:
-        return f"for {counted(run.epoch, 'epoch')}"
+def _length(run: RunFolder) -> str:
+    if run.epochs and run.log.epoch == run.epochs:
+        return f"for {counted(run.log.epoch, 'epoch')}"
     of = f" of {run.epochs:,}" if run.epochs else ""
     return (
-        f"for {run.epoch:,}{of} epochs" if run.epoch else f"for less than one{of or ' epoch'}{' epochs' if of else ''}"
+        f"for {run.log.epoch:,}{of} epochs"
+        if run.log.epoch
+        else f"for less than one{of or ' epoch'}{' epochs' if of else ''}"
     )
 
 
-def _latents(run: Folder) -> str:
+def _latents(run: RunFolder) -> str:
     """` with 12 latent dimensions in 2 levels (4 and 8, the top first)`."""
-    if levels := run.levels:
+    if levels := run.recipe.levels:
         sizes = f"{', '.join(map(str, levels[:-1]))} and {levels[-1]}" if len(levels) > 1 else f"{levels[0]}"
         of = f" in {counted(len(levels), 'level')} ({sizes}, the top first)" if len(levels) > 1 else ""
         return f" with {counted(sum(levels), 'latent dimension')}{of}"
-    size = run.options.get("model", {}).get("latent_dim")
+    size = run.recipe.sections.get("model", {}).get("latent_dim")
     return f" with {counted(size, 'latent dimension')}" if isinstance(size, int) else ""
 
 
-def _growth(run: Folder) -> str:
+def _growth(run: RunFolder) -> str:
     """`, grown from 4 to 32 pixels in 4 stages`, as far as it came."""
-    sizes = sorted({size for row in run.rows if (size := finite(row, "resolution")) is not None})
+    sizes = sorted({size for row in run.log.rows if (size := finite(row, "resolution")) is not None})
     if not sizes:
         return ""
     reached = f"{sizes[0]:g} to {sizes[-1]:g}" if len(sizes) > 1 else f"{sizes[0]:g}"
-    if (run.path / "model.safetensors").exists():  # which is kept in the last stage alone
+    if run.has_model:  # which is kept in the last stage alone
         return f", grown from {reached} pixels in {counted(len(sizes), 'stage')}," if len(sizes) > 1 else ""
     return f", in its stage of {sizes[-1]:g} pixels, not yet the last,"
 
 
-def _parts(run: Folder) -> str:
-    backbone, options = run.part("backbone")
-    posterior, flow = run.part("posterior")
-    prior, mixture = run.part("prior")
-    kind = run.part("likelihood")[0]
+def _parts(run: RunFolder) -> str:
+    backbone, options = run.recipe.part("backbone")
+    posterior, flow = run.recipe.part("posterior")
+    prior, mixture = run.recipe.part("prior")
+    kind = run.recipe.part("likelihood")[0]
     what = "loss in place of a likelihood" if kind in NO_LIKELIHOODS else "likelihood"
     likelihood = LIKELIHOODS.get(kind, f"{_a(kind)} {what}")
     sizes = f" ({_size(options)})" if _size(options) else ""

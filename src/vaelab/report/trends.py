@@ -6,8 +6,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from vaelab.runs.folder import finite
-from vaelab.runs.log import Row
+from vaelab.runs.log import Row, finite
 
 FEW = 3  # epochs that are too few for a trend
 GAINED = 0.001  # share of the loss that counts as a gain

@@ -1,44 +1,115 @@
-"""What a run says: rows in `log.jsonl`, a bar on the terminal, a table with a line per tenth of the run."""
+"""The log of a run: one JSON object per logged step, epoch or evaluation, a line each in `log.jsonl`."""
 
 import contextlib
 import json
 import math
 import os
-import sys
-import textwrap
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from vaelab.errors import FolderGone
-from vaelab.io.files import disk_error, write_whole
-from vaelab.io.progress import say, terminal
-from vaelab.runs.state import parse_row
+from vaelab.io.files import disk_error, parse_json, write_whole
 
 Row = dict[str, Any]
 
-WIDTHS = "{:>9}  {:>9}  {:>9}  {:>8}  {:>6}  {:>10}  {:>10}"  # 73 columns
-HEAD = WIDTHS.format("epoch", "loss", "rec", "kl", "β", "valid ", "images/s")
-KEY = "in nats per image; valid: held-out images, at β = 1; *: the best so far"
-MINUTE = 60.0  # after which an epoch has its line although its tenth of the run has one
-INDENT = " " * 11  # of what else is measured, below the numbers of an epoch
-SHORT = {"loss": "loss", "rec": "reconstruction", "kl": "kl"}
+MAX_STEPS = 2**63  # what a service can count
+MAX_NUMBER = 1e100  # whose square, and the sum of many, are floats
 
 
+@dataclass(frozen=True)
 class Log:
-    """Appends one JSON object per event and shows it; silent in all processes but the main one."""
+    """The rows of a log, or of its last stage alone, and how many lines of it are no rows."""
 
-    def __init__(self, path: Path, *, silent: bool, quiet: bool = False) -> None:
-        self.path, self.silent = path, silent
-        self.bar = None if silent or quiet else _Bar()
+    rows: list[Row] = field(default_factory=list)
+    broken: int = 0
+    earlier: Sequence[Row] = ()  # rows of training in the stages before
+
+    @classmethod
+    def read(cls, path: Path) -> "Log":
+        """The log in a file, empty where there is none; OSError for one that cannot be read."""
+        return cls.parse(path.read_bytes(), last=True)[0] if path.exists() else cls()
+
+    @classmethod
+    def parse(cls, text: bytes, last: bool) -> tuple["Log", int]:
+        """The log in a text, and how many bytes of it were read.
+
+        The end of a line that is still to come is waited for; where it is the `last` time, what is there may be a row.
+        """
+        *lines, rest = text.split(b"\n")
+        found = [parse_row(line) for line in lines if line.strip()]
+        rows = [row for row in [*found, parse_row(rest) if last else None] if row is not None]
+        return cls(rows, found.count(None)), len(text) - len(rest)
+
+    @cached_property
+    def steps(self) -> list[Row]:
+        """The logged steps."""
+        return [row for row in self.rows if row["kind"] == "step"]
+
+    @cached_property
+    def train(self) -> list[Row]:
+        """The epochs' means over training steps, at the β that was applied."""
+        return [row for row in self.rows if row["kind"] == "epoch" and row["split"] == "train"]
+
+    @cached_property
+    def valid(self) -> list[Row]:
+        """The epochs' numbers of the validation images, at β = 1."""
+        return [row for row in self.rows if row["kind"] == "epoch" and row["split"] == "valid"]
+
+    @property
+    def best(self) -> Row | None:
+        """The epoch whose weights were kept."""
+        return next((row for row in reversed(self.valid) if row.get("best")), None)
+
+    @property
+    def epoch(self) -> int:
+        """Epochs that were finished."""
+        return int(self.valid[-1]["epoch"]) if self.valid else 0
+
+    @cached_property
+    def resolutions(self) -> list[float]:
+        """Those that the model of a growing run has had, the smallest first."""
+        return sorted(set(numbers(self.rows, "resolution")))
+
+    @cached_property
+    def last_stage(self) -> "Log":
+        """The rows of the last stage of a growing run, told by their resolution; of another run all."""
+        trained = [*self.train, *self.steps]
+        size = next((finite(row, "resolution") for row in reversed(self.train or self.steps)), None)
+        if size is None:
+            return self
+        kept = [row for row in trained if finite(row, "resolution") == size]
+        epochs = {row["epoch"] for row in kept if row["kind"] == "epoch"}  # for rows of validation tell no stage
+        earlier = [row for row in trained if finite(row, "resolution") != size]
+        return Log([*kept, *(row for row in self.valid if row["epoch"] in epochs)], 0, earlier)
+
+
+class Display(Protocol):
+    """Where rows are shown while they are written."""
 
     def begin(self, done: int, steps: int, epochs: int) -> None:
-        """Forget rows after step `done`, which a killed run may have left, and start the bar."""
-        if self.silent:
-            return
-        forget(self.path, done)
-        self._show(lambda bar: bar.begin(done, steps, epochs))
+        """A training of so many steps begins after step `done`."""
+
+    def show(self, row: Row) -> None:
+        """A row was written."""
+
+    def end(self) -> None:
+        """The training has ended."""
+
+
+class LogWriter:
+    """Appends one JSON object per event and shows it; silent in all processes but the main one."""
+
+    def __init__(self, path: Path, *, silent: bool = False, display: Display | None = None) -> None:
+        self.path, self.silent, self.display = path, silent, None if silent else display
+
+    def begin(self, done: int, steps: int, epochs: int) -> None:
+        """Forget rows after step `done`, which a killed run may have left, and begin to show."""
+        if not self.silent:
+            forget(self.path, done)
+            self._show(lambda display: display.begin(done, steps, epochs))
 
     def write(self, row: Row) -> None:
         """Append a row; numbers that are no numbers become null, as JSON has none."""
@@ -52,122 +123,50 @@ class Log:
             raise FolderGone(self.path.parent) from error
         except OSError as error:
             raise disk_error(self.path, error) from error
-        self._show(lambda bar: bar.show(row))
+        self._show(lambda display: display.show(row))
 
     def close(self) -> None:
         """Leave the terminal tidy."""
-        self._show(_Bar.end)
+        self._show(lambda display: display.end())
 
-    def _show(self, act: "Callable[[_Bar], None]") -> None:
-        """On the terminal, which may go away: the training goes on without it."""
-        if self.bar:
+    def _show(self, act: Callable[[Display], None]) -> None:
+        """On a terminal, which may go away: the training goes on without it."""
+        if self.display:
             with contextlib.suppress(OSError, ValueError):
-                act(self.bar)
-
-
-def read_rows(path: Path) -> list[Row]:
-    """The rows of a log; lines that are none, as a kill may cut one short, are passed over."""
-    return read_log(path)[0]
-
-
-def read_log(path: Path) -> tuple[list[Row], int]:
-    """The rows of a log, and how many lines are none; the last line without its end is not counted."""
-    *lines, last = path.read_bytes().split(b"\n") if path.exists() else [b""]
-    found = [parse_row(line) for line in lines if line.strip()]
-    rows = [row for row in [*found, parse_row(last)] if row is not None]
-    return rows, found.count(None)
+                act(self.display)
 
 
 def forget(path: Path, done: int) -> None:
     """Drop the rows after a step, from which a resumed run learns again."""
-    kept = [row for row in read_rows(path) if row["step"] <= done]
+    kept = [row for row in Log.read(path).rows if row["step"] <= done]
     write_whole(path, lambda file: file.write_text("".join(f"{json.dumps(row)}\n" for row in kept)) and None)
+
+
+def parse_row(line: bytes) -> Row | None:
+    """The row in a line: an object with a kind, a split, a step and an epoch; None for anything else."""
+    try:
+        row = parse_json(line)
+    except ValueError:  # a line cut short by a kill, or bytes that are no text
+        return None
+    if not isinstance(row, dict) or not all(isinstance(row.get(key), str) for key in ("kind", "split")):
+        return None
+    counts = (finite(row, "step"), finite(row, "epoch"))
+    return row if all(count is not None and 0 <= count < MAX_STEPS for count in counts) else None
+
+
+def finite(found: Mapping[str, Any], key: str) -> float | None:
+    """A number that was stored, None where it is missing, is none, or so large that sums and squares of it are none."""
+    value = found.get(key)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return float(value) if abs(value) <= MAX_NUMBER else None
+
+
+def numbers(rows: Sequence[Row], key: str) -> list[float]:
+    """The finite ones of that name."""
+    return [x for row in rows if (x := finite(row, key)) is not None]
 
 
 def _existing(path: str, flags: int) -> int:
     """An opener that makes no file."""
     return os.open(path, flags & ~os.O_CREAT)
-
-
-class _Bar:
-    """A rich progress bar on a terminal, and a table: a line per tenth of the run, and at least one a minute."""
-
-    def __init__(self) -> None:
-        self.progress = self.task = None
-        self.tenth, self.said = -1, 0.0
-        self.train: Row = {}
-        self.measured: Row = {}
-        self.headed = False
-
-    def begin(self, done: int, steps: int, epochs: int) -> None:
-        self.epochs = epochs
-        if sys.stderr is not None and sys.stderr.isatty():
-            from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
-            columns = (BarColumn(12), TextColumn("{task.percentage:>3.0f}%  {task.description}"), TimeRemainingColumn())
-            self.progress = Progress(*columns, console=terminal(), transient=True)
-            self.progress.start()
-            self.task = self.progress.add_task("starting", total=steps, completed=done)
-
-    def show(self, row: Row) -> None:
-        if row["kind"] == "step" and self.progress and self.task is not None:
-            self.progress.update(self.task, completed=row["step"], description=_short(row))
-        elif row["kind"] == "epoch" and row["split"] == "train":
-            self.train = row
-        elif row["kind"] == "evaluation":
-            known = ("kind", "step", "epoch", "split")
-            self.measured = {k: v for k, v in row.items() if k not in known and not k.endswith("_error")}
-        elif row["kind"] == "epoch" and self._due(row["epoch"]):
-            self._line(row)
-
-    def _due(self, epoch: float) -> bool:
-        tenth = int(epoch * 10 / self.epochs)
-        if tenth == self.tenth and not self.measured and time.monotonic() - self.said < MINUTE:
-            return False
-        self.tenth, self.said = tenth, time.monotonic()
-        return True
-
-    def _line(self, valid: Row) -> None:
-        lines = [] if self.headed else [KEY, HEAD]
-        self.headed = True
-        lines.append(_table_line(valid, self.train, self.epochs))
-        if self.measured:
-            told = "  ".join(f"{k}\u00a0{v:.4g}" for k, v in self.measured.items())
-            folded = textwrap.wrap(told, 80 - len(INDENT), break_long_words=False, break_on_hyphens=False)
-            lines += [INDENT + line.replace("\u00a0", " ") for line in folded]
-        self.measured = {}
-        for line in lines:
-            if self.progress:
-                self.progress.console.print(line, highlight=False, soft_wrap=True)
-            else:
-                say(line)
-
-    def end(self) -> None:
-        if self.progress:
-            self.progress.stop()
-
-
-def _table_line(valid: Row, train: Row, epochs: int) -> str:
-    """A line of the table that `HEAD` heads; no training numbers where a run was resumed at an epoch's end."""
-    numbers = [_five(train.get(key)) for key in ("loss", "reconstruction", "kl")]
-    beta = f"{train['beta']:.2g}" if "beta" in train else ""
-    pace = f"{train['images_per_second']:,.0f}" if train else ""
-    held_out = f"{_five(valid['loss'])}{'*' if valid.get('best') else ' '}"
-    at = f"{valid['epoch']:g}/{epochs}"
-    return WIDTHS.format(at, *numbers, beta, held_out, pace).rstrip()
-
-
-def _short(row: Row) -> str:
-    """`loss 103.52  rec 77.24  kl 26.85  β 0.98  21,034/s`, short enough for a bar in 80 columns."""
-    numbers = "  ".join(f"{name} {_five(row[key])}" for name, key in SHORT.items())
-    beta = f"  β {row['beta']:.2g}" if "beta" in row else ""
-    return f"{numbers}{beta}  {row['images_per_second']:,.0f}/s"
-
-
-def _five(value: float | None) -> str:
-    """Two decimals, one of what is large, or five digits of what is huge."""
-    if value is None:
-        return ""
-    if abs(value) >= 1e6:
-        return f"{value:.5g}"
-    return f"{value:.2f}" if abs(value) < 1000 else f"{value:.1f}"

@@ -7,16 +7,14 @@ import socket
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from vaelab.errors import VaelabError
-from vaelab.io.files import is_process, parse_json, read_object, short_hash, write_whole
+from vaelab.io.files import is_process, read_object, write_whole
+from vaelab.runs.log import finite
 
 FILE = "state.json"
-LONGEST = 2**63  # steps; what a service can count
-LARGEST = 1e100  # whose square, and the sum of many, are floats
 SILENT = 3600  # seconds without a new row after which a process that cannot be seen counts as gone
 
 GONE = "its process is gone and left no word: killed, or the machine went down; it can be resumed"
@@ -96,42 +94,6 @@ def is_alive(found: Mapping[str, Any], silence: float) -> bool:
     if not _is_here(found):
         return silence < SILENT
     return is_process(found["pid"]) and _born(found["pid"]) == found.get("born", "")
-
-
-def is_outdated(report: Mapping[str, Any], folder: Path) -> bool:
-    """Whether a metrics.json is of other weights than its run folder holds now, after a training that went on."""
-    weights = folder / "model.safetensors"
-    try:
-        now = weights.stat()
-        return report.get("model") not in (None, _hash(weights, now.st_mtime_ns, now.st_ino, now.st_size))
-    except OSError:  # without weights there are none that it could not be of
-        return False
-
-
-def finite(found: Mapping[str, Any], key: str) -> float | None:
-    """A number that was stored, None where it is missing, is none, or so large that sums and squares of it are none."""
-    value = found.get(key)
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return None
-    return float(value) if abs(value) <= LARGEST else None
-
-
-def parse_row(line: bytes) -> dict[str, Any] | None:
-    """The row in a line of `log.jsonl`: an object with a kind, a split, a step and an epoch; None for anything else."""
-    try:
-        row = parse_json(line)
-    except ValueError:  # a line cut short by a kill, or bytes that are no text
-        return None
-    if not isinstance(row, dict) or not all(isinstance(row.get(key), str) for key in ("kind", "split")):
-        return None
-    counts = (finite(row, "step"), finite(row, "epoch"))
-    return row if all(count is not None and 0 <= count < LONGEST for count in counts) else None
-
-
-@lru_cache(maxsize=16)
-def _hash(weights: Path, *changed: int) -> str:
-    """Read again only where they changed, for some are large."""
-    return short_hash(weights)
 
 
 def _diverged(found: Mapping[str, Any]) -> tuple[str, int] | None:

@@ -11,12 +11,13 @@ from vaelab.errors import UsageError
 from vaelab.io.files import expanded
 from vaelab.io.formatting import number, printable, span, typed, typeset
 from vaelab.io.progress import note
-from vaelab.runs.folder import Folder, finite, is_run
+from vaelab.runs.folder import RunFolder, is_run
+from vaelab.runs.log import finite
 
 DEPTH = 3  # folders below the one that is named
 
 
-def find_runs(directory: Path) -> list[Folder]:
+def find_runs(directory: Path) -> list[RunFolder]:
     """The runs in a directory and a few folders below it, or the run that it is; the newest first."""
     if not directory.is_dir():
         raise UsageError(f"{directory} is no folder; name one that holds runs, or start one: vaelab train digits-vamp")
@@ -41,9 +42,11 @@ def runs_table(directory: Path) -> str:
     told = [
         f"{_name(run, directory)}: {run.state.reason}" for run in runs if run.state.reason and run.state.word != "done"
     ]
-    unknown = [run for run in runs if run.best and not run.options]
+    unknown = [run for run in runs if run.log.best and not run.recipe.sections]
     told += [f"{_name(run, directory)}: its recipe cannot be read, so its number may be no ELBO" for run in unknown]
-    bounds = sorted({run.bound.removeprefix("−") for run in runs if run.best and run not in unknown} - {"ELBO"})
+    bounds = sorted(
+        {run.recipe.bound.removeprefix("−") for run in runs if run.log.best and run not in unknown} - {"ELBO"}
+    )
     notes = [f"best ELBO: of validation images, in nats; here also {', '.join(bounds)}"] if bounds else []
     below = [textwrap.fill(printable(" ".join(text.split())), width, **_HANGING) for text in [*told, *notes]]
     return "\n".join([*_table(lines, width), *below])
@@ -51,11 +54,13 @@ def runs_table(directory: Path) -> str:
 
 def summary(path: Path) -> str:
     """What a training says at its end: the best epoch, how long it took, where it lies, what to do next."""
-    run = Folder.read(path)
+    run = RunFolder.read(path)
     lines = [("trained:", str(path))]
-    if run.best and (loss := finite(run.best, "loss")) is not None:
+    if (best := run.log.best) and (loss := finite(best, "loss")) is not None:
         took = f", {span(run.state.seconds)}" if run.state.seconds is not None else ""
-        lines.append(("best:", f"epoch {run.best['epoch']:g} of {run.epoch}, {run.bound} {typeset(loss)} nats{took}"))
+        lines.append(
+            ("best:", f"epoch {best['epoch']:g} of {run.log.epoch}, {run.recipe.bound} {typeset(loss)} nats{took}")
+        )
     if (path / "report.html").exists():
         lines.append(("report:", str(path / "report.html")))
     lines += [("next:", f"vaelab evaluate {typed(path)}"), ("", f"vaelab figures {typed(path)}")]
@@ -65,17 +70,24 @@ def summary(path: Path) -> str:
 _HANGING = {"subsequent_indent": "  ", "break_long_words": False, "break_on_hyphens": False}
 
 
-def _cells(run: Folder, directory: Path) -> list[str]:
-    loss = finite(run.best, "loss") if run.best else None
-    epochs = f"{run.epoch}/{run.epochs}" if run.epochs else f"{run.epoch}" if run.valid else "–"
-    name, recipe = _name(run, directory), run.recipe
+def _cells(run: RunFolder, directory: Path) -> list[str]:
+    loss = finite(run.log.best, "loss") if run.log.best else None
+    epochs = f"{run.log.epoch}/{run.epochs}" if run.epochs else f"{run.log.epoch}" if run.log.valid else "–"
+    name, recipe = _name(run, directory), run.recipe.name
     if recipe and not run.name.startswith(recipe):
         name += f" ({printable(recipe)})"
     age = span(max(0.0, time.time() - run.state.seen))
-    return [name, printable(run.data) or "–", epochs, "–" if loss is None else number(-loss), run.state.word, age]
+    return [
+        name,
+        printable(run.recipe.data) or "–",
+        epochs,
+        "–" if loss is None else number(-loss),
+        run.state.word,
+        age,
+    ]
 
 
-def _name(run: Folder, directory: Path) -> str:
+def _name(run: RunFolder, directory: Path) -> str:
     return printable(run.name if run.path == directory else str(run.path.relative_to(directory)))
 
 
@@ -101,15 +113,13 @@ def _columns(lines: Sequence[Sequence[str]]) -> list[str]:
     ]
 
 
-def _read(path: Path) -> Folder | None:
+def _read(path: Path) -> RunFolder | None:
     """A run, or None and a note where its files are odder than any that a training writes."""
     try:
-        run = Folder.read(path)
-        _ = run.state, run.epochs
+        return RunFolder.read(path)
     except Exception as error:  # one odd folder must not hide the others
         note(f"{path} is passed over, for it cannot be read: {error}")
         return None
-    return run
 
 
 def _width() -> int:

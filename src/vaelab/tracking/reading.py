@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from vaelab.errors import UsageError
-from vaelab.io.files import read_object
 from vaelab.io.formatting import typed
 from vaelab.io.strict_yaml import read_yaml
-from vaelab.runs.state import is_outdated, parse_row
+from vaelab.runs.folder import is_outdated
+from vaelab.runs.log import parse_row
+from vaelab.runs.results import Results
 
 Mark = tuple[float, int]  # of a row: its step, and its place among the rows of that step
 RECORD = ("recipe.yaml", "log.jsonl", "figures", "metrics.json")
@@ -70,18 +71,14 @@ class Reader:
 
     def metrics(self) -> dict[str, float]:
         """The numbers in metrics.json, as `test/frechet`; none where they are of earlier weights."""
-        report = read_object(self.folder / "metrics.json")
-        if is_outdated(report, self.folder):
+        found = self._results()
+        if not found or self._is_outdated(found):
             return {}
-        try:
-            values = [entry["values"] for entry in report["metrics"].values()]
-            return {f"{report['split']}/{k}": v for group in values for k, v in group.items() if _is_number(v)}
-        except (LookupError, TypeError, AttributeError):
-            return {}
+        return {f"{found.split}/{name}": value for name, value in found.values.items() if _is_number(value)}
 
     def problems(self) -> str:
         """What is missing, damaged or outdated, in one sentence; "" where all is there."""
-        outdated = is_outdated(read_object(self.folder / "metrics.json"), self.folder)
+        outdated = self._is_outdated(self._results())
         there = {"recipe.yaml": self.recipe(), "log.jsonl": self.offset, "figures": self.pictures()}
         lacks = [name for name, found in (there | {"metrics.json": outdated or self.metrics()}).items() if not found]
         lines = "a line of log.jsonl is no row" if self.broken == 1 else f"{self.broken} lines of log.jsonl are no rows"
@@ -90,6 +87,12 @@ class Reader:
         said += [again] if outdated else []
         said += [f"{lines} (a training that was killed may leave one)"] if self.broken else []
         return " and ".join(said)
+
+    def _results(self) -> Results | None:
+        return Results.read(self.folder / "metrics.json")
+
+    def _is_outdated(self, results: Results | None) -> bool:
+        return results is not None and is_outdated(results, self.folder / "model.safetensors")
 
     def _recognise(self, file: int) -> None:
         """Begin again if this is another file than last time, or a shorter one."""

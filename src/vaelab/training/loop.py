@@ -17,7 +17,7 @@ from vaelab.data.source import Dataset
 from vaelab.errors import Diverged, Stopped, UsageError
 from vaelab.model import VAE
 from vaelab.performance import compiling_steps
-from vaelab.runs.log import Log, Row
+from vaelab.runs.log import LogWriter, Row
 from vaelab.training.checkpoint import Checkpoint, Progress, refuse_unlike, save_checkpoint
 from vaelab.training.interrupt import Interrupt
 from vaelab.training.options import TrainOptions
@@ -49,7 +49,7 @@ class Loop:
         options: TrainOptions,
         folder: Path,
         group: ProcessGroup,
-        log: Log,
+        log: LogWriter,
         interrupt: Interrupt,
         *,
         checkpoint: Checkpoint | None = None,

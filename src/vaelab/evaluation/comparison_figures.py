@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from vaelab.errors import UsageError
-from vaelab.evaluation.comparison.judged import Judged
 from vaelab.evaluation.images import reconstructions
 from vaelab.evaluation.measure import SampleSpec
 from vaelab.figures.columns import columns
@@ -12,22 +11,23 @@ from vaelab.figures.distributions import boxes, violins
 from vaelab.figures.style import save
 from vaelab.metrics.sharpness import STATISTICS, sharpness_statistics
 from vaelab.recipe.restore import open_run, restore
+from vaelab.runs.folder import RunFolder
 from vaelab.samplers.drawing import images
 
 SHOWN = 24  # images of each run
 
 
 def draw_figures(
-    runs: Sequence[Judged], folder: Path, *, n: int, seed: int, data_dir: str | Path | None, device: str
+    runs: Sequence[RunFolder], folder: Path, *, n: int, seed: int, data_dir: str | Path | None, device: str
 ) -> list[Path]:
     """Samples, reconstructions, boxes and violins as PNGs, each beside real images of the test split.
 
     Sharpness is of `n` images each, drawn as `evaluate` draws them. UsageError where the runs' images differ.
     """
     for run in runs:
-        if run.data != runs[0].data:
+        if run.recipe.test_images != runs[0].recipe.test_images:
             raise UsageError(f"no figures: {runs[0].name} and {run.name} are of different images; compare them apart")
-    data = open_run(runs[0].folder, data_dir, device)[2]
+    data = open_run(runs[0].path, data_dir, device)[2]
     real = data.test.images[:SHOWN]
     drawn, back, sharp = (
         {"real": real / 255},
@@ -35,7 +35,7 @@ def draw_figures(
         {"real": sharpness_statistics(data.test.images[:n])},
     )
     for run in runs:
-        model = restore(run.folder, device)[0]
+        model = restore(run.path, device)[0]
         drawn[run.name] = images(model, model.p_z(), len(real), seed)
         back[run.name] = reconstructions(model, data.test[:SHOWN])
         sharp[run.name] = sharpness_statistics(SampleSpec(n, seed=seed).draw(model, data, n)[0])

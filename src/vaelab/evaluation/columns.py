@@ -1,56 +1,29 @@
-"""The runs of a comparison: each with its numbers, those that differ in their seed only as one column."""
+"""The columns of a comparison: runs with numbers of their weights, those that differ in their seed only as one."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
-from typing import Any
 
 from vaelab.errors import UsageError
 from vaelab.evaluation.quality import distinct
 from vaelab.io.formatting import printable, typed
 from vaelab.recipe.identity import identity
-from vaelab.recipe.restore import folder_of, read_report, restore, weights_hash
+from vaelab.recipe.restore import restore, weights_hash
 from vaelab.registry import hint
 from vaelab.registry import names as registered
-from vaelab.registry.schema import Part
+from vaelab.runs.folder import RunFolder, folder_of
+from vaelab.runs.recipe import StoredRecipe
+from vaelab.runs.results import Results
 
 Measure = Callable[[Path, str, list[str] | None], object]  # a run, why, and by which metrics, None for the usual
-
-# What leaves the test images as they are.
-HARMLESS = ("train_size", "flip")
-
-
-@dataclass(frozen=True, eq=False)
-class Judged:
-    """A run, the sections of the recipe in its model file, and its metrics.json."""
-
-    name: str
-    folder: Path
-    options: Mapping[str, Any]
-    report: Mapping[str, Any]
-
-    @property
-    def data(self) -> dict[str, Any]:
-        """What decides the images that it is judged on."""
-        data = Part.of(self.options["data"]) or Part("")
-        return {k: v for k, v in data.as_mapping().items() if k not in HARMLESS}
-
-    @property
-    def seed(self) -> int:
-        """Of the training."""
-        return self.options["train"].get("seed", 0)
-
-    def is_sister_of(self, other: "Judged") -> bool:
-        """Whether the recipes differ in nothing that is trained but the seed."""
-        return identity(self.options, but=("seed",)) == identity(other.options, but=("seed",))
 
 
 @dataclass(frozen=True, eq=False)
 class Column:
     """Runs of one recipe with a seed each; most often one run."""
 
-    runs: tuple[Judged, ...]
+    runs: tuple[RunFolder, ...]
 
     @property
     def label(self) -> str:
@@ -58,8 +31,8 @@ class Column:
         return self.runs[0].name + (f" ({len(self.runs)} seeds)" if len(self.runs) > 1 else "")
 
 
-def read_runs(paths: Sequence[str | Path], measure: Measure | None = None) -> list[Judged]:
-    """Each run with its name and numbers.
+def read_runs(paths: Sequence[str | Path], measure: Measure | None = None) -> list[RunFolder]:
+    """Each run with its name and numbers, and the recipe in its model file.
 
     Of a run without numbers of its present weights, `measure` is told why and what the others have been measured by;
     without it, or if it cannot, UsageError.
@@ -71,22 +44,24 @@ def read_runs(paths: Sequence[str | Path], measure: Measure | None = None) -> li
     names = [printable(name) for name in distinct(folders, taken=taken)]
     recipes = [restore(folder)[1].options for folder in folders]
     lacking = {folder: why for folder in folders if (why := _lack(folder))}
-    whole = [read_report(folder / "metrics.json")["metrics"] for folder in folders if folder not in lacking]
+    whole = [RunFolder.read(folder).measured["test"].metrics for folder in folders if folder not in lacking]
     metrics = [name for name in dict.fromkeys(chain(*whole)) if name in registered("metric")]
     if measure:
         for folder, why in lacking.items():
             measure(folder, why, metrics or None)
     if left := [f"{why}; run: vaelab evaluate {typed(folder)}" for folder in lacking if (why := _lack(folder))]:
         raise UsageError(left[0])
-    reports = [read_report(folder / "metrics.json") for folder in folders]
-    return [Judged(*known) for known in zip(names, folders, recipes, reports, strict=True)]
+    known = zip(map(RunFolder.read, folders), names, recipes, strict=True)
+    return [replace(run, name=name, recipe=StoredRecipe(options)) for run, name, options in known]
 
 
-def columns_of(runs: Sequence[Judged], group: bool, order: Sequence[str] | None) -> list[Column]:
+def columns_of(runs: Sequence[RunFolder], group: bool, order: Sequence[str] | None) -> list[Column]:
     """The columns of the table, those named in `order` first."""
-    groups: list[list[Judged]] = []
+    groups: list[list[RunFolder]] = []
+    trained = {run: identity(run.recipe.sections, but=("seed",)) for run in runs}
+    seeds = {run: run.recipe.section("train").get("seed", 0) for run in runs}
     for run in runs:
-        sisters = (g for g in groups if group and run.is_sister_of(g[0]) and run.seed not in [r.seed for r in g])
+        sisters = (g for g in groups if group and trained[run] == trained[g[0]] and seeds[run] not in map(seeds.get, g))
         found = next(sisters, None)
         if found is None:
             groups.append([run])
@@ -106,9 +81,9 @@ def _lack(folder: Path) -> str:
     path = folder / "metrics.json"
     if not path.is_file():
         return f"{folder} has no metrics.json"
-    report = read_report(path)
-    if not report:
+    results = Results.read(path)
+    if not results:
         return f"{path} is damaged or of another program"
-    if not report["metrics"]:
+    if not results.metrics:
         return f"{path} holds no metrics"
-    return "" if report["model"] == weights_hash(folder) else f"{folder} was trained on since it was evaluated"
+    return "" if results.model == weights_hash(folder) else f"{folder} was trained on since it was evaluated"

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from vaelab.errors import VaelabError
-from vaelab.evaluation.comparison.judged import columns_of, read_runs
-from vaelab.evaluation.comparison.pictures import draw_figures
-from vaelab.evaluation.comparison.table import Row, rows_of
+from vaelab.evaluation.columns import columns_of, read_runs
+from vaelab.evaluation.comparison_figures import draw_figures
 from vaelab.evaluation.evaluate import evaluate
 from vaelab.evaluation.quality import write_csv
+from vaelab.evaluation.table import Row, rows_of
 from vaelab.io.files import write_whole
 from vaelab.io.formatting import number
 from vaelab.io.progress import note

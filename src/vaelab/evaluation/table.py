@@ -5,12 +5,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from vaelab.evaluation.comparison.judged import Column, Judged
-from vaelab.io.formatting import images_of
+from vaelab.evaluation.columns import Column
 from vaelab.metrics.measurement import Value
 from vaelab.metrics.names import Number, numbers
 from vaelab.registry import names, part
 from vaelab.registry.schema import options
+from vaelab.runs.folder import RunFolder
 
 # Of a protocol, what decides whether two numbers compare; beside it, the options of the metric but for these.
 DECISIVE = ("split", "images", "fakes", "sampler", "pixels", "extractor", "network", "estimator", "given")
@@ -96,15 +96,18 @@ def pooled(values: Sequence[Cell]) -> Cell:
     return Cell(mean, (mean - reach, mean + reach), n)
 
 
-def _numbers(run: Judged) -> Iterator[tuple[str, Number, dict[str, Any], Cell]]:
+def _numbers(run: RunFolder) -> Iterator[tuple[str, Number, dict[str, Any], Cell]]:
     """Every number of a run that is one, with what decides whether others compare with it."""
-    for metric, entry in run.report["metrics"].items():
-        asked = options(part("metric", metric)) if metric in names("metric") else entry["protocol"]
-        kept = {k: v for k, v in entry["protocol"].items() if k in {*asked, *DECISIVE} - {*INDIFFERENT}}
-        protocol = _flat({**kept, "data": run.data})
-        for found in numbers(metric, entry):
+    if (results := run.results()) is None:
+        return
+    data = run.recipe.test_images or {"kind": results.data or "?"}
+    for metric, measured in results.metrics.items():
+        asked = options(part("metric", metric)) if metric in names("metric") else measured.protocol
+        kept = {k: v for k, v in measured.protocol.items() if k in {*asked, *DECISIVE} - {*INDIFFERENT}}
+        protocol = _flat({**kept, "data": data})
+        for found in numbers(metric, measured):
             if found.value is not None:
-                scores = _scores(found.about, entry["protocol"].get("scores"))
+                scores = _scores(found.about, measured.protocol.get("scores"))
                 yield metric, found, protocol | scores, Cell(found.value, found.interval)
 
 
@@ -125,10 +128,10 @@ def _remarks(columns: Sequence[Column]) -> list[str]:
     """Of how many images numbers are, why some are not there, and what the reader of the others must know."""
     notes: dict[str, list[str]] = {}
     for run in (run for column in columns for run in column.runs):
-        if isinstance(run.report.get("images"), int):
-            notes.setdefault(images_of(run.report, run.report["metrics"]), []).append(run.name)
-        for metric, reason in run.report.get("unavailable", {}).items():
-            notes.setdefault(f"{metric} is not measured: {reason}", []).append(run.name)
-        for note in run.report.get("notes", []):
+        if (results := run.results()) is None:
+            continue
+        counts = [] if results.images is None else [results.counted]
+        missing = [f"{metric} is not measured: {reason}" for metric, reason in results.unavailable.items()]
+        for note in [*counts, *missing, *results.notes]:
             notes.setdefault(note, []).append(run.name)
     return [f"{', '.join(who)}: {note}" for note, who in notes.items()]
