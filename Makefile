@@ -4,7 +4,7 @@ PY := $(VENV)/bin/python
 # Bytecode is compiled when first used: of most that is installed, never.
 PIP := $(PY) -m pip install --quiet --disable-pip-version-check --no-compile -c constraints.txt
 
-.PHONY: demo test torture check bench readme results clean
+.PHONY: demo test torture check bench docs results clean
 .DEFAULT_GOAL := demo
 
 # Stamps that are renewed when the dependencies change: what users need, and what developers need beside it.
@@ -44,10 +44,10 @@ bench: $(VENV)/.developing  ## speed beside the peers', as ratios
 	$(PY) benchmarks/startup.py
 	cd benchmarks && for name in likelihood quality neighbours mixture priors research progressive tracking; do ../$(PY) $$name.py; done
 
-readme: $(VENV)/.developing  ## the generated part of README.md
-	$(PY) tools/readme.py
+docs: $(VENV)/.developing  ## the tables of docs/parts.md and docs/recipes.md
+	$(PY) tools/docs.py
 
-results: $(VENV)/.developing  ## every MNIST recipe at a short budget, measured: the table of results in README.md
+results: $(VENV)/.developing  ## every MNIST recipe at a short budget, measured: a table of docs/papers.md
 	$(PY) tools/results.py
 
 clean:

@@ -60,7 +60,7 @@ def list_(
         str | None, typer.Argument(metavar="ROLE", help="recipes, prior, likelihood, …, model, train [default: all].")
     ] = None,
     kind: Annotated[str | None, typer.Argument(metavar="KIND", help="One part of that role, in full.")] = None,
-    markdown: Annotated[bool, typer.Option("--markdown", help="The tables of the README.")] = False,
+    markdown: Annotated[bool, typer.Option("--markdown", help="The tables of docs/.")] = False,
     plugin: Plugin = None,
 ) -> None:
     """Show recipes and parts with their options, one part in full, or the options of a recipe's section."""
