@@ -14,7 +14,6 @@ from vaelab.distributions.seeds import seeded
 from vaelab.errors import Problems, TooShort, UsageError
 from vaelab.io.memory import weights_within_memory
 from vaelab.model import VAE, growth_of
-from vaelab.nn.conditioning import LabelledDecoder, LabelledEncoder
 from vaelab.objectives.defaults import completed
 from vaelab.recipe.identity import LENGTHS, MEANS, RECORDS, identity
 from vaelab.recipe.sections import Alterations, Evaluate, Expectation, Model
@@ -30,21 +29,10 @@ from vaelab.training.options import Best, TrainOptions
 from vaelab.training.seeds import seed_of
 
 READ, TRAINED = 2, 5  # copies of the weights in memory: file and model; with gradient, average and Adam's two moments
-PACKAGES = (
-    "backbones",
-    "data",
-    "features",
-    "flows",
-    "likelihoods",
-    "metrics",
-    "objectives",
-    "posteriors",
-    "priors",
-    "samplers",
-    "tracking",
-)
-for _package in PACKAGES:
+for _package in ("backbones", "data", "features", "flows", "likelihoods", "metrics", "objectives", "posteriors"):
     import_module(f"vaelab.{_package}")  # registers its parts
+for _package in ("priors", "samplers", "tracking"):
+    import_module(f"vaelab.{_package}")
 
 
 @dataclass(frozen=True)
@@ -105,7 +93,7 @@ class Recipe:
         if problems:
             raise Problems(problems, f"recipe {name!r} has these problems")
         if by := [text for text in texts if _decides(text, options)]:
-            noted = sections.get("altered", length_of(options["train"]) | {"by": []})
+            noted = sections.get("altered", length_of(options.get("train")) | {"by": []})
             last = {text.partition("=")[0]: text for text in [*noted["by"], *by]}
             given["altered"] = sections["altered"] = {**noted, "by": list(last.values())}
         return cls(name, given, own_length, (*chosen, *(text.partition("=")[0] for text in texts)), **sections)
@@ -190,31 +178,7 @@ class Recipe:
         """
         fix = "lower model.latent_dim, or the sizes of its backbone, posterior and prior"
         with seeded(seed_of("init", self.seed, 0, 0)), weights_within_memory(copies, fix):
-            return self._composed(x_shape, classes, steps_per_epoch)
-
-    def _composed(self, x_shape: tuple[int, int, int], classes: int, steps_per_epoch: int) -> VAE:
-        sees, levels = self.model.condition, self.model.levels
-        sizes = {"x_shape": x_shape, "latent_dim": sum(levels), "levels": levels, "top_dim": levels[0]}
-        likelihood = build("likelihood", self.model.likelihood, "model.likelihood", **sizes)
-        channels, *sides = x_shape
-        encoder, decoder = build(
-            "backbone",
-            self.model.backbone,
-            "model.backbone",
-            x_shape=(channels + ("encoder" in sees), *sides),
-            latent_dim=sum(levels) + classes * ("decoder" in sees),
-            out_channels=likelihood.params_per_channel * channels,
-            levels=levels,
-            steps_per_epoch=steps_per_epoch,
-            every_stage=getattr(likelihood, "every_stage", False),
-        )
-        encoder = LabelledEncoder(encoder, x_shape, classes) if "encoder" in sees else encoder
-        decoder = LabelledDecoder(decoder, classes) if "decoder" in sees else decoder
-        posterior = build("posterior", self.model.posterior, "model.posterior", encoder=encoder, **sizes)
-        classes = classes if sees else 0
-        labels = {"classes": classes, "conditional": "prior" in sees}
-        prior = build("prior", self.model.prior, "model.prior", **labels, **sizes)
-        return VAE(prior, posterior, decoder, likelihood, classes)
+            return self.model.compose(x_shape, classes, steps_per_epoch)
 
     def build_training(self, data: Dataset, processes: int = 1, model: VAE | None = None) -> tuple[Any, TrainOptions]:
         """The objective and the train options, with every duration in steps; of a model that grows, with its stages."""

@@ -7,8 +7,10 @@ from typing import Annotated, Any, Literal
 from annotated_types import MinLen
 from pydantic import Discriminator, PlainValidator, Tag
 
+from vaelab.model import VAE
+from vaelab.nn.conditioning import LabelledDecoder, LabelledEncoder
 from vaelab.registry import Role, Seed, Size
-from vaelab.registry.schema import Part
+from vaelab.registry.schema import Part, build
 
 # One size, or those of the levels of a hierarchy, the top level first.
 Levels = Annotated[
@@ -42,6 +44,31 @@ class Model:
     def levels(self) -> tuple[int, ...]:
         """Latent dimensions of each level, the top first."""
         return self.latent_dim if isinstance(self.latent_dim, tuple) else (self.latent_dim,)
+
+    def compose(self, x_shape: tuple[int, int, int], classes: int = 0, steps_per_epoch: int = 1) -> VAE:
+        """A model of these parts for images of a shape and so many classes."""
+        sees, levels = self.condition, self.levels
+        sizes = {"x_shape": x_shape, "latent_dim": sum(levels), "levels": levels, "top_dim": levels[0]}
+        likelihood = build("likelihood", self.likelihood, "model.likelihood", **sizes)
+        channels, *sides = x_shape
+        encoder, decoder = build(
+            "backbone",
+            self.backbone,
+            "model.backbone",
+            x_shape=(channels + ("encoder" in sees), *sides),
+            latent_dim=sum(levels) + classes * ("decoder" in sees),
+            out_channels=likelihood.params_per_channel * channels,
+            levels=levels,
+            steps_per_epoch=steps_per_epoch,
+            every_stage=getattr(likelihood, "every_stage", False),
+        )
+        encoder = LabelledEncoder(encoder, x_shape, classes) if "encoder" in sees else encoder
+        decoder = LabelledDecoder(decoder, classes) if "decoder" in sees else decoder
+        posterior = build("posterior", self.posterior, "model.posterior", encoder=encoder, **sizes)
+        classes = classes if sees else 0
+        labels = {"classes": classes, "conditional": "prior" in sees}
+        prior = build("prior", self.prior, "model.prior", **labels, **sizes)
+        return VAE(prior, posterior, decoder, likelihood, classes)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -31,11 +31,12 @@ def plain(options: Mapping[str, Any]) -> dict[str, Any]:
         raise UsageError(f"a recipe is plain data: {error}; give mappings, lists, texts and numbers") from error
 
 
-def with_overrides(options: dict[str, Any], overrides: Iterable[str]) -> dict[str, Any]:
+def with_overrides(options: Mapping[str, Any], overrides: Iterable[str]) -> dict[str, Any]:
     """The sections with `dotted.key=value` overrides; a new kind drops options, so they come first."""
+    given = dict(options)
     for text in sorted(overrides, key=_rank):
-        options = merged(options, parse_override(text))
-    return options
+        given = merged(given, parse_override(text))
+    return given
 
 
 def as_texts(overrides: Iterable[str | Mapping[str, Any]]) -> tuple[str, ...]:

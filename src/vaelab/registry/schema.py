@@ -204,7 +204,7 @@ def _readers(thing: Callable) -> dict[str, Callable[[Any, str, list[str]], Any]]
             found[key] = functools.partial(parse_parts, role.name)
         elif later:
             found[key] = functools.partial(parse, later[0].thing)
-        elif is_dataclass(annotation):
+        elif isinstance(annotation, type) and is_dataclass(annotation):
             found[key] = functools.partial(parse_section, annotation)
     return found
 
