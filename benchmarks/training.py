@@ -59,7 +59,7 @@ def parsed() -> argparse.Namespace:
 def read_images(count: int) -> tuple[Tensor, str]:
     """MNIST if it is on this machine, else noise; the time does not depend on the values."""
     import vaelab.data
-    from vaelab.io.files import locate
+    from vaelab.io.places import locate
 
     if locate("mnist/train-images-idx3-ubyte.gz"):
         return vaelab.data.load("mnist", train_size=count, valid_size=96).train.images, "MNIST"

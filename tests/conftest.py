@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.distributions import Distribution, Independent, MultivariateNormal, Normal
 
 from vaelab.distributions import diagonal_normal
-from vaelab.io import files
+from vaelab.io import places
 from vaelab.model import VAE
 from vaelab.registry import plugins
 
@@ -46,7 +46,7 @@ def cache(tmp_path, monkeypatch) -> Path:
 
     monkeypatch.delenv("VAELAB_DATA", raising=False)
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
-    monkeypatch.setattr(files, "cache", lambda: tmp_path / "cache")
+    monkeypatch.setattr(places, "cache", lambda: tmp_path / "cache")
     monkeypatch.setattr(pooch, "retrieve", offline)
     return tmp_path / "cache"
 

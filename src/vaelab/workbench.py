@@ -21,7 +21,7 @@ from vaelab.evaluation import figures as gallery
 from vaelab.evaluation.images import writer
 from vaelab.evaluation.measure import ValidationMetrics
 from vaelab.evaluation.stages import keep_pictures, kept_stages
-from vaelab.io.files import also_in
+from vaelab.io.places import also_in
 from vaelab.io.progress import say
 from vaelab.model import VAE
 from vaelab.performance import flushing_denormals

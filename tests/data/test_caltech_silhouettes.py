@@ -9,7 +9,7 @@ import torch
 
 from vaelab.data import caltech_silhouettes, load
 from vaelab.errors import UsageError, VaelabError
-from vaelab.io.files import File
+from vaelab.io.places import File
 
 COUNTS = {"train": 6, "val": 3, "test": 4}
 NAMES = np.array([["Airplanes Side 2", "wrench"]], dtype=object)

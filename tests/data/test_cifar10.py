@@ -12,7 +12,7 @@ import torch
 
 from vaelab.data import cifar10, load
 from vaelab.errors import UsageError, VaelabError
-from vaelab.io.files import File
+from vaelab.io.places import File
 
 RECORD = 3073
 

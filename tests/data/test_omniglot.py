@@ -12,7 +12,7 @@ from PIL import Image
 
 from vaelab.data import load, omniglot
 from vaelab.errors import UsageError, VaelabError
-from vaelab.io.files import File
+from vaelab.io.places import File
 
 COUNTS = {"data": 12, "testdata": 5}
 

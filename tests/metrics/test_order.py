@@ -6,7 +6,7 @@ import torch.nn.functional as F
 
 from vaelab.data import load
 from vaelab.data.source import Dataset
-from vaelab.io import files
+from vaelab.io import places
 from vaelab.metrics.measurement import Measurement
 from vaelab.registry import part
 from vaelab.registry.schema import build
@@ -26,7 +26,7 @@ def judge(digits, tmp_path_factory):
     """judge(metric, extractor, images) against the real set; the extractors are built once."""
     folder = tmp_path_factory.mktemp("cache")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(files, "cache", lambda: folder)
+        patch.setattr(places, "cache", lambda: folder)
         extractors = {name: build("extractor", name, data=digits, device=CPU) for name in EXTRACTORS}
 
     def measure(metric: str, extractor: str, fake: torch.Tensor) -> Measurement:

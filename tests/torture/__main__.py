@@ -17,7 +17,7 @@ from torture.campaign import GIGABYTE, Limits, judged, told
 from torture.files import Files
 from torture.kills import BROKEN, KILLED, Kills
 from torture.recipes import Recipes
-from vaelab.io import files as library
+from vaelab.io import places as library
 
 CAMPAIGNS = {  # what is tortured, how many cases, and the limits of one
     "kills": (Kills, KILLED + len(BROKEN), Limits(300, None)),

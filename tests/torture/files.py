@@ -23,7 +23,7 @@ from torture.odd import Evil, damaged, mutate, odd_header, odd_json, pickles
 from torture.pictures import picture
 from torture.sets import SETS, trust_every_hash
 from vaelab.errors import VaelabError
-from vaelab.io import files as library
+from vaelab.io import places as library
 from vaelab.training.checkpoint import _seal as seal
 
 RECIPE = """

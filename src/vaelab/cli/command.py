@@ -83,7 +83,7 @@ def _prepare(plugin: list[str] | None, data_dir: Path | None) -> None:
 
         load_plugins(plugin)
     if data_dir:
-        from vaelab.io.files import places
+        from vaelab.io.places import places
 
         places(data_dir)
 

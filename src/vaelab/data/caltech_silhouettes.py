@@ -10,7 +10,7 @@ import torch
 from vaelab.data.arrays import from_columns, opened_mat
 from vaelab.data.source import Pool, Source, Split
 from vaelab.errors import Damaged
-from vaelab.io.files import File, Folder, fetch, locate
+from vaelab.io.places import Directory, File, fetch, locate
 from vaelab.registry import Size, register
 
 NAME, URL = "caltech101_silhouettes_28", "https://people.cs.umass.edu/~marlin/data/"
@@ -32,7 +32,7 @@ class CaltechSilhouettes(Source):
     valid_size: Size | None = COUNTS["val"]
     test_size: Size | None = COUNTS["test"]
 
-    def read(self, directory: Folder) -> Pool:
+    def read(self, directory: Directory) -> Pool:
         """From `caltech101_silhouettes/`, preferring the official split."""
         if locate(WHOLE.path, directory) and not locate(SPLIT.path, directory):
             return _read(fetch(WHOLE, directory), whole=True)

@@ -15,7 +15,8 @@ from vaelab.data.decoded import decode_once
 from vaelab.data.images import check_fits, pad
 from vaelab.data.source import Pool, Source
 from vaelab.errors import Damaged, MissingData, UsageError
-from vaelab.io.files import Folder, parsing, places
+from vaelab.io.files import parsing
+from vaelab.io.places import Directory, places
 from vaelab.registry import Size, hint, register
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ class CelebA(Source):
         if self.resize:
             raise ValueError(f"resize does not apply to faces, whose size is an option; set size={self.resize} instead")
 
-    def read(self, directory: Folder) -> Pool:
+    def read(self, directory: Directory) -> Pool:
         """From `celeba/`; UsageError for what is missing or damaged, and for an unknown attribute."""
         check_fits((1, 3, self.size, self.size), "lower data.size")
         root, where = _find(directory)
@@ -96,7 +97,7 @@ class CelebA(Source):
         return face.resize((self.size, self.size), Image.Resampling.BILINEAR, box)
 
 
-def _find(directory: Folder) -> tuple[Path, Path]:
+def _find(directory: Directory) -> tuple[Path, Path]:
     """The folder with the text files, and the folder or zip with the images."""
     folders = [place / "celeba" for place in places(directory)]
     for root in folders:

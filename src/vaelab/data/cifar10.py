@@ -10,7 +10,8 @@ import torch
 from vaelab.data.archive import read_tar
 from vaelab.data.source import Pool, Source, Split
 from vaelab.errors import Damaged
-from vaelab.io.files import File, Folder, fetch, locate, parsing
+from vaelab.io.files import parsing
+from vaelab.io.places import Directory, File, fetch, locate
 from vaelab.registry import Size, register
 
 URL = "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz"
@@ -42,14 +43,14 @@ class Cifar10(Source):
         "airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck",
     )  # fmt: skip
 
-    def read(self, directory: Folder) -> Pool:
+    def read(self, directory: Directory) -> Pool:
         """From `cifar10/`, checked by md5."""
         *train, test = _batches(directory)
         images, labels = (torch.cat(parts) for parts in zip(*train, strict=True))
         return Pool(Split(images, labels), test=Split(*test), classes=self.classes)
 
 
-def _batches(directory: Folder) -> list[tuple[torch.Tensor, torch.Tensor]]:
+def _batches(directory: Directory) -> list[tuple[torch.Tensor, torch.Tensor]]:
     """Images and labels of each batch, the test batch last."""
     for folder in (f"cifar10/{INSIDE}", "cifar10"):
         if all(locate(f"{folder}/{name}", directory) for name in BATCHES):

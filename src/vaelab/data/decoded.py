@@ -1,6 +1,5 @@
 """Images decoded once: an array in the user's cache, mapped until what it was made from changes."""
 
-import hashlib
 import json
 import warnings
 from collections.abc import Iterable, Iterator
@@ -13,7 +12,8 @@ from torch import Tensor
 
 from vaelab.data.dataset import Split
 from vaelab.errors import MixedSizes, UsageError
-from vaelab.io import files
+from vaelab.io import files, places
+from vaelab.io.hashing import data_hash
 from vaelab.io.progress import Bar
 
 
@@ -37,8 +37,8 @@ def decode_once(
     pixels depend on besides `root` and `names`. Unreadable files are listed in one warning and left out; UsageError
     where none is left (`fix` says what to do then), or where sizes differ; MixedChannels where some are grey.
     """
-    key = hashlib.sha256(json.dumps([str(root), names, state]).encode()).hexdigest()[:24]
-    array = files.cache() / kind / f"{key}.npy"
+    key = data_hash([str(root), names, state])[:24]
+    array = places.cache() / kind / f"{key}.npy"
     index = array.with_suffix(".json")  # written last: where it is, the array is whole
     if not (index.is_file() and array.is_file()):
         text = json.dumps(_write(root, names, decoded, array, fix))

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from vaelab.data.source import Pool, Source, Split
-from vaelab.io.files import Folder
+from vaelab.io.places import Directory
 from vaelab.registry import Size, register
 
 
@@ -23,7 +23,7 @@ class Digits(Source):
     valid_size: Size | None = 250
     test_size: Size | None = 250
 
-    def read(self, directory: Folder) -> Pool:
+    def read(self, directory: Directory) -> Pool:
         """From the installed package."""
         from sklearn.datasets import load_digits
 

@@ -16,7 +16,7 @@ from vaelab.data.images import check_fits
 from vaelab.data.layout import laid_out
 from vaelab.data.source import Pool, Source, Split
 from vaelab.errors import UsageError
-from vaelab.io import files
+from vaelab.io import files, places
 from vaelab.registry import Size, register
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ class ImageFolder(Source):
     channels: Literal["auto", 1, 3] = "auto"
     folders: Literal["auto", "splits", "classes"] = "auto"
 
-    def read(self, directory: files.Folder) -> Pool:
+    def read(self, directory: places.Directory) -> Pool:
         """From the cache, or by decoding; UsageError without a readable image, or where sizes differ."""
         root = self._root(directory)
         names = image_names(root)
@@ -66,9 +66,9 @@ class ImageFolder(Source):
         train, *held_out = (part if len(part) else None for part in images.cut(numbers[kept]))
         return Pool(train or images[:0], *held_out, classes=classes, finished=True, split_by="folder")
 
-    def _root(self, directory: files.Folder) -> Path:
+    def _root(self, directory: places.Directory) -> Path:
         path = files.expanded(self.path)
-        tried = [path, *(place / path for place in files.places(directory))]
+        tried = [path, *(place / path for place in places.places(directory))]
         for root in tried:
             if root.is_dir():
                 return root.resolve()

@@ -9,7 +9,7 @@ import torch
 from vaelab.data.arrays import opened_mat, read_npz
 from vaelab.data.source import Pool, Source, Split
 from vaelab.errors import Damaged
-from vaelab.io.files import File, Folder, fetch, locate
+from vaelab.io.places import Directory, File, fetch, locate
 from vaelab.registry import Size, register
 
 ORIGINAL = File("freyfaces/frey_rawface.mat", "https://cs.nyu.edu/~roweis/data/frey_rawface.mat")
@@ -28,7 +28,7 @@ class FreyFaces(Source):
     valid_size: Size | None = 200
     test_size: Size | None = 200
 
-    def read(self, directory: Folder) -> Pool:
+    def read(self, directory: Directory) -> Pool:
         """From `freyfaces/`, in either format."""
         if path := locate("freyfaces/freyfaces.npz", directory):
             (faces,) = read_npz(path, {"x": (1965, 28, 20)})

@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from vaelab.data.arrays import read_idx
 from vaelab.data.source import Pool, Source, Split
-from vaelab.io.files import File, Folder, fetch
+from vaelab.io.places import Directory, File, fetch
 from vaelab.registry import Size, register
 
 
@@ -25,7 +25,7 @@ class Mnist(Source):
         "t10k-labels-idx1-ubyte.gz": "ec29112dd5afa0611ce80d1b7f02629c",
     }
 
-    def read(self, directory: Folder) -> Pool:
+    def read(self, directory: Directory) -> Pool:
         """From `mnist/*.gz`, checked by md5."""
         files = [File(f"{self.name}/{file}", self.url + file, md5) for file, md5 in self.md5.items()]
         x, y, x_test, y_test = (read_idx(fetch(file, directory)) for file in files)

@@ -14,7 +14,7 @@ from vaelab.data.decode import as_array, decode_all, upright
 from vaelab.data.decoded import decode_once
 from vaelab.data.source import Pool, Source, Split
 from vaelab.errors import Damaged
-from vaelab.io.files import File, Folder, fetch, locate
+from vaelab.io.places import Directory, File, fetch, locate
 from vaelab.registry import Size, register
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ class Omniglot(Source):
     valid_size: Size | None = 1345
     source: Literal["auto", "chardata", "archives"] = "auto"
 
-    def read(self, directory: Folder) -> Pool:
+    def read(self, directory: Directory) -> Pool:
         """From `omniglot/`, in either form."""
         large, small = (all(locate(file.path, directory) for file in pair) for pair in (LARGE, SMALL))
         chardata = locate(CHARDATA.path, directory) or not (large or small)
@@ -91,7 +91,7 @@ def _columns(path: Path, content: dict[str, Any], x: str, y: str) -> Split:
     return Split(from_columns((levels.T * 255).round().astype(np.uint8)), labels)
 
 
-def _read_archives(pair: list[File], directory: Folder) -> Pool:
+def _read_archives(pair: list[File], directory: Directory) -> Pool:
     """Train and test; or one pool of the small archives, which have a thousand drawings in common."""
     paths, md5s = [fetch(file, directory) for file in pair], [file.md5 for file in pair]
     with open_images(paths[0]) as first, open_images(paths[1]) as second:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from vaelab.data.images import check_fits, stream
 from vaelab.data.source import Pool, Source, Split
-from vaelab.io.files import Folder
+from vaelab.io.places import Directory
 from vaelab.registry import Size, register
 
 FACTORS = ("shape", "size", "angle", "x", "y", "colour")
@@ -33,7 +33,7 @@ class Shapes(Source):
     size: Size = 32
     channels: Literal[1, 3] = 1
 
-    def read(self, directory: Folder) -> Pool:
+    def read(self, directory: Directory) -> Pool:
         """By drawing; UsageError for more or larger images than fit into memory."""
         shape = (self.count, self.channels, self.size, self.size)
         check_fits(shape, "lower data.count or data.size", more=self.count * FACTOR_BYTES + WORKING * self.size**2)

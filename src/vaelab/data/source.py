@@ -12,7 +12,7 @@ from vaelab.data import images
 from vaelab.data.checks import checked
 from vaelab.data.dataset import Dataset, Pool, Split
 from vaelab.errors import UsageError, VaelabError
-from vaelab.io.files import Folder
+from vaelab.io.places import Directory
 from vaelab.registry import Count, Seed, Size, name_of
 
 
@@ -48,11 +48,11 @@ class Source:
         """That by which the set is registered, else that of its class."""
         return name_of("data", type(self)) or type(self).__name__
 
-    def read(self, directory: Folder) -> Pool:
+    def read(self, directory: Directory) -> Pool:
         """Find and check the files, and return their images; for each set to define."""
         raise UsageError(f"{type(self).__name__} has no read(directory); write one that returns a Pool of Splits")
 
-    def pool(self, directory: Folder = None) -> Pool:
+    def pool(self, directory: Directory = None) -> Pool:
         """What `read` returns, which may be written by anyone, and is checked here for every use of it."""
         by = f"{type(self).__name__}.read"
         try:
@@ -65,8 +65,8 @@ class Source:
             raise UsageError(f"{by} fails at {at}: {type(error).__name__}: {error}; mend it") from error
         return checked(found, f"{by} returns")
 
-    def load(self, directory: Folder = None) -> Dataset:
-        """The set with all options applied; `directory` is searched before the other places (`files.places`).
+    def load(self, directory: Directory = None) -> Dataset:
+        """The set with all options applied; `directory` is searched before the other places (`places.places`).
 
         Raises UsageError for files that are missing or damaged and for sizes that the set does not have.
         """

@@ -9,7 +9,8 @@ import torch
 from vaelab.data.arrays import read_npz
 from vaelab.data.source import Pool, Source, Split
 from vaelab.errors import Damaged
-from vaelab.io.files import File, Folder, fetch, locate, parsing
+from vaelab.io.files import parsing
+from vaelab.io.places import Directory, File, fetch, locate
 from vaelab.registry import register
 
 URL = "https://www.cs.toronto.edu/~larocheh/public/datasets/binarized_mnist/"
@@ -25,7 +26,7 @@ class StaticMnist(Source):
     published, so their number of images and the values 0 and 1 are what is checked.
     """
 
-    def read(self, directory: Folder) -> Pool:
+    def read(self, directory: Directory) -> Pool:
         """From `static_mnist/`, in either format."""
         if path := locate("static_mnist/binarized_mnist_fixed.npz", directory):
             arrays = read_npz(path, {key: (n, 28, 28) for key, n in COUNTS.items()})
@@ -37,7 +38,7 @@ class StaticMnist(Source):
         return Pool(train, valid, test, binary=True)
 
 
-def _read_amat(split: str, directory: Folder) -> np.ndarray:
+def _read_amat(split: str, directory: Directory) -> np.ndarray:
     """A line of 784 digits 0 or 1 per image -> uint8 [N, 28, 28]; a hundred times faster than parsing numbers."""
     name = f"binarized_mnist_{split}.amat"
 

@@ -14,7 +14,7 @@ from torch import Tensor
 from vaelab.data.images import to_bytes
 from vaelab.data.source import Dataset, Split
 from vaelab.errors import Problems, UsageError, VaelabError
-from vaelab.io.files import Folder, also_in
+from vaelab.io.places import Directory, also_in
 from vaelab.metrics.names import metric_of, quick, stored, unknown
 from vaelab.model import VAE
 from vaelab.recipe.begin import versions
@@ -58,7 +58,7 @@ class Target:
     data: Dataset
     split: str
     device: torch.device
-    data_dir: Folder = None  # where weights of extractors are looked for, too
+    data_dir: Directory = None  # where weights of extractors are looked for, too
     model: VAE | None = None
     samples: SampleSpec = SampleSpec()
     made: Tensor | None = None  # uint8 [n, C, H, W], where there is no model
@@ -163,7 +163,7 @@ class ValidationMetrics:
 
     @classmethod
     def of(
-        cls, recipe: Recipe, data: Dataset, device: torch.device, epochs: int, data_dir: Folder = None
+        cls, recipe: Recipe, data: Dataset, device: torch.device, epochs: int, data_dir: Directory = None
     ) -> "ValidationMetrics":
         """What a recipe's `evaluate` section asks for."""
         asked = recipe.evaluate

@@ -1,7 +1,6 @@
 """Single-image quality of sets of images: a CSV with every image's sharpness per set, and a summary of all sets."""
 
 import csv
-import hashlib
 import json
 import warnings
 from collections.abc import Iterable, Sequence
@@ -16,6 +15,7 @@ from vaelab.data.decode import SUFFIXES, as_array, decode_all, image_names, upri
 from vaelab.data.images import to_bytes
 from vaelab.errors import UsageError
 from vaelab.io.files import expanded, parse_json, write_whole
+from vaelab.io.hashing import data_hash
 from vaelab.io.progress import Bar
 from vaelab.metrics.sharpness import STATISTICS, sharpness_statistics
 from vaelab.recipe.begin import versions
@@ -196,7 +196,7 @@ def _cached(table: Path, note: Path, fingerprint: str) -> Measured | None:
 
 def _hash(state: list[Any]) -> str:
     """Of a state, and of the program, whose definitions may change."""
-    return hashlib.sha256(json.dumps([*state, versions()["vaelab"]]).encode()).hexdigest()[:16]
+    return data_hash([*state, versions()["vaelab"]])[:16]
 
 
 def write_csv(path: Path, rows: Iterable[Sequence[Any]]) -> None:

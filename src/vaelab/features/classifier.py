@@ -14,7 +14,7 @@ from vaelab.data.source import Dataset
 from vaelab.distributions.seeds import seeded
 from vaelab.errors import UsageError, VaelabError
 from vaelab.features.extraction import sha256
-from vaelab.io import files
+from vaelab.io import files, places
 from vaelab.io.progress import Bar
 from vaelab.registry import register
 
@@ -60,7 +60,7 @@ def _trained(data: Dataset) -> nn.Sequential:
     """From the cache, or trained now."""
     content = [t for split in (data.train, data.valid) for t in (split.images, split.labels) if t is not None]
     settings = (SIDE, STEPS, EPOCHS, ROWS, LEARNING_RATE, data.dynamic, data.flip)
-    path = files.cache() / "classifiers" / f"{sha256(content, *settings)}.safetensors"
+    path = places.cache() / "classifiers" / f"{sha256(content, *settings)}.safetensors"
     with seeded(0), torch.enable_grad():
         classes = max(int(split.labels.max()) for split in (data.train, data.valid) if split.labels is not None) + 1
         network = _network(data.x_shape[0], classes)

@@ -1,8 +1,8 @@
 """Extractors of features from images; features are computed once, and found again by the content of images."""
 
 import contextlib
-import hashlib
 from collections.abc import Iterable
+from itertools import chain
 from pathlib import Path
 from typing import Protocol
 
@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from vaelab.errors import VaelabError
-from vaelab.io import files
+from vaelab.io import files, places
+from vaelab.io.hashing import bytes_hash
 from vaelab.io.memory import refuse_too_large
 from vaelab.io.progress import over
 
@@ -43,7 +44,7 @@ def features(extractor: Extractor, images: Tensor, *, keep: bool = False) -> Ten
     UsageError where they do not fit into memory.
     """
     key = sha256([images], extractor.name, extractor.hash, extractor.resize)
-    path = files.cache() / "features" / f"{key}.npy" if keep else None
+    path = places.cache() / "features" / f"{key}.npy" if keep else None
     found = _latest.pop(key, None)
     if found is None and path:
         found = _read(path, len(images))
@@ -96,8 +97,6 @@ def _remember(key: str, found: Tensor) -> None:
 def sha256(tensors: Iterable[Tensor], *words: object) -> str:
     """The sha256 of tensors [N, …], their shapes and types, and of what else tells two contents apart."""
     tensors = list(tensors)
-    sha = hashlib.sha256(repr((words, [(tuple(t.shape), t.dtype) for t in tensors])).encode())
-    for tensor in tensors:
-        for rows in tensor.split(HASHED_ROWS):
-            sha.update(np.ascontiguousarray(rows.detach().cpu().numpy()).data)
-    return sha.hexdigest()
+    head = repr((words, [(tuple(t.shape), t.dtype) for t in tensors])).encode()
+    arrays = (rows.detach().cpu().numpy() for tensor in tensors for rows in tensor.split(HASHED_ROWS))
+    return bytes_hash(chain([head], (np.ascontiguousarray(array).data for array in arrays)))

@@ -1,6 +1,5 @@
 """Pretrained weights: where their files are, where they come from, and what hash tells them apart."""
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +8,8 @@ import torch
 from torch import Tensor
 
 from vaelab.errors import Damaged, Unavailable
-from vaelab.io import files
+from vaelab.io import files, places
+from vaelab.io.hashing import file_hash
 
 CHECKPOINTS = "weights/torch_home/hub/checkpoints"  # torch's hub folder, within a data directory
 
@@ -60,11 +60,11 @@ def find(weights: Weights) -> tuple[Path, str]:
     Raises Unavailable for a file that is not to be had, naming places and address, UsageError for a damaged one.
     """
     hub = Path(torch.hub.get_dir()) / "checkpoints" / weights.name
-    path = hub if hub.is_file() else files.locate(weights.path)
+    path = hub if hub.is_file() else places.locate(weights.path)
     if path is not None:
         return path, _verify(path, weights.sha256 if weights.exact else "")
     try:
-        path = files.fetch(files.File(weights.path, weights.url), check=lambda file: _verify(file, weights.sha256))
+        path = places.fetch(places.File(weights.path, weights.url), check=lambda file: _verify(file, weights.sha256))
     except Unavailable as error:
         raise Unavailable(f"the weights {weights.name} are not in {hub.parent}; {error.problem}", error.get) from error
     return path, _verify(path)
@@ -72,8 +72,8 @@ def find(weights: Weights) -> tuple[Path, str]:
 
 def _verify(path: Path, begin: str = "") -> str:
     """12 digits of the file's sha256; Damaged where that should begin with others."""
-    with files.parsing(path), path.open("rb") as stream:
-        sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
+    with files.parsing(path):
+        sha256 = file_hash(path)
     if not sha256.startswith(begin):
         raise Damaged(path, f"its sha256 is {sha256} and should begin with {begin}")
     return sha256[:12]

@@ -1,8 +1,7 @@
-"""Files: found in the user's folders, the cache or a download; checked by hash; written whole or not at all."""
+"""Files and folders: read as data, locked, and written whole or not at all."""
 
 import contextlib
 import errno
-import hashlib
 import json
 import os
 import re
@@ -11,46 +10,15 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from contextvars import ContextVar
-from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import IO, Any
 
-from vaelab.errors import Damaged, Unavailable, Unwritable, UsageError, VaelabError
-from vaelab.io.progress import Bar
+from vaelab.errors import Damaged, Unwritable, UsageError, VaelabError
 
-Folder = str | os.PathLike | None  # what a user may give as the data directory
-_GIVEN: ContextVar[Folder] = ContextVar("given", default=None)
 HOUR = 3600
 _BEGAN = time.time()
 _HOST = socket.gethostname()[-20:]
 _TEMPORARY = re.compile(r"\..+\.(\d+)-\d+@(.*)\.tmp")
-
-
-@dataclass(frozen=True)
-class File:
-    """A published file: its place below a data directory, its address, and its md5 where that is known."""
-
-    path: str
-    url: str
-    md5: str | None = None
-
-
-def cache() -> Path:
-    """The user's cache: downloads and decoded folders, all of which may be deleted at any time."""
-    import pooch
-
-    return Path(pooch.os_cache("vaelab"))
-
-
-@contextmanager
-def also_in(directory: Folder) -> Iterator[None]:
-    """Search this data directory too, wherever files are looked for meanwhile."""
-    token = _GIVEN.set(directory)
-    try:
-        yield
-    finally:
-        _GIVEN.reset(token)
 
 
 def expanded(path: str | os.PathLike) -> Path:
@@ -59,55 +27,6 @@ def expanded(path: str | os.PathLike) -> Path:
         return Path(path).expanduser()
     except RuntimeError:
         return Path(path)
-
-
-def places(directory: Folder = None) -> list[Path]:
-    """The data directories in the order they are searched: the explicit one, `VAELAB_DATA`, the user's cache.
-
-    Raises UsageError where one that the user named does not exist, because a misspelt one would pass
-    unnoticed.
-    """
-    named = [("the data directory", directory or _GIVEN.get()), ("VAELAB_DATA", os.environ.get("VAELAB_DATA"))]
-    found = []
-    for what, folder in named:
-        if folder and not expanded(folder).is_dir():
-            raise UsageError(f"{what} {os.fspath(folder)!r} is not a folder; create it or correct the path")
-        found += [expanded(folder)] if folder else []
-    return [*found, cache()]
-
-
-def locate(path: str, directory: Folder = None) -> Path | None:
-    """The first file of that relative path in the data directories, or None."""
-    return next((place / path for place in places(directory) if (place / path).is_file()), None)
-
-
-def fetch(file: File, directory: Folder = None, check: Callable[[Path], object] = lambda path: None) -> Path:
-    """The file, downloaded into the cache if it is nowhere yet; its md5 is verified each time (20 ms for MNIST).
-
-    What is downloaded is kept only if `check`, such as its parser, does not refuse it; give one where no md5 is known.
-    Raises VaelabError for a file that is not to be had, naming every place, and UsageError for one that is damaged.
-    """
-    path = locate(file.path, directory)
-    if path is None:
-        return _download(file, directory, check)
-    _verify(path, file)
-    return path
-
-
-def _verify(path: Path, file: File) -> None:
-    if file.md5 is None:
-        return
-    with parsing(path), path.open("rb") as stream:
-        md5 = hashlib.file_digest(stream, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
-    if md5 != file.md5:
-        size = path.stat().st_size
-        raise Damaged(path, f"its {size:,} bytes have the md5 {md5} and should have {file.md5}")
-
-
-def short_hash(path: Path) -> str:
-    """The first 12 digits of a file's sha256, by which numbers know the weights that they are of."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()[:12]
 
 
 def parse_json(text: str | bytes) -> Any:
@@ -219,46 +138,3 @@ def parsing(path: Path) -> Iterator[None]:
         raise UsageError(f"{path} may not be read by you; change its permissions") from error
     except Exception as error:  # parsers of broken files raise anything from EOFError to zlib.error
         raise Damaged(path, f"{type(error).__name__}: {error}") from error
-
-
-def _download(file: File, directory: Folder, check: Callable[[Path], object]) -> Path:
-    """Into the cache; a download that breaks off, or is something else, leaves nothing behind."""
-    import pooch
-    from requests import RequestException
-
-    pooch.get_logger().setLevel("WARNING")
-    target = cache() / file.path
-
-    def receive(partial: Path) -> None:
-        with Bar(f"downloading {file.path}") as bar:
-            downloader: Any = pooch.HTTPDownloader(progressbar=cast(bool, bar), chunk_size=2**16)
-            try:
-                pooch.retrieve(file.url, None, partial.name, partial.parent, downloader=downloader)
-                _refuse_page(partial)
-                _verify(partial, file)
-                check(partial)
-            except RequestException as error:  # no network, no such file, or sent on to what is no web address
-                raise _unavailable(file, directory, type(error).__name__) from error
-            except Damaged as error:
-                raise _unavailable(file, directory, f"it sent something else: {error.reason}") from error
-
-    write_whole(target, receive)
-    return target
-
-
-def _refuse_page(path: Path) -> None:
-    """Damaged for what servers send in the place of a file that they do not have."""
-    with path.open("rb") as file:
-        head = file.read(100).lstrip().lower()
-    if not head:
-        raise Damaged(path, "it is empty")
-    if head.startswith((b"<!doctype html", b"<html")):
-        raise Damaged(path, "it is a web page")
-
-
-def _unavailable(file: File, directory: Folder, why: str) -> VaelabError:
-    """Not the user's mistake."""
-    looked = " or ".join(map(str, places(directory)))
-    target = places(directory)[0] / file.path
-    problem = f"{file.path} is not in {looked}, and downloading {file.url} failed ({why})"
-    return Unavailable(problem, f"get it there and save it as {target}")

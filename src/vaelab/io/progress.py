@@ -3,15 +3,15 @@
 import contextlib
 import sys
 from collections.abc import Iterator, Sequence
-from contextvars import ContextVar, Token
+from contextvars import ContextVar
 from functools import cache
-from types import TracebackType
 from typing import TYPE_CHECKING, Self, TypeVar
 
 from vaelab.io.formatting import printable
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.progress import ProgressColumn
 
 T = TypeVar("T")
 _OPEN: ContextVar["Stages | None"] = ContextVar("open", default=None)
@@ -40,24 +40,31 @@ def terminal() -> "Console":
     return Console(stderr=True)
 
 
-class Bar:
-    """A context with `update(n)`; `total`, `reset` and `close` are what pooch's downloader needs besides."""
+class _Live:
+    """A context in which a terminal shows a bar for each of some tasks."""
 
-    def __init__(self, description: str, total: float | None = None) -> None:
-        from rich.markup import escape
+    def __init__(self, *columns: "ProgressColumn") -> None:
         from rich.progress import Progress
 
-        self._progress = Progress(console=terminal(), disable=not terminal().is_terminal, transient=True)
-        self._task = self._progress.add_task(escape(printable(description)), total=total)
+        still = not terminal().is_terminal
+        self._progress = Progress(*columns, console=terminal(), disable=still, transient=True)
 
     def __enter__(self) -> Self:
         self._progress.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self._progress.stop()
+
+
+class Bar(_Live):
+    """A context with `update(n)`; `total`, `reset` and `close` are what pooch's downloader needs besides."""
+
+    def __init__(self, description: str, total: float | None = None) -> None:
+        from rich.markup import escape
+
+        super().__init__()
+        self._task = self._progress.add_task(escape(printable(description)), total=total)
 
     @property
     def total(self) -> float | None:
@@ -80,25 +87,21 @@ class Bar:
         """The end of the context closes the bar."""
 
 
-class Stages:
+class Stages(_Live):
     """A context with a bar for one long thing after another: what it is, its share that is done, the time left."""
 
     def __init__(self) -> None:
-        from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+        from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-        columns = (TextColumn("{task.description}"), BarColumn(20), TaskProgressColumn(), TimeRemainingColumn())
-        self._progress = Progress(*columns, console=terminal(), disable=not terminal().is_terminal, transient=True)
+        super().__init__(TextColumn("{task.description}"), BarColumn(20), TaskProgressColumn(), TimeRemainingColumn())
         self.looping = False
 
     def __enter__(self) -> Self:
-        self._token: Token[Stages | None] = _OPEN.set(self)
-        self._progress.start()
-        return self
+        self._token = _OPEN.set(self)
+        return super().__enter__()
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._progress.stop()
+    def __exit__(self, *error: object) -> None:
+        super().__exit__(*error)
         _OPEN.reset(self._token)
 
     def begin(self, what: str) -> None:

@@ -1,6 +1,5 @@
 """A recipe is a page of data; this file turns it into objects, and nothing else builds."""
 
-import hashlib
 import json
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import KW_ONLY, dataclass, field
@@ -12,6 +11,7 @@ from vaelab.data import load_set
 from vaelab.data.source import Dataset
 from vaelab.distributions.seeds import seeded
 from vaelab.errors import Problems, TooShort, UsageError
+from vaelab.io.hashing import data_hash
 from vaelab.io.memory import weights_within_memory
 from vaelab.model import VAE, growth_of
 from vaelab.objectives.defaults import completed
@@ -141,7 +141,7 @@ class Recipe:
     def fingerprint(self) -> str:
         """A hash of all that decides the weights after a step, so that a checkpoint meets its own recipe again."""
         decisive = self.identity(but=LENGTHS + RECORDS)
-        return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()
+        return data_hash(decisive)
 
     @property
     def seed(self) -> int:

@@ -9,7 +9,8 @@ from torch import Tensor
 
 from vaelab.data.source import Dataset
 from vaelab.errors import UsageError
-from vaelab.io.files import expanded, short_hash
+from vaelab.io.files import expanded
+from vaelab.io.hashing import short_hash
 from vaelab.model import VAE
 from vaelab.recipe.recipe import Recipe
 from vaelab.registry.plugins import with_plugins

@@ -6,7 +6,6 @@ in the cache, and its content is what runs. The copy in a run folder is there to
 """
 
 import contextlib
-import hashlib
 import re
 import sys
 import traceback
@@ -19,7 +18,8 @@ from types import ModuleType
 from typing import Any
 
 from vaelab.errors import NeedsPlugin, UsageError, VaelabError
-from vaelab.io import files
+from vaelab.io import files, places
+from vaelab.io.hashing import bytes_hash
 
 FOLDER = "plugins"  # of a run, and of the cache
 MODULE = "vaelab_plugin_"  # with which the names of their modules begin
@@ -38,7 +38,7 @@ class Plugin:
     @property
     def sha256(self) -> str:
         """Of its content."""
-        return hashlib.sha256(self.source).hexdigest()
+        return bytes_hash([self.source])
 
     @property
     def kept(self) -> Path:
@@ -137,7 +137,7 @@ def _found(record: Record) -> bool:
         warnings.warn(f"this run was trained with another {path.name} than {present.path}", stacklevel=2)
         return True
     source = _read(kept)
-    if hashlib.sha256(source).hexdigest() != record["sha256"]:
+    if bytes_hash([source]) != record["sha256"]:
         return False
     same = _read(path) == source
     if path.is_file() and not same:
@@ -161,7 +161,7 @@ def _trust(plugin: Plugin) -> None:
 
 
 def _kept(record: Record) -> Path:
-    return files.cache() / FOLDER / record["sha256"] / Path(record["path"]).name
+    return places.cache() / FOLDER / record["sha256"] / Path(record["path"]).name
 
 
 def _read(path: Path) -> bytes:

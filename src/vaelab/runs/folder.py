@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from vaelab.errors import UsageError
-from vaelab.io.files import expanded, parse_json, short_hash
+from vaelab.io.files import expanded, parse_json
 from vaelab.io.formatting import typed
+from vaelab.io.hashing import short_hash
 from vaelab.runs.log import Log
 from vaelab.runs.recipe import StoredRecipe
 from vaelab.runs.results import FILES, Results

@@ -1,7 +1,6 @@
 """Hands what is new in a run folder to trackers; `tracking.json` there says how far each of them is."""
 
 import contextlib
-import hashlib
 import json
 import os
 import re
@@ -14,6 +13,7 @@ from typing import Any
 
 from vaelab.errors import UsageError, VaelabError
 from vaelab.io.files import read_object, write_whole
+from vaelab.io.hashing import data_hash
 from vaelab.recipe.trackers import Spec
 from vaelab.tracking.alone import claim
 from vaelab.tracking.reading import Mark, Reader, mark_of, values_of
@@ -187,7 +187,7 @@ def _point(output: int, errors: int) -> None:
 
 
 def _digest(metrics: Mapping[str, float]) -> str:
-    return hashlib.sha256(json.dumps(metrics).encode()).hexdigest()[:12]
+    return data_hash(metrics)[:12]
 
 
 def reason(error: BaseException) -> str:

@@ -1,6 +1,5 @@
 """TensorBoard: event files, written without TensorFlow and without torch."""
 
-import hashlib
 import struct
 import tempfile
 import time
@@ -11,6 +10,7 @@ from typing import Any
 
 import yaml
 
+from vaelab.io.hashing import bytes_hash
 from vaelab.registry import register
 from vaelab.tracking.tracker import Told, Tracker
 
@@ -117,4 +117,4 @@ def _cards() -> bytes:
 
 def _mark(run: Told) -> str:
     """Of the folder's path: the end of the names of its event files, so that they say whose they are."""
-    return hashlib.sha256(str(run.folder).encode()).hexdigest()[:8]
+    return bytes_hash([str(run.folder).encode()])[:8]

@@ -1,6 +1,5 @@
 """Files that are written whole or not at all: weights to use, and everything needed to carry on."""
 
-import hashlib
 import math
 import os
 from collections.abc import Mapping
@@ -19,6 +18,7 @@ from torch import Tensor, nn
 
 from vaelab.errors import OtherRecipe, UsageError
 from vaelab.io.files import write_whole
+from vaelab.io.hashing import bytes_hash, file_hash
 from vaelab.registry import Count
 from vaelab.runs.log import Row
 
@@ -175,18 +175,18 @@ def _seal(archive: BufferedRandom) -> None:
     archive.seek(-2, os.SEEK_END)
     archive.write(SEAL.to_bytes(2, "little"))  # the comment's length
     archive.seek(0)
-    archive.write(hashlib.file_digest(archive, "sha256").hexdigest().encode())
+    archive.write(file_hash(archive).encode())
 
 
 def _is_sealed(path: Path) -> bool:
     with path.open("rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as whole, memoryview(whole) as content:
-        return hashlib.sha256(content[:-SEAL]).hexdigest().encode() == bytes(content[-SEAL:])
+        return bytes_hash([content[:-SEAL]]).encode() == bytes(content[-SEAL:])
 
 
 def _checksum(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> str:
     """The sha256 of all that a model file says, in whatever order."""
-    digest = hashlib.sha256(repr(sorted(metadata.items())).encode())
+    parts: list[bytes | memoryview] = [repr(sorted(metadata.items())).encode()]
     for name, tensor in sorted(tensors.items()):
-        digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}".encode())
-        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
-    return digest.hexdigest()
+        content = tensor.reshape(-1).view(torch.uint8).numpy().data
+        parts += [f"{name} {tensor.dtype} {list(tensor.shape)}".encode(), content]
+    return bytes_hash(parts)
