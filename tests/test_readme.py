@@ -59,7 +59,7 @@ def test_the_readme_counts_right_and_is_short():
 
 
 def test_the_file_tree_names_what_exists():
-    tree = README.split("## What lies where")[1].split("```")[1]
+    tree = README.split("## Layout")[1].split("```")[1]
     named = re.findall(r"[\w/.]+\.py|\b\w+/", tree.replace("src/vaelab/\n", ""))
     assert len(named) > 20
     for name in named:
@@ -68,7 +68,7 @@ def test_the_file_tree_names_what_exists():
 
 
 def test_the_file_tree_names_every_folder_and_module_of_the_package():
-    tree = README.split("## What lies where")[1].split("```")[1]
+    tree = README.split("## Layout")[1].split("```")[1]
     for path in (ROOT / "src" / "vaelab").iterdir():
         if path.suffix == ".py" and not path.name.startswith("__"):
             assert path.name in tree
@@ -78,7 +78,8 @@ def test_the_file_tree_names_every_folder_and_module_of_the_package():
 
 @pytest.mark.parametrize("page", PAGES)
 def test_links_and_pictures_lead_somewhere(page):
-    for path, anchor in re.findall(r"\]\((?!https?:)([^)#]*)#?([^)]*)\)", PAGES[page]):
+    links = re.findall(r"\]\((?!https?:)([^)#]*)#?([^)]*)\)", PAGES[page])
+    for path, anchor in [*links, *((source, "") for source in re.findall(r'src="([^"]+)"', PAGES[page]))]:
         target = (ROOT / page).parent / path if path else ROOT / page
         assert target.exists(), f"{page} links {path}"
         if anchor:
