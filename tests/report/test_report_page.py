@@ -14,7 +14,6 @@ from vaelab.recipe.restore import weights_hash
 from vaelab.report import refresh, report
 from vaelab.report.curves import curves_of, curves_of_all
 from vaelab.report.differences import differences
-from vaelab.report.evidence import evidence_of
 from vaelab.report.sentence import sentence
 from vaelab.runs.folder import RunFolder
 from vaelab.runs.state import recorded
@@ -210,8 +209,8 @@ def test_a_growing_run_that_was_stopped_before_its_last_stage(invent):
 
 
 def test_a_run_of_one_size_is_judged_whole(invent):
-    evidence = evidence_of(run := RunFolder.read(invent("a")))
-    assert run.log.last_stage is run.log and len(evidence.valid) == 6 and not evidence.earlier
+    log = RunFolder.read(invent("a")).log
+    assert log.last_stage is log and len(log.valid) == 6 and not log.earlier
 
 
 def test_levels_of_latents_are_told(invent):

@@ -9,7 +9,7 @@ from vaelab.evaluation.quality import distinct
 from vaelab.io.files import expanded, write_whole
 from vaelab.io.progress import note
 from vaelab.report.diagnosis import diagnose
-from vaelab.report.evidence import Finding, evidence_of
+from vaelab.report.finding import Finding
 from vaelab.report.page import page
 from vaelab.runs.folder import RunFolder
 
@@ -45,7 +45,7 @@ def refresh(run: Path) -> list[Finding]:
     """
     try:
         report([run])
-        return diagnose(evidence_of(RunFolder.read(run)))
+        return diagnose(RunFolder.read(run))
     except Exception as error:  # whatever lies in the folder, the command itself has succeeded
         note(f"the report of {run} was not written: {error}")
         return []

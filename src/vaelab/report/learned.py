@@ -5,10 +5,11 @@ import math
 from vaelab.io.formatting import counted, typeset
 from vaelab.metrics.active_units import NATS
 from vaelab.metrics.aggregate import LEVEL
-from vaelab.report.evidence import Evidence, Finding
-from vaelab.report.trends import numbers, rises
-from vaelab.runs.log import finite
-from vaelab.runs.recipe import kind_of
+from vaelab.report.finding import Finding, beta, is_early, last, longer
+from vaelab.report.pixels import Pixels, learned_scale
+from vaelab.report.trends import rises
+from vaelab.runs.folder import RunFolder
+from vaelab.runs.log import finite, numbers
 
 COLLAPSED = 0.5  # nats of KL per image below which a code says next to nothing
 LARGE_LR = 0.01  # learning rate at which Adam's steps kill units for good
@@ -17,23 +18,24 @@ NO_IMAGE = 0.5  # no grey image on [0, 1] scatters more
 APART = 0.2  # share of the draws by which posterior and prior differ in a dimension, from which samples suffer
 
 
-def collapsed(e: Evidence) -> Finding | None:
+def collapsed(run: RunFolder) -> Finding | None:
     """The posterior has become the prior: everywhere, or in most dimensions."""
-    kl, active, of = e.last("kl"), e.values.get("active_units_kl"), e.values.get("latent_dim")
-    nats = finite(e.protocols.get("active_units", {}), "nats") or NATS
-    lr = finite(e.options.get("train", {}), "lr") or 0.0
+    kl, active, of = last(run, "kl"), run.values.get("active_units_kl"), run.values.get("latent_dim")
+    nats, lr = threshold(run), run.recipe.number("train", "lr") or 0.0
     remedy = f"a smaller train.lr than {lr:g}, " if lr >= LARGE_LR else ""
     remedy += "a lower β, a longer warm-up (objective.beta: linear), objective.free_bits, or a weaker decoder"
     counts = "" if active is None else f"{active} of {of} dimensions carry {nats:g} nats or more"
     parts = [f"KL {typeset(kl)} nats per validation image" if kl is not None else "", counts]
     told = f"{'; '.join(part for part in parts if part)}."
-    small, rising, early = kl is not None and kl < COLLAPSED and e.is_weighted, rises(e.valid), e.is_early
+    # Early in a warm-up, or under a capacity, a small KL is no collapse.
+    weighted = beta(run) != 0 or run.recipe.objective != "elbo"
+    small, rising, early = kl is not None and kl < COLLAPSED and weighted, rises(run.log.valid), is_early(run)
     if not early and (active == 0 or (small and not rising)):
         sentence = "Posterior collapse: codes say nothing about their images, and the decoder does without them."
         return Finding("collapse", "bad", sentence, told, remedy, "" if active is None else "active_units")
     if small and rising:
         sentence = "The KL is still small, and rising: too early to tell a slow beginning from a collapse."
-        return Finding("small kl", "note", sentence, told, e.longer)
+        return Finding("small kl", "note", sentence, told, longer(run))
     if early or active is None or not of or active >= of / 2:
         return None
     sentence = f"Most of the latent space is unused: {of - active} of {of} dimensions have collapsed onto the prior."
@@ -41,30 +43,30 @@ def collapsed(e: Evidence) -> Finding | None:
     return Finding("partial collapse", "note", sentence, evidence, f"fewer latent dimensions, or {remedy}")
 
 
-def over_regularised(e: Evidence) -> Finding | None:
+def over_regularised(run: RunFolder) -> Finding | None:
     """A KL weighted above 1 that is small beside what reconstructions lose for it."""
-    kl, reconstruction = e.last("kl"), e.last("reconstruction")
-    if e.beta is None or e.beta <= 1 or kl is None or reconstruction is None or kl < COLLAPSED:
+    kl, reconstruction, weight = last(run, "kl"), last(run, "reconstruction"), beta(run)
+    if weight is None or weight <= 1 or kl is None or reconstruction is None or kl < COLLAPSED:
         return None
-    lost = reconstruction - min(numbers(e.valid, "reconstruction"))
+    lost = reconstruction - min(numbers(run.log.valid, "reconstruction"))
     if kl > 0.1 * abs(reconstruction) and lost < kl:
         return None
     beside = f"; reconstructions were {typeset(lost)} nats better before" if lost >= kl else ""
     return Finding(
         "over-regularised",
         "warning" if lost >= kl else "note",
-        f"Over-regularised: with β = {e.beta:.3g} the KL term wins, codes are short and reconstructions pay for it.",
+        f"Over-regularised: with β = {weight:.3g} the KL term wins, codes are short and reconstructions pay for it.",
         f"KL {typeset(kl)} nats beside a reconstruction term of {typeset(reconstruction)} nats per image{beside}.",
         "a β nearer 1 where reconstructions or likelihood matter; keep it where disentangled codes are the aim",
     )
 
 
-def scale_ran_away(e: Evidence) -> Finding | None:
+def scale_ran_away(run: RunFolder) -> Finding | None:
     """A learned σ below a step of grey, where a density grows without limit, or so wide that it explains nothing."""
-    if e.scale is None:
+    if (scale := learned_scale(run)) is None:
         return None
-    told = f"The learned scale is {e.scale:.2g} on the [0, 1] scale of images"
-    if e.scale < STEP_OF_GREY or not math.isfinite(e.scale):
+    told = f"The learned scale is {scale:.2g} on the [0, 1] scale of images"
+    if scale < STEP_OF_GREY or not math.isfinite(scale):
         return Finding(
             "scale",
             "warning",
@@ -72,7 +74,7 @@ def scale_ran_away(e: Evidence) -> Finding | None:
             f"{told}, a step of 8-bit grey is {STEP_OF_GREY:.2g}.",
             "a fixed model.likelihood.sigma, or the likelihood logistic, which counts grey levels",
         )
-    if e.scale > NO_IMAGE:
+    if scale > NO_IMAGE:
         return Finding(
             "scale",
             "bad",
@@ -83,19 +85,19 @@ def scale_ran_away(e: Evidence) -> Finding | None:
     return None
 
 
-def unlike_prior(e: Evidence) -> Finding | None:
+def unlike_prior(run: RunFolder) -> Finding | None:
     """The aggregated posterior differs from the prior, in a dimension or jointly, by the tests of `aggregate`."""
-    protocol = e.protocols.get("aggregate", {})
-    ks, p, limit = (finite(e.values, "aggregate_ks"), finite(e.values, "aggregate_p"), finite(protocol, "ks_limit"))
+    protocol = run.protocol("aggregate")
+    ks, p, limit = finite(run.values, "aggregate_ks"), finite(run.values, "aggregate_p"), finite(protocol, "ks_limit")
     if ks is None or p is None or (p > LEVEL and ks <= (limit or math.inf)):
         return None
     of = counted(int(protocol["images"]), "image") if finite(protocol, "images") else "the images"
     far = ks >= APART
-    is_fixed = kind_of(e.options.get("model", {}).get("prior", "normal")) == "normal"
+    is_fixed = run.recipe.part("prior")[0] == "normal"
     learned = ", or a learned prior (model.prior=vamp)" if is_fixed else ""
     return Finding(
         "unlike prior",
-        "warning" if far and not e.is_early else "note",
+        "warning" if far and not is_early(run) else "note",
         f"The aggregated posterior is not the prior: samples {'' if far else 'may '}start where no image was encoded.",
         f"Largest KS distance of a dimension {ks:.2f}, p = {p:.2g} of all together, over the codes of {of}.",
         f"the sampler gmm, which draws from where codes lie{learned}",
@@ -103,13 +105,14 @@ def unlike_prior(e: Evidence) -> Finding | None:
     )
 
 
-def worse_than_uniform(e: Evidence) -> Finding | None:
+def worse_than_uniform(run: RunFolder) -> Finding | None:
     """An image is less likely than if each value of each pixel were as likely as any other."""
-    losses = [-x for k in ("iwae", "elbo") if (x := finite(e.values, k)) is not None] or numbers(e.valid, "loss")
-    if e.pixels is None or not losses or (bits := e.pixels.bits(min(losses))) <= e.pixels.uniform:
+    pixels, values = Pixels.of(run), run.values
+    losses = [-x for k in ("iwae", "elbo") if (x := finite(values, k)) is not None] or numbers(run.log.valid, "loss")
+    if pixels is None or not losses or (bits := pixels.bits(min(losses))) <= pixels.uniform:
         return None
-    told = f"{bits:.2f} bits per dimension, where uniform pixels have {e.pixels.uniform:g}"
-    if e.pixels.least is not None and (least := e.pixels.bits(e.pixels.least * e.pixels.size)) > e.pixels.uniform:
+    told = f"{bits:.2f} bits per dimension, where uniform pixels have {pixels.uniform:g}"
+    if pixels.least is not None and (least := pixels.bits(pixels.least * pixels.size)) > pixels.uniform:
         return Finding(
             "uniform",
             "note",
@@ -117,11 +120,17 @@ def worse_than_uniform(e: Evidence) -> Finding | None:
             f"{told}, and this scale {least:.2f} at best.",
             "a scale that is learned, where likelihoods matter; reconstructions and samples may be good all the same",
         )
-    scale = "a learned scale of the likelihood, " if e.pixels.is_density else ""
+    early, more = is_early(run), longer(run)
+    scale = "a learned scale of the likelihood, " if pixels.is_density else ""
     return Finding(
         "uniform",
-        "warning" if e.is_early else "bad",
+        "warning" if early else "bad",
         "The model is worse than uniform pixels: it finds real images less likely than noise.",
         f"{told}.",
-        f"{scale}a smaller train.lr{f', then {e.longer}' if e.is_early and e.longer else ''}",
+        f"{scale}a smaller train.lr{f', then {more}' if early and more else ''}",
     )
+
+
+def threshold(run: RunFolder) -> float:
+    """Nats of KL from which a latent dimension counts as used."""
+    return finite(run.protocol("active_units"), "nats") or NATS

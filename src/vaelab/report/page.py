@@ -13,14 +13,15 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from vaelab.io.formatting import counted, span, typeset
-from vaelab.metrics.active_units import NATS
 from vaelab.report.charts import Bar, bars
 from vaelab.report.curves import curves_of, curves_of_all
 from vaelab.report.diagnosis import diagnose
 from vaelab.report.differences import differences
-from vaelab.report.evidence import LEVELS, evidence_of, pixels_of
+from vaelab.report.finding import LEVELS
+from vaelab.report.learned import threshold
 from vaelab.report.numbers import measured, side_by_side, tiles
 from vaelab.report.pictures import exhibits
+from vaelab.report.pixels import Pixels
 from vaelab.report.sentence import sentence
 from vaelab.runs.folder import RunFolder
 from vaelab.runs.log import Log, finite
@@ -72,10 +73,7 @@ def _template() -> Any:
 
 def _run(run: RunFolder) -> dict[str, Any]:
     """What the template says of one run."""
-    dimensions = _dimensions(run)
-    active = run.current.metrics.get("active_units") if run.current else None
-    threshold = (finite(active.protocol, "nats") if active else None) or NATS
-    sections = dict(run.recipe.sections)
+    dimensions, used, sections = _dimensions(run), threshold(run), dict(run.recipe.sections)
     return {
         "name": run.name,
         "path": str(run.path),
@@ -84,11 +82,11 @@ def _run(run: RunFolder) -> dict[str, Any]:
         "ended": _ended(run),
         "sentence": sentence(run),
         "judged": _judged(run.log.last_stage),
-        "findings": diagnose(evidence_of(run)),
+        "findings": diagnose(run),
         "flat": "" if dimensions else _flat(run),
-        "bars": Markup(bars(dimensions, threshold)) if dimensions else "",
-        "carrying": f"{sum(bar.value >= threshold for bar in dimensions)} of {len(dimensions)}",
-        "threshold": f"{threshold:g}",
+        "bars": Markup(bars(dimensions, used)) if dimensions else "",
+        "carrying": f"{sum(bar.value >= used for bar in dimensions)} of {len(dimensions)}",
+        "threshold": f"{used:g}",
         "levels": sorted({bar.level for bar in dimensions if bar.level}),
         "unmeasured": not run.measured and run.has_model,
         "recipe": yaml.safe_dump(sections, sort_keys=False, allow_unicode=True) if sections else "",
@@ -150,7 +148,7 @@ def _apart(runs: Sequence[RunFolder], differing: Sequence[tuple[str, Sequence[st
 
 def _unlike(runs: Sequence[RunFolder]) -> list[str]:
     """A sentence where likelihoods score images in different ways."""
-    pixels = {run.name: pixels_of(run) for run in runs}
+    pixels = {run.name: Pixels.of(run) for run in runs}
     ways = {name: "a density" if p.is_density else f"{p.levels} levels" for name, p in pixels.items() if p}
     if len(set(ways.values())) < 2:
         return []

@@ -1,4 +1,4 @@
-"""What the epochs of a log say of a trend: a slope and its noise, a gain of the last epoch, a KL that still rises."""
+"""Trends in the epochs of a log: a slope and its noise, a gain of the last epoch, a KL that still rises."""
 
 import math
 from collections.abc import Sequence
@@ -6,16 +6,11 @@ from itertools import pairwise
 
 import numpy as np
 
-from vaelab.runs.log import Row, finite
+from vaelab.runs.log import Row, finite, numbers
 
 FEW = 3  # epochs that are too few for a trend
 GAINED = 0.001  # share of the loss that counts as a gain
 RISEN = 1.1  # of a KL, over the last epochs
-
-
-def numbers(rows: Sequence[Row], key: str) -> list[float]:
-    """The finite ones of that name."""
-    return [x for row in rows if (x := finite(row, key)) is not None]
 
 
 def clear(loss: float) -> float:

@@ -81,6 +81,16 @@ class RunFolder:
         """The first numbers that are of the weights in the folder; None where none are."""
         return next((results for results in self.measured.values() if not self.is_outdated(results)), None)
 
+    @property
+    def values(self) -> dict[str, int | float]:
+        """The numbers of the weights in the folder, by name."""
+        return self.current.values if self.current else {}
+
+    def protocol(self, metric: str) -> Mapping[str, Any]:
+        """The protocol of a metric of these weights; empty where that was not measured."""
+        found = self.current.metrics.get(metric) if self.current else None
+        return found.protocol if found else {}
+
     def is_outdated(self, results: Results) -> bool:
         """Whether numbers are of other weights than the folder holds now, after a training that went on."""
         return is_outdated(results, self.model_file)

@@ -1,0 +1,80 @@
+"""How the likelihood of a run scores images, as far as its recipe and the header of its weights tell."""
+
+import math
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from safetensors import SafetensorError, safe_open
+
+from vaelab.io.files import parse_json
+from vaelab.registry import names, part
+from vaelab.registry.schema import defaults
+from vaelab.runs.folder import RunFolder
+from vaelab.runs.recipe import kind_of, options_of
+
+
+class Pixels(NamedTuple):
+    """How a likelihood scores an image: `size` numbers of `levels` values each, as a probability or as a density.
+
+    A density of fixed scale has a `least` −log p, in nats per number, whatever was learned.
+    """
+
+    size: int
+    levels: int
+    is_density: bool
+    least: float | None = None
+
+    @classmethod
+    def of(cls, run: RunFolder) -> "Pixels | None":
+        """Those of a run; None where its loss is no likelihood, or the model file does not tell their shape."""
+        kind, options = run.recipe.part("likelihood")
+        kind, options = _base(options, "bernoulli") if kind == "pixel" else (kind, options)
+        metadata = (run.header or {}).get("__metadata__")
+        if not run.recipe.is_likelihood or kind not in names("likelihood") or not isinstance(metadata, Mapping):
+            return None
+        try:
+            size = math.prod(parse_json(metadata["x_shape"]))
+        except (ValueError, TypeError, LookupError):
+            return None
+        likelihood = part("likelihood", kind)
+        binary, discrete = (getattr(likelihood, name, False) for name in ("binary", "discrete"))
+        least = _least(kind, defaults(likelihood) | dict(options))
+        return cls(size, 2 if binary else 256, not (binary or discrete), least)
+
+    def bits(self, nats: float) -> float:
+        """Per dimension, of nats per image; a density of [0, 1] counts times a step between two levels."""
+        return nats / self.size / math.log(2) + (self.uniform if self.is_density else 0.0)
+
+    @property
+    def uniform(self) -> float:
+        """Bits per dimension where all values are equally likely."""
+        return math.log2(self.levels)
+
+
+def learned_scale(run: RunFolder) -> float | None:
+    """A learned σ or b of the likelihood, None where it is fixed or there is none."""
+    kind, options = run.recipe.part("likelihood")
+    kind, options = _base(options, "") if kind == "perceptual" else (kind, options)
+    learned = {"normal": options.get("fit", "fixed") != "fixed", "laplace": options.get("learnable", True)}
+    ends = ("log_sigma", "log_scale")
+    found = [name for name in run.header or () if name.startswith("likelihood.") and name.endswith(ends)]
+    if not learned.get(kind) or not found:
+        return None
+    try:
+        with safe_open(run.model_file, "np") as file:
+            return math.exp(float(file.get_tensor(found[0])))
+    except (OSError, SafetensorError, ValueError, TypeError, OverflowError):
+        return None
+
+
+def _base(options: Mapping[str, Any], default: str) -> tuple[str, Mapping[str, Any]]:
+    """The kind and options of the likelihood that another one builds on."""
+    base = options.get("base", default)
+    return kind_of(base), options_of(base)
+
+
+def _least(kind: str, options: Mapping[str, Any]) -> float | None:
+    """−log density at the mode, in nats per number, of a likelihood of fixed scale."""
+    if kind == "normal" and options["fit"] == "fixed":
+        return math.log(options["sigma"] * math.sqrt(2 * math.pi))
+    return math.log(2 * options["scale"]) if kind == "laplace" and not options["learnable"] else None
