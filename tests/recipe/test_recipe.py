@@ -13,12 +13,14 @@ from hypothesis import strategies as st
 
 from vaelab.errors import UsageError, VaelabError
 from vaelab.io import memory
+from vaelab.recipe.identity import LENGTHS, RECORDS
 from vaelab.recipe.recipe import Recipe
 from vaelab.recipe.text import SHIPPED, parse_yaml, shipped_names
 from vaelab.registry import names
 from vaelab.registry.plugins import load_plugin
+from vaelab.registry.schema import Part
 from vaelab.runs.folder import RunFolder
-from vaelab.training.options import TrainOptions
+from vaelab.training.options import Best, TrainOptions
 
 BASE = """
 data: {kind: digits, resize: 8}
@@ -65,6 +67,51 @@ def test_a_recipe_is_its_sections(base):
     assert list(recipe.options) == ["data", "model", "objective", "train"]
     assert recipe.options["train"] == {"epochs": 4, "batch_size": 16, "lr": 0.001}
     assert Recipe.from_json(recipe.to_json()) == recipe
+
+
+def test_sections_have_types(base):
+    recipe = Recipe.read(base, ["evaluate={metrics: [frechet, {kind: kernel, pca_dim: 2}]}", "track=tensorboard"])
+    assert recipe.data == Part("digits", {"resize": 8})
+    assert recipe.model.backbone == Part("mlp", {"width": 16}) and recipe.model.prior == Part("normal")
+    assert recipe.model.levels == (3,) and Recipe.read(base, ["model.latent_dim=[1, 2]"]).model.levels == (1, 2)
+    assert recipe.objective.options["beta"] == Part("linear", {"epochs": 2})
+    assert recipe.evaluate.metrics == (Part("frechet"), Part("kernel", {"pca_dim": 2}))
+    assert recipe.best == Best() and recipe.track == (Part("tensorboard"),) and recipe.train["lr"] == 1e-3
+
+
+def test_a_recipe_may_be_written_in_python(base):
+    model = {"latent_dim": 3, "backbone": Part("mlp", {"width": 16}), "likelihood": "bernoulli"}
+    objective = {"kind": "elbo", "beta": {"kind": "linear", "epochs": 2}}
+    train = {"epochs": 4, "batch_size": 16, "lr": 1e-3}
+    sections = {"data": {"kind": "digits", "resize": 8}, "model": model, "objective": objective, "train": train}
+    assert Recipe.of(sections, "base") == Recipe.read(base)
+    assert Recipe.of({**sections, "train": {"epochs": 4, "betas": (0.5, 0.9)}}).train["betas"] == (0.5, 0.9)
+    with pytest.raises(UsageError, match=r"(?s)^recipe 'recipe' has .*train.lr: expected .*modle: unknown section"):
+        Recipe.of({**sections, "train": {"epochs": 4, "lr": "x"}, "modle": {}})
+    with pytest.raises(UsageError, match="a recipe is plain data"):
+        Recipe.of({**sections, "paper": {("a", "b"): 1}})
+
+
+@pytest.mark.parametrize(
+    ("override", "but", "same"),
+    [
+        ("train.seed=1", (), False),
+        ("train.seed=1", ("seed",), True),
+        ("train.log_steps=1", RECORDS, True),
+        ("train.epochs=9", LENGTHS, True),
+        ("train.lr=1", ("seed", *LENGTHS, *RECORDS), False),
+        ("track=tensorboard", (), True),
+        ("expect.elbo.at_least=1", (), True),
+        ("best.metric=kl", (), False),
+    ],
+)
+def test_recipes_are_the_same_experiment_or_not(base, override, but, same):
+    assert (Recipe.read(base, [override]).identity(but) == Recipe.read(base).identity(but)) is same
+
+
+def test_the_fingerprint_is_that_of_checkpoints_before(base):
+    assert Recipe.read(base).fingerprint == "0f030e4b62107f083a72134a3460691d9773d5ab431e92bd8298788be4b4a350"
+    assert Recipe.read(base, ["train.epochs=9", "train.save_every=2"]).fingerprint == Recipe.read(base).fingerprint
 
 
 @pytest.mark.parametrize(
