@@ -294,14 +294,14 @@ def plot(run: str | Path, *only: str, data_dir: str | Path | None = None, device
     Of a run that was stopped before it kept a model, those of its log.
     """
     folder = RunFolder.read(run)
-    rows, grown, bound = folder.log.rows, kept_stages(folder.path), folder.recipe.bound
-    if rows and not folder.has_model:
+    known = {"rows": folder.log.rows, "grown": kept_stages(folder.path), "bound": folder.recipe.bound}
+    if folder.log.rows and not folder.has_model:
         warnings.warn("there is no model yet, so only figures of the log are drawn", stacklevel=1)
-        allowed = gallery.of_log(rows, grown, bound)
+        known |= {"model": None, "data": None, "split": None}
     else:
         model, _, data = open_run(run, data_dir, device)
-        allowed = gallery.figures(model, data, rows, folder.results("test"), grown, bound)
-    return list(gallery.draw(allowed, folder.figures, only))
+        known |= {"model": model, "data": data, "split": data.test}
+    return list(gallery.draw(folder.figures, only, **known, results=folder.results("test")))
 
 
 def draw(run: str | Path, *only: str, **options: Any) -> list[Path]:

@@ -243,7 +243,7 @@ def test_a_model_that_is_not_one(command, run, damage):
         (["sample", "--images", "text.txt"], "cannot use text.txt: File exists; free or choose another place"),
         (["sample", "--out", "empty"], "could not write empty: it is a folder; name a file in it"),
         (["sample", "--out", "text.txt/a.png"], "could not write text.txt/a.png: text.txt is no folder"),
-        (["figures", "latent_spaec"], "cannot be drawn of this run; did you mean 'latent_space'?"),
+        (["figures", "latent_spaec"], "there is no figure 'latent_spaec'; did you mean 'latent_space'?"),
         (["figures", "manifold"], "figure 'manifold' cannot be drawn of this run; it needs 2 latent dim"),
         (["reconstruct", "nowhere.png"], "cannot read the image nowhere.png; name a PNG, JPEG or other image file"),
         (["reconstruct", "text.txt"], "cannot read the image text.txt"),

@@ -5,6 +5,7 @@ import pytest
 import torch
 from matplotlib.colors import to_rgba
 
+from vaelab.errors import NotApplicable
 from vaelab.figures.level_kl import level_kl
 from vaelab.figures.level_traversals import APART, level_traversals
 from vaelab.figures.tiles import GAP, enlarge, tile
@@ -113,7 +114,7 @@ def test_a_negative_estimate_is_drawn_as_it_is():
 
 
 def test_a_run_without_levels_is_refused():
-    with pytest.raises(ValueError, match="found no kl_1"):
+    with pytest.raises(NotApplicable, match="it needs latents of several levels"):
         level_kl([{"epoch": 1, "kl": 3.0, "kl_ratio": 1.0}])
 
 

@@ -1,5 +1,6 @@
 """Pictures that a training leaves in its run's folder: of its epochs, and of the stages of a growing model."""
 
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -7,14 +8,17 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+import vaelab.figures  # noqa: F401  # registers all figures
 from vaelab.data.decode import open_image
 from vaelab.data.images import to_bytes
 from vaelab.data.source import Dataset
-from vaelab.errors import FolderGone
-from vaelab.evaluation import figures
+from vaelab.errors import FolderGone, NotApplicable
+from vaelab.figures.about import about_figure
 from vaelab.figures.style import save
 from vaelab.io.files import write_whole
 from vaelab.model import VAE, growth_of
+from vaelab.registry import names
+from vaelab.registry.schema import build
 from vaelab.samplers.drawing import images
 
 ACROSS, SEED = 12, 0  # samples of a stage, of the same noise in each
@@ -32,14 +36,14 @@ def keep_pictures(model: VAE, data: Dataset, epoch: int, step: int, every: int, 
 
 
 def draw_epoch(model: VAE, data: Dataset, epoch: int, folder: Path) -> None:
-    """Samples, pseudo-inputs and reconstructions of an epoch, as `figures/epoch_NUMBER_….png`."""
+    """The figures that show a training as it goes on, of validation images, as `figures/epoch_NUMBER_….png`."""
     (folder / "figures").mkdir(exist_ok=True)  # not its parent, which may have gone away
-    drawn = {"samples": figures.samples(model, f"Samples after epoch {epoch}")}
-    if hasattr(model.prior, "pseudo_inputs"):
-        drawn["pseudo_inputs"] = figures.inputs(model, data.valid, f"Pseudo-inputs after epoch {epoch}")
-    drawn["reconstructions"] = figures.pairs(model, data.valid, f"Reconstructions after epoch {epoch}")
-    for name, figure in drawn.items():
-        save(figure, folder / "figures" / f"epoch_{epoch:04d}_{name}.png")
+    following = {name: shown for name in names("figure") if (shown := about_figure(name)).progress}
+    for name, shown in following.items():
+        titled = {"kind": name, "title": f"{shown.title} after epoch {epoch}"}
+        with suppress(NotApplicable):
+            drawn = build("figure", titled, model=model, split=data.valid)
+            save(drawn, folder / "figures" / f"epoch_{epoch:04d}_{shown.progress}.png")
 
 
 def keep_stage(model: VAE, step: int, folder: Path) -> None:

@@ -10,8 +10,14 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from numpy.typing import ArrayLike, NDArray
 
+from vaelab.data.source import Split
 from vaelab.distributions import kolmogorov_smirnov
+from vaelab.distributions.seeds import seeded
+from vaelab.figures.about import About
+from vaelab.figures.decoding import SEED
 from vaelab.figures.style import INK, MUTED, SMALL, TITLE, blank, house
+from vaelab.metrics.aggregate import drawn_from_both
+from vaelab.model import VAE, device_of
 from vaelab.registry import register
 
 MOST, COLUMNS = 20, 5
@@ -20,7 +26,17 @@ TITLED = 5.8  # inches that the title and the legend take
 FILL = "#8fc1e3"  # the palette's blue, lighter
 
 
-@register("figure", "aggregate_posterior")
+@register(
+    "figure",
+    "aggregate_posterior",
+    About("Aggregated posterior", "Densities of all posteriors together, against the prior."),
+)
+def draws(model: VAE, split: Split, *, title: str = "Aggregated posterior and prior") -> Figure:
+    """One draw of q(z | x) per image, against draws of the prior: those that the metric `aggregate` measures."""
+    with seeded(SEED, device_of(model)):
+        return aggregate_posterior(*drawn_from_both(model, split), title=title)
+
+
 @house
 def aggregate_posterior(
     posterior: ArrayLike, prior: ArrayLike, *, title: str = "Aggregated posterior and prior"

@@ -2,18 +2,36 @@
 
 from collections.abc import Sequence
 
+import torch
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
+from vaelab.data.source import Dataset
+from vaelab.errors import NotApplicable
+from vaelab.figures.about import About
+from vaelab.figures.decoding import SEED
 from vaelab.figures.style import TEXT, house, text_width
 from vaelab.figures.tiles import as_images, centres, enlarge, label_rows, mount, tile
+from vaelab.model import VAE
 from vaelab.registry import register
+from vaelab.samplers.drawing import images
 
+ACROSS = 12  # samples of each class
 LONGEST = 130.0  # points that a name may take
 MOST = 60  # letters of which even the narrowest take more
 
 
-@register("figure", "by_class")
+@register("figure", "classes", About("Samples of each class", "A row of samples for each class."))
+def classes(model: VAE, data: Dataset, *, title: str = "Samples of each class") -> Figure:
+    """Mean images of each class, a row for each."""
+    if not model.classes:
+        raise NotApplicable("it needs a conditional model (model.condition)")
+    names = data.classes or [str(i) for i in range(model.classes)]
+    labels = torch.arange(len(names)).repeat_interleave(ACROSS)
+    drawn = images(model, model.p_z(), len(labels), SEED, labels=labels)
+    return by_class(drawn.unflatten(0, (len(names), ACROSS)), names, title=title)
+
+
 @house
 def by_class(images: ArrayLike, names: Sequence[str], *, title: str = "Images by class") -> Figure:
     """One row per class, named at the left; the middle of a long name is left out.

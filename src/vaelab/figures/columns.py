@@ -8,16 +8,14 @@ from numpy.typing import ArrayLike
 
 from vaelab.figures.style import INK, TEXT, house, text_width
 from vaelab.figures.tiles import DPI, as_images, enlarge, join, mount, pixels_of, tile
-from vaelab.registry import Size, register
 
 APART = 16  # pixels between one column and the next
 SHEET = 20  # images side by side, over all columns
 LINE = 1.25 * TEXT  # points that a line of a name takes
 
 
-@register("figure", "columns")
 @house
-def columns(images: Mapping[str, ArrayLike], *, across: Size | None = None, title: str = "", note: str = "") -> Figure:
+def columns(images: Mapping[str, ArrayLike], *, across: int | None = None, title: str = "", note: str = "") -> Figure:
     """A column of images under each name, image i at the same place in every column.
 
     Args:

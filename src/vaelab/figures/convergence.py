@@ -1,25 +1,28 @@
 """How the bound on the log-likelihood rises with the number of draws."""
 
-from collections.abc import Sequence
-
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator
 
+from vaelab.errors import NotApplicable
+from vaelab.figures.about import About
 from vaelab.figures.style import ACCENT, MUTED, SMALL, TITLE, blank, house, quiet, signed
 from vaelab.registry import register
+from vaelab.runs.results import Results
 
 
-@register("figure", "convergence")
+@register(
+    "figure",
+    "convergence",
+    About("Convergence of the bound", "The importance-sampled bound against the number of draws."),
+)
 @house
-def convergence(points: Sequence[tuple[float, float]], *, title: str = "Importance-sampled bound") -> Figure:
-    """L_S in nats per image against S on a logarithmic axis; flat at the right means that it has converged.
-
-    Args:
-        points: (S, L_S), S rising.
-        title: what stands above.
-    """
-    draws, bound = np.array(points, np.float64).reshape(-1, 2).T
+def convergence(results: Results | None, *, title: str = "Importance-sampled bound") -> Figure:
+    """L_S in nats per image against S on a logarithmic axis; flat at the right means that it has converged."""
+    points = results.curve("likelihood", "iwae") if results else []
+    if len(points) < 2:
+        raise NotApplicable("it needs the likelihood measured by several draws; measure it first")
+    draws, bound = np.array(points, np.float64).T
     figure = blank(7, 3.4, layout="constrained")
     axes = quiet(figure.subplots())
     figure.suptitle(title, x=0.012, ha="left", fontsize=TITLE)

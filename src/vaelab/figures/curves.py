@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
+from vaelab.errors import NotApplicable
 from vaelab.figures.style import MUTED, PAPER, SMALL, TITLE, TRAIN, VALID, quiet, remark, signed
 
 Row = Mapping[str, Any]
@@ -36,15 +37,13 @@ class Log:
     """
 
     def __init__(self, rows: Sequence[Row]):
-        if not all(isinstance(row, Mapping) for row in rows):
-            raise ValueError("rows: expected one dict per line of log.jsonl")
         self.rows: dict[tuple[str, str, float], Row] = {}
         for row in rows:
             kind, split = row.get("kind", "epoch"), row.get("split", "train")
             if kind in ("step", "epoch") and split in COLOURS:
                 self.rows[kind, split, number(row, kind)] = row
         if not self.rows:
-            raise ValueError("rows: found none of kind 'step' or 'epoch' with split 'train' or 'valid'")
+            raise NotApplicable("it needs a log")
         self.unit = "epoch" if self.has("epoch") else "step"
         self._clock = self._steps_to_epochs()
 

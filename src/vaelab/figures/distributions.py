@@ -10,7 +10,6 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike, NDArray
 
 from vaelab.figures.style import INK, MUTED, PALETTE, PAPER, SMALL, TEXT, TITLE, blank, house, quiet, text_width
-from vaelab.registry import register
 
 Sets = Mapping[str, ArrayLike]  # numbers [N] by the name of a set
 WHISKERS = (5, 95)  # percent
@@ -18,7 +17,6 @@ MOST = 50_000  # numbers of a set that are drawn
 BAND, PANEL, ABOVE, BELOW = 0.34, 2.5, 0.85, 0.4  # inches: of a set, of a panel, and around the panels
 
 
-@register("figure", "boxes")
 @house
 def boxes(values: Mapping[str, Sets], *, reference: str = "real", title: str = "Sharpness of single images") -> Figure:
     """A panel for each quantity, a box for each set: quartiles, whiskers from 5 % to 95 %, a dot at the mean.
@@ -45,7 +43,6 @@ def boxes(values: Mapping[str, Sets], *, reference: str = "real", title: str = "
     return _panels(values, draw, title, note)
 
 
-@register("figure", "violins")
 @house
 def violins(
     values: Mapping[str, Sets], *, reference: str = "real", title: str = "Sharpness, against real images"

@@ -5,12 +5,27 @@ import math
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
+from vaelab.figures.about import About
+from vaelab.figures.decoding import SEED
 from vaelab.figures.style import house
 from vaelab.figures.tiles import as_images, enlarge, mount, tile
+from vaelab.model import VAE
 from vaelab.registry import Size, register
+from vaelab.samplers.drawing import images
+
+SHOWN = 64
 
 
-@register("figure", "generated_samples")
+@register(
+    "figure",
+    "generated_samples",
+    About("Samples", "Images decoded from latents that were drawn from the prior.", "samples", first=True, usual=True),
+)
+def samples(model: VAE, *, title: str = "Generated samples") -> Figure:
+    """Mean images of z ~ p(z), of a conditional model of all classes in turn."""
+    return generated_samples(images(model, model.p_z(), SHOWN, SEED), title=title)
+
+
 @house
 def generated_samples(images: ArrayLike, *, columns: Size | None = None, title: str = "Generated samples") -> Figure:
     """A grid that is about square, filled row by row.

@@ -1,19 +1,43 @@
 """Ways through the latent from one image to another."""
 
 import numpy as np
+import torch
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from numpy.typing import ArrayLike
 
+from vaelab.data.source import Split
+from vaelab.distributions import centre
+from vaelab.errors import NotApplicable
+from vaelab.figures.about import About
+from vaelab.figures.decoding import decoded
 from vaelab.figures.style import ACCENT, house
 from vaelab.figures.tiles import as_images, centres, enlarge, join, label_columns, mount, tile
+from vaelab.metrics.batches import batches
+from vaelab.model import VAE
 from vaelab.registry import register
 
+PAIRS = 8
 APART = 8  # pixels between an end and the steps between
 NOTE = "Left and right: reconstructions of real images. Between them: equal steps in the latent."
 
 
-@register("figure", "interpolations")
+@register(
+    "figure", "interpolations", About("Interpolations", "Straight lines in latent space between pairs of images.")
+)
+@torch.no_grad()
+def paths(model: VAE, split: Split, *, title: str = "Interpolations") -> Figure:
+    """Straight lines between the latents of pairs of images."""
+    if len(split) < 2:
+        raise NotApplicable("it needs two test images or more")
+    x, y = next(batches(model, split, 2 * PAIRS))
+    means = centre(model.q_z(x, y)).cpu()
+    start, end = means[: len(means) // 2, None], means[len(means) // 2 : len(means) // 2 * 2, None]
+    y = None if y is None else y[: len(start), None]  # the class of the first of a pair, all the way
+    way = torch.lerp(start, end, torch.linspace(0, 1, 11)[:, None])
+    return interpolations(decoded(model, way, y), title=title)
+
+
 @house
 def interpolations(images: ArrayLike, *, title: str = "Interpolations") -> Figure:
     """One row per pair of images; the ends stand apart under a bar, columns name the share of the way.

@@ -6,12 +6,13 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
+from vaelab.figures.about import About
 from vaelab.figures.curves import Log, Row, across, applied, heading, number, panel, pen
 from vaelab.figures.style import ACCENT, blank, house, quiet, remark
 from vaelab.registry import register
 
 
-@register("figure", "kl_ratio")
+@register("figure", "kl_ratio", About("KL share and β"))
 @house
 def kl_ratio(rows: Sequence[Row], *, title: str = "KL share and β") -> Figure:
     """Above, the KL's share of the negative ELBO; below, the β that was applied, over the same epochs.

@@ -3,19 +3,38 @@
 from collections.abc import Sequence
 
 import numpy as np
+import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Circle
 from numpy.typing import ArrayLike, NDArray
 
+from vaelab.data.source import Dataset, Split
+from vaelab.distributions import centre
+from vaelab.figures.about import About
 from vaelab.figures.classes import colours, legend, legend_width, name_medians, named, roomy, scatter
 from vaelab.figures.style import INK, MUTED, PALETTE, SMALL, TITLE, blank, house, quiet
+from vaelab.metrics.batches import batches
+from vaelab.model import VAE
 from vaelab.registry import register
 
+SHOWN = 5000  # means
 SIDE, LEFT, BOTTOM, TOP, RIGHT = 5.4, 0.7, 0.6, 0.45, 0.2  # inches of the square axes and around them
 
 
-@register("figure", "latent_space")
+@register(
+    "figure",
+    "latent_space",
+    About("Latent map", "Posterior means of test images, coloured by class where there are classes.", usual=True),
+)
+@torch.no_grad()
+def posterior_means(model: VAE, split: Split, data: Dataset, *, title: str = "Latent space") -> Figure:
+    """Posterior means of images, by class."""
+    shown = split[:SHOWN]
+    means = torch.cat([centre(model.q_z(x, y)).cpu() for x, y in batches(model, shown)])
+    return latent_space(means, shown.labels, data.classes, title=title)
+
+
 @house
 def latent_space(
     means: ArrayLike,

@@ -8,6 +8,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from vaelab.errors import NotApplicable
+from vaelab.figures.about import About
 from vaelab.figures.classes import colours
 from vaelab.figures.curves import Curve, Log, Row, across, pen, upward
 from vaelab.figures.style import INK, MUTED, SMALL, TEXT, TITLE, blank, house, quiet, signed
@@ -20,7 +22,9 @@ SLOTS = 4  # bars for which there is room at least, so that those of two levels 
 ROOM = 1.5  # times the longest bar, for the numbers behind it
 
 
-@register("figure", "level_kl")
+@register(
+    "figure", "level_kl", About("KL of each level", "How many nats of the image each level of the latents holds.")
+)
 @house
 def level_kl(rows: Sequence[Row], *, title: str = "KL of each level") -> Figure:
     """A line per level over the epochs, and beside it bars with the last values on the validation set, and their sum.
@@ -30,15 +34,12 @@ def level_kl(rows: Sequence[Row], *, title: str = "KL of each level") -> Figure:
             the first epoch has ended the steps are drawn, and without validation the bars are of the training. Missing
             and non-finite values are left out.
         title: what stands above.
-
-    Raises:
-        ValueError: no row tells of a level.
     """
     log = Log(rows)
     curves = {split: by_level(log, split) for split in NAMES}
     curves = {split: found for split, found in curves.items() if found}
     if not curves:
-        raise ValueError("rows: found no kl_1, kl_2, …, the KL of each level, which hierarchical models log")
+        raise NotApplicable("it needs latents of several levels")
     levels = sorted({level for found in curves.values() for level in found})
     tint = dict(zip(levels, colours(dict.fromkeys(range(len(levels)), "")).values(), strict=True))
     figure = blank(9, max(3.3, 1.3 + 0.17 * len(levels)), layout="constrained")

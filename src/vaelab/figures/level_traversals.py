@@ -3,20 +3,62 @@
 from collections.abc import Sequence
 
 import numpy as np
+import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
+from torch.distributions import Distribution
 
+from vaelab.data.source import Split
+from vaelab.distributions import centre
+from vaelab.distributions.hierarchy import Hierarchy
+from vaelab.distributions.seeds import seeded
+from vaelab.errors import NotApplicable
+from vaelab.figures.about import About
+from vaelab.figures.decoding import SEED, decoded
 from vaelab.figures.style import DPI, MUTED, TEXT, house, text_width
 from vaelab.figures.tiles import GAP, as_images, centres, enlarge, join, label_rows, mount, thinned, tile
+from vaelab.metrics.batches import batches
+from vaelab.model import VAE, device_of
 from vaelab.registry import register
 
+ORIGINALS, ACROSS = 3, 12  # images, and drawings of each and level
 LABELS = ("original", "reconstruction")
 APART = 24  # pixels between the rows of one original and those of the next
 NOTE = "One level is drawn anew; those above it stay, those below follow at their means."
 
 
-@register("figure", "level_traversals")
+@register(
+    "figure", "level_traversals", About("What each level holds", "Images with one level of their latents drawn anew.")
+)
+@torch.no_grad()
+def redrawn(model: VAE, split: Split, *, title: str = "What each level holds") -> Figure:
+    """Images with one level of their latents drawn anew from the prior, given those above it."""
+    x, y = next(batches(model, split, ORIGINALS))
+    q = model.q_z(x, y)
+    if not isinstance(q, Hierarchy):
+        raise NotApplicable("it needs latents of several levels")
+    z, p = centre(q), model.p_z(y)
+    with seeded(SEED, device_of(model)):
+        drawn = torch.stack([_anew(p, q.sizes, z, level, ACROSS) for level in range(len(q.sizes))], 2)  # [N, R, L]
+    decodings = decoded(model, drawn, None if y is None else y[:, None]).movedim(0, 2)
+    return level_traversals(x.cpu(), model.reconstruct(x, y).cpu(), decodings, title=title)
+
+
+def _anew(p: Distribution, sizes: list[int], z: Tensor, level: int, count: int) -> Tensor:
+    """Latents [N, R, D] as z [R, D], but for one level drawn from p, and those below at the means that follow."""
+    first = sum(sizes[:level])
+    z = z.expand(count, *z.shape)
+    if not isinstance(p, Hierarchy):
+        anew = p.sample(z.shape[: z.dim() - 1 - len(p.batch_shape)])
+        return torch.cat([z[..., :first], anew[..., first : first + sizes[level]], z[..., first + sizes[level] :]], -1)
+    if level == 0:
+        return p.below(p.top.sample(z.shape[: z.dim() - 1 - len(p.batch_shape)]), mean=True)
+    above = z[..., :first]
+    return p.below(torch.cat([above, p.steps[level - 1](above, p.context).sample()], -1), level + 1, mean=True)
+
+
 @house
 def level_traversals(
     originals: ArrayLike, reconstructions: ArrayLike, redrawn: ArrayLike, *, title: str = "What each level holds"

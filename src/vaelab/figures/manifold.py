@@ -1,15 +1,31 @@
 """The plane of a two-dimensional latent, decoded."""
 
 import numpy as np
+import torch
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
+from vaelab.errors import NotApplicable
+from vaelab.figures.about import About
+from vaelab.figures.decoding import decoded
 from vaelab.figures.style import DPI, MUTED, SMALL, house, signed, text_width
 from vaelab.figures.tiles import as_images, enlarge, mount, tile
+from vaelab.model import VAE
 from vaelab.registry import Positive, Size, register
 
+SIDE, EXTENT = 20, 2.5  # images per row, and z of the outermost
 
-@register("figure", "manifold")
+
+@register("figure", "manifold", About("Decoded plane", "Images decoded over a grid in the two latent dimensions."))
+def plane(model: VAE, *, title: str = "Decoded latent plane") -> Figure:
+    """Images decoded over a grid in a two-dimensional latent."""
+    if model.classes or model.p_z().event_shape[0] != 2:
+        raise NotApplicable("it needs 2 latent dimensions, and a model that is not conditional")
+    z1, z2 = torch.linspace(-EXTENT, EXTENT, SIDE), torch.linspace(EXTENT, -EXTENT, SIDE)
+    grid = torch.stack(torch.meshgrid(z1, z2, indexing="xy"), -1).flatten(0, 1)
+    return manifold(decoded(model, grid), SIDE, extent=EXTENT, title=title)
+
+
 @house
 def manifold(images: ArrayLike, side: Size, *, extent: Positive = 2.0, title: str = "Decoded latent plane") -> Figure:
     """A seamless grid of images whose centres lie at z1, z2 = −extent … extent in equal steps.

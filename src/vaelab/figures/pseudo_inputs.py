@@ -3,23 +3,58 @@
 import math
 
 import numpy as np
+import torch
 from matplotlib.artist import Artist
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
 
+from vaelab.data.source import Split
+from vaelab.distributions import given
+from vaelab.distributions.seeds import seeded
+from vaelab.errors import NotApplicable
+from vaelab.figures.about import About
+from vaelab.figures.decoding import SEED
 from vaelab.figures.style import DPI, INK, MUTED, PALETTE, SMALL, TEXT, TRAIN, house, quiet, text_width
 from vaelab.figures.tiles import GAP, MARGIN, as_images, centres, enlarge, join, mount, tile
+from vaelab.metrics.batches import batches
+from vaelab.model import VAE, device_of
 from vaelab.registry import Size, register
 
+ENCODED = 5000  # images
 BROADEST = 24  # images per row: with more, a share would be wider than the image above it
 FEW = 8  # images that stand in one row, even if they are all
 LINE = 1.5 * SMALL  # points from one row of images to the next, for the shares
 HEAD, PANEL, FOOT, SIDE = 28.0, 90.0, 26.0, 28.0  # points above, of, below and at the left of the lower panel
 
 
-@register("figure", "pseudo_inputs")
+@register(
+    "figure",
+    "pseudo_inputs",
+    About(
+        "Pseudo-inputs",
+        "What the prior is a mixture of, with the share of images each wins.",
+        "pseudo_inputs",
+        usual=True,
+        part=("prior", "vamp"),
+    ),
+)
+@torch.no_grad()
+def components(model: VAE, split: Split, *, title: str = "Pseudo-inputs") -> Figure:
+    """What a mixture prior is made of, and how often each component is the likeliest for a draw of q(z | x)."""
+    if not hasattr(model.prior, "pseudo_inputs"):
+        raise NotApplicable("it needs a prior of pseudo-inputs, such as vamp")
+    p, wins = model.p_z(), []
+    with seeded(SEED, device_of(model)):
+        for x, y in batches(model, split[:ENCODED]):
+            wins.append(given(p, y).responsibilities(model.q_z(x, y).sample()).argmax(-1))  # pyright: ignore
+    pictures: Tensor = model.prior.pseudo_inputs  # pyright: ignore[reportAssignmentType]
+    share = torch.cat(wins).bincount(minlength=len(pictures)).double() / sum(map(len, wins))
+    return pseudo_inputs(pictures.cpu(), share.cpu(), title=title)
+
+
 @house
 def pseudo_inputs(
     images: ArrayLike, responsibility: ArrayLike, *, shown: Size = 64, title: str = "Pseudo-inputs"

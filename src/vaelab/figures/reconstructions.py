@@ -3,18 +3,41 @@
 import math
 
 import numpy as np
+import torch
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
+from vaelab.data.source import Split
+from vaelab.figures.about import About
 from vaelab.figures.style import TEXT, house
 from vaelab.figures.tiles import GAP, as_images, centres, enlarge, join, label_rows, mount, text_width, tile
+from vaelab.metrics.batches import batches
+from vaelab.model import VAE
 from vaelab.registry import Size, register
 
+SHOWN = 20
 LABELS = ("original", "reconstruction")
 APART = 12  # pixels between one pair of rows and the next
 
 
-@register("figure", "reconstructions")
+@register(
+    "figure",
+    "reconstructions",
+    About(
+        "Reconstructions",
+        "Held-out images, and directly below each what the model makes of it.",
+        "reconstructions",
+        first=True,
+        usual=True,
+    ),
+)
+@torch.no_grad()
+def pairs(model: VAE, split: Split, *, title: str = "Reconstructions") -> Figure:
+    """The first images of a split above their reconstructions."""
+    x, y = next(batches(model, split, SHOWN))
+    return reconstructions(x.cpu(), model.reconstruct(x, y).cpu(), title=title)
+
+
 @house
 def reconstructions(
     originals: ArrayLike,

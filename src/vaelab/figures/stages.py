@@ -1,48 +1,39 @@
 """What a model that grows draws at each of its stages: a row for each, all at the same size."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike, NDArray
 
+from vaelab.errors import NotApplicable
+from vaelab.figures.about import About
 from vaelab.figures.style import TEXT, house, text_width
 from vaelab.figures.tiles import as_images, centres, enlarge, label_rows, mount, tile
 from vaelab.registry import register
 
 
-@register("figure", "stages")
+@register("figure", "stages", About("Stages", "What the model drew at the end of each stage, of the same latents."))
 @house
-def stages(
-    images: Mapping[str, ArrayLike] | Sequence[ArrayLike], *, title: str = "Samples of each stage", note: str = ""
-) -> Figure:
+def stages(grown: Mapping[str, ArrayLike], *, title: str = "Samples of each stage") -> Figure:
     """One row per stage, from the first to the last; every pixel of a small image becomes a larger square.
 
     Args:
-        images: of each stage [N, C, h, w] in [0, 1], the same N and C for all; by the name that stands beside the row,
-            or in a sequence, whose rows are named by their resolution.
+        grown: of each stage [N, C, h, w] in [0, 1], the same N and C for all, by the name that stands beside the row.
         title: what stands above.
-        note: a line below the title.
-
-    Raises:
-        ValueError: no stage, or stages of unlike numbers of images or channels.
     """
-    named = images.items() if isinstance(images, Mapping) else [(None, stage) for stage in images]
-    rows = [as_images(stage, f"images of {name or f'stage {i}'}") for i, (name, stage) in enumerate(named, 1)]
+    if not grown:
+        raise NotApplicable("it needs a backbone that grows, such as progressive")
+    rows = [as_images(stage, f"images of {name}") for name, stage in grown.items()]
     if len({row.shape[:2] for row in rows}) != 1:
         raise ValueError(f"images: expected stages of as many images and channels; got {[list(r.shape) for r in rows]}")
-    names = [name or resolution(row) for (name, _), row in zip(named, rows, strict=True)]
+    names = list(grown)
     across, shape = rows[0].shape[0], np.max([row.shape for row in rows], axis=0)
     height, width = shape[-2:] * enlarge(len(rows), across, shape)
     picture = tile(np.concatenate([resized(row, height, width) for row in rows]), across)
-    figure, axes = mount(picture, title=title, note=note, left=text_width(names, TEXT) + 5)
+    figure, axes = mount(picture, title=title, left=text_width(names, TEXT) + 5)
     label_rows(axes, centres(len(rows), height), names)
     return figure
-
-
-def resolution(images: NDArray) -> str:
-    """Height × width of a row's images."""
-    return f"{images.shape[-2]} × {images.shape[-1]}"
 
 
 def resized(images: NDArray, height: int, width: int) -> NDArray:

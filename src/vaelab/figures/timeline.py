@@ -9,6 +9,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
+from vaelab.errors import NotApplicable
+from vaelab.figures.about import About
 from vaelab.figures.curves import Curve, Log, Row, across, applied, heading, panel, pen, upward
 from vaelab.figures.style import ACCENT, FAINT, INK, MUTED, PALETTE, blank, house, quiet, remark
 from vaelab.figures.training_losses import LOSS
@@ -22,14 +24,13 @@ ALIKE = (0.2, 2)  # between these, the largest β is read on the axis of α
 MOST = 6  # ticks in a thin panel
 
 
-@register("figure", "timeline")
+@register("figure", "timeline", About("Growing", "Loss, resolution, α and β over the epochs."))
 @house
-def timeline(rows: Sequence[Row], *, title: str = "Timeline", bound: str = "−ELBO") -> Figure:
+def timeline(rows: Sequence[Row], bound: str = "−ELBO", *, title: str = "Timeline") -> Figure:
     """The loss over the epochs, and below it what was applied: resolution, fade-in α, β.
 
     Lines at the starts of stages, where the curves of the loss are broken; a shade where a stage fades in. The axis of
-    the loss is logarithmic if that of the stages differs by more than a factor of 4. Without `resolution` in the rows
-    there are two panels, loss and β.
+    the loss is logarithmic if that of the stages differs by more than a factor of 4.
 
     Args:
         rows: the rows of log.jsonl (see `Log`). Missing and non-finite values are left out.
@@ -38,15 +39,16 @@ def timeline(rows: Sequence[Row], *, title: str = "Timeline", bound: str = "−E
     """
     log = Log(rows)
     resolution, alpha, beta = (applied(log, key) for key in ("resolution", "alpha", "beta"))
+    if not len(resolution.x):
+        raise NotApplicable("it needs a backbone that grows, such as progressive")
     below = together(alpha, beta)
-    thin = len(below) + bool(len(resolution.x))
+    thin = len(below) + 1
     figure = blank(8.5, 3.2 + 1.05 * thin, layout="constrained")
     panels = figure.subplots(1 + thin, 1, sharex=True, height_ratios=[3] + [1] * thin)
     starts, fading = starts_of(resolution), spans(alpha)
     curves = panel(panels[0], log, "loss", LOSS.format(bound))
     by_stage(panels[0], curves, starts)
-    if len(resolution.x):
-        steps(panels[1], resolution)
+    steps(panels[1], resolution)
     for axes, shown in zip(panels[-len(below) :], below, strict=True):
         weights(axes, shown)
         broken(axes, starts)

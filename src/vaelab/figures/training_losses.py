@@ -7,6 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from vaelab.figures.about import About
 from vaelab.figures.curves import Log, Row, across, heading, number, panel, upward
 from vaelab.figures.style import FAINT, VALID, blank, house, signed
 from vaelab.registry import register
@@ -15,9 +16,9 @@ LOSS = "Loss: train objective, validation {}"
 PANELS = {"loss": LOSS, "reconstruction": "Reconstruction", "kl": "KL divergence"}
 
 
-@register("figure", "training_losses")
+@register("figure", "training_losses", About("Training"))
 @house
-def training_losses(rows: Sequence[Row], *, title: str = "Training", bound: str = "−ELBO") -> Figure:
+def training_losses(rows: Sequence[Row], bound: str = "−ELBO", *, title: str = "Training") -> Figure:
     """Three panels over the epochs, in nats per image; the best validation epoch is marked in the first.
 
     Args:

@@ -27,11 +27,9 @@ class Value:
 
     def loss(self, value: float) -> float:
         """What is least at the best value; NaN where no value is better than another."""
-        if self.better is None:
-            return math.nan
-        if isinstance(self.better, str):
-            return -value if self.better == "higher" else value
-        return abs(value - self.better)
+        if isinstance(self.better, int | float):
+            return abs(value - self.better)
+        return {"higher": -value, "lower": value}.get(self.better or "", math.nan)
 
 
 @dataclass(frozen=True)

@@ -30,10 +30,9 @@ def about_metric(metric: str) -> About:
 
 def about_number(metric: str, name: str, stored: object = None) -> Value:
     """The declaration of a metric's number; of one that has none what was `stored` with it, or its name."""
-    if found := _declared(metric, name):
-        return found
-    kept: dict[str, Any] = {k: v for k, v in stored.items() if k in STORED} if isinstance(stored, Mapping) else {}
-    return Value(**{"title": _words(name)} | kept)
+    kept: Mapping[str, Any] = stored if isinstance(stored, Mapping) else {}
+    title, better = kept.get("title") or _words(name), kept.get("better")
+    return _declared(metric, name) or Value(str(title), str(kept.get("unit", "")), better)
 
 
 def numbers(metric: str, measured: MetricResult) -> list[Number]:

@@ -29,7 +29,6 @@ from vaelab.runs.recipe import OF_TEST_IMAGES
 
 HERE = Path(__file__).parent
 UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")  # what no page may hold, as in names of files
-FIRST = ("generated_samples", "reconstructions")  # pictures that a reader looks for before all else
 
 
 def page(runs: Sequence[RunFolder], refused: Sequence[str] = ()) -> str:
@@ -40,8 +39,8 @@ def page(runs: Sequence[RunFolder], refused: Sequence[str] = ()) -> str:
         "runs": [_run(run) for run in runs],
         "title": f"{len(runs)} runs side by side",
         "problems": [*refused, *_apart(runs, differing), *_unlike(runs), *_problems(runs)],
-        "first": [exhibit for exhibit in shown if exhibit.name in FIRST and exhibit.pictures],
-        "rest": [exhibit for exhibit in shown if exhibit.name not in FIRST or not exhibit.pictures],
+        "first": [exhibit for exhibit in shown if exhibit.first and exhibit.pictures],
+        "rest": [exhibit for exhibit in shown if not exhibit.first or not exhibit.pictures],
         "compared": [run.name for run in described] if len(described) > 1 else [],
         "differences": differing,
         "levels": LEVELS,

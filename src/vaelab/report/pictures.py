@@ -4,48 +4,20 @@ import base64
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
+from inspect import signature
 from pathlib import Path
 
 from PIL import Image
 
+import vaelab.figures  # noqa: F401  # registers all figures
 from vaelab.data.decode import open_image
+from vaelab.figures.about import About, about_figure
 from vaelab.io.formatting import typed
+from vaelab.registry import names, part
 from vaelab.runs.folder import RunFolder
 
 LARGE = 500_000  # bytes of a PNG that is worth encoding anew
 COPYING = 60  # seconds that copying a folder may take, file by file
-
-# name of the figure: its heading, what it shows in words, and the picture of an epoch that may stand in for it
-SHOWN = {
-    "generated_samples": ("Samples", "Images decoded from latents that were drawn from the prior.", "samples"),
-    "reconstructions": (
-        "Reconstructions",
-        "Held-out images, and directly below each what the model makes of it.",
-        "reconstructions",
-    ),
-    "latent_space": ("Latent map", "Posterior means of test images, coloured by class where there are classes.", ""),
-    "traversals": ("Traversals", "One image, with one latent dimension moved at a time.", ""),
-    "pseudo_inputs": (
-        "Pseudo-inputs",
-        "What the prior is a mixture of, with the share of images each wins.",
-        "pseudo_inputs",
-    ),
-    "stages": ("Stages", "What the model drew at the end of each stage, of the same latents.", ""),
-    "timeline": ("Growing", "Loss, resolution, α and β over the epochs.", ""),
-    "level_kl": ("KL of each level", "How many nats of the image each level of the latents holds.", ""),
-    "level_traversals": ("What each level holds", "Images with one level of their latents drawn anew.", ""),
-    "manifold": ("Decoded plane", "Images decoded over a grid in the two latent dimensions.", ""),
-    "classes": ("Samples of each class", "A row of samples for each class.", ""),
-    "interpolations": ("Interpolations", "Straight lines in latent space between pairs of images.", ""),
-    "prior_samples": (
-        "Learned prior beside N(0, I)",
-        "Samples of the learned prior, and of N(0, I) for comparison.",
-        "",
-    ),
-    "aggregate_posterior": ("Aggregated posterior", "Densities of all posteriors together, against the prior.", ""),
-    "convergence": ("Convergence of the bound", "The importance-sampled bound against the number of draws.", ""),
-}
-ALWAYS = ("generated_samples", "reconstructions", "latent_space", "traversals")  # of which a gap is told
 
 
 @dataclass(frozen=True)
@@ -66,6 +38,7 @@ class Exhibit:
     name: str
     title: str
     text: str
+    first: bool
     pictures: list[Picture]
     missing: list[str]
 
@@ -73,26 +46,29 @@ class Exhibit:
 def exhibits(runs: Sequence[RunFolder]) -> list[Exhibit]:
     """All that the runs' folders hold, and what is missing of the usual figures."""
     found = []
-    for name, (title, text, epoch) in SHOWN.items():
+    about = {name: about_figure(name) for name in names("figure")}
+    known = {name: figure for name, figure in about.items() if figure.caption}
+    for name, shown in sorted(known.items(), key=lambda item: (not item[1].first, not item[1].usual)):
+        title, text = shown.title, shown.caption
         pictures, missing = [], []
         for run in runs:
-            path, note = _find(run, name, epoch)
+            path, note = _find(run, name, shown.progress)
             draw = f"vaelab figures {typed(run.path)}"
             picture = None if path is None else _picture(path, run.name, f"{title} of {run.name}. {text}", note)
             if picture is not None:
                 pictures.append(picture)
             elif path is not None:
                 missing.append(f"{path.name} of {run.name} cannot be read; draw it again: {draw}")
-            elif _due(name, run):
+            elif _is_due(shown, run):
                 missing.append(f"{run.name} has none yet; draw it: {draw} {name}")
         if pictures or missing:
-            found.append(Exhibit(name, title, text, pictures, missing))
+            found.append(Exhibit(name, title, text, shown.first, pictures, missing))
     return found
 
 
-def _due(name: str, run: RunFolder) -> bool:
+def _is_due(figure: About, run: RunFolder) -> bool:
     """Whether a run could have this figure and usually has."""
-    usual = name in ALWAYS or (name == "pseudo_inputs" and run.recipe.part("prior")[0] == "vamp")
+    usual = figure.usual and (figure.part is None or run.recipe.part(figure.part[0])[0] == figure.part[1])
     return usual and run.has_model
 
 
@@ -103,7 +79,7 @@ def _find(run: RunFolder, name: str, epoch: str) -> tuple[Path | None, str]:
         older = model.exists() and path.stat().st_mtime < model.stat().st_mtime - COPYING
         return path, "drawn before the last training; draw it again: vaelab figures" if older else ""
     drawn = sorted(run.figures.glob(f"epoch_*_{epoch}.png")) if epoch else []
-    of = "" if name == "generated_samples" else ", of validation images"
+    of = ", of validation images" if "split" in signature(part("figure", name)).parameters else ""
     return (drawn[-1], f"drawn while training{of}") if drawn else (None, "")
 
 
