@@ -15,7 +15,8 @@ import torch
 from contenders import BATCH
 from contenders import vaelab as training
 from measure import Lap, judged, load_average
-from vaelab.tracking.live import followed
+from vaelab.registry.schema import Part
+from vaelab.tracking.beside import tracked
 
 TRACKERS = ("tensorboard", "swanlab", "wandb", "mlflow")
 BAR = 0.98  # of the throughput without a tracker
@@ -51,7 +52,7 @@ def beside(name: str, folder: Path, options: argparse.Namespace) -> None:
     epochs = training(images, options.width, folder, count, precision="float32", compile=False)
     (folder / "recipe.yaml").write_text("train: {}")
     off, on, spent = [], [], 0.0
-    with followed(folder, [name]):
+    with tracked(folder, [Part(name)]):
         next(epochs)
         time.sleep(4 * PAUSE)  # importing, connecting
         for number in range(options.rounds):

@@ -3,7 +3,7 @@
 import json
 import math
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -31,12 +31,11 @@ from vaelab.recipe.restore import labels_of, open_run, restore, take_weights
 from vaelab.recipe.text import as_texts
 from vaelab.recipe.trackers import Spec
 from vaelab.registry.plugins import copy_plugins, plugin_records, with_plugins
-from vaelab.registry.schema import build, parse_part
+from vaelab.registry.schema import Part, build, parse_part
 from vaelab.runs.folder import RunFolder
 from vaelab.runs.log import LogWriter, forget
-from vaelab.runs.state import recorded
 from vaelab.samplers.drawing import draw_batches, images, refuse_blind
-from vaelab.tracking.live import followed
+from vaelab.tracking.beside import tracked
 from vaelab.tracking.tracker import make
 from vaelab.training.checkpoint import Checkpoint, find_checkpoint, refuse_other, save_model
 from vaelab.training.interrupt import Interrupt
@@ -90,8 +89,7 @@ def train(
         data_dir = data_dir or (RunFolder.read(folder).recipe.data_dir if resume else None)
         stack.enter_context(also_in(data_dir))  # where the weights of a perceptual network may lie
         wanted = wanted.tracked_by(track)
-        trackers = [tracker.as_mapping() for tracker in wanted.track]
-        make(trackers)  # says what is not installed
+        make(wanted.track)  # says what is not installed
         data = group.main_first(lambda: wanted.load_data(data_dir))
         wanted, training = _composed(wanted, data, group, data_dir)
         if checkpoint:
@@ -102,7 +100,7 @@ def train(
         # Rehearse it, write down what is trained, and train
         group.on_main(partial(_rehearse, training, resume))
         group.on_main(partial(_write_down, folder, wanted, called, data_dir, began))
-        _learn(training, folder, group, checkpoint, trackers, resume, quiet)
+        _learn(training, folder, group, checkpoint, wanted.track, resume, quiet)
     return folder
 
 
@@ -179,7 +177,7 @@ def _learn(
     folder: Path,
     group: ProcessGroup,
     checkpoint: Checkpoint | None,
-    trackers: list[Any],
+    trackers: Sequence[Part],
     resume: bool,
     quiet: bool,
 ) -> None:
@@ -191,8 +189,7 @@ def _learn(
             done = checkpoint.progress.step if checkpoint else 0
             if resume and trackers:
                 forget(folder / "log.jsonl", done)  # before anyone follows it
-            stack.enter_context(followed(folder, trackers, done if resume else None))
-            stack.enter_context(recorded(folder))  # within, so that waiting for trackers counts as no training
+            stack.enter_context(tracked(folder, trackers, done if resume else None))
         display = None if quiet or not group.is_main else TrainingDisplay()
         writer = LogWriter(folder / "log.jsonl", silent=not group.is_main, display=display)
         log = stack.enter_context(closing(writer))

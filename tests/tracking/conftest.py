@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from vaelab import registry
-from vaelab.tracking.tracker import Told, Tracker
+from vaelab.tracking.tracker import Tracker, recipe_of
 
 RECIPE = {"data": {"kind": "digits"}, "model": {"latent_dim": 2}, "made": {"name": "digits"}}
 
@@ -70,14 +70,10 @@ class Fake(Tracker):
         self.calls: list[Any] = []
         self.made.append(self)
 
-    def begin(self, run: Told) -> bool:
+    def begin(self, run, memory, done) -> bool:
         self._fail("begin")
-        self.calls.append(("begin", run.name, run.recipe))
-        return bool(run.memory.setdefault("times", 0)) or bool(run.memory.update(times=1))
-
-    def rewind(self, step: int) -> bool:
-        self.calls.append(("rewind", step))
-        return self.rewinds
+        self.calls.append(("begin", run.name, recipe_of(run), done))
+        return bool(memory.setdefault("times", 0)) or bool(memory.update(times=1))
 
     def scalars(self, values, step: int, epoch: float) -> None:
         self._fail("scalars")

@@ -37,21 +37,31 @@ def runs(
 @command
 def track(
     run: Run,
-    options: Annotated[list[str] | None, typer.Argument(metavar="KEY=VALUE", help="Of it, like mode=local.")] = None,
+    options: Annotated[
+        list[str] | None, typer.Argument(metavar="KEY=VALUE", help="Of the last of them, like mode=local.")
+    ] = None,
     to: Annotated[
-        str, typer.Option(help="tensorboard, swanlab, wandb or mlflow, or 'swanlab mode=local'.")
-    ] = "tensorboard",
+        list[str] | None,
+        typer.Option(help="tensorboard, swanlab, wandb or mlflow, or 'swanlab mode=local' [default: tensorboard]."),
+    ] = None,
+    follow: Annotated[
+        bool, typer.Option("--follow", help="Go on until the run has ended, as train --track does.")
+    ] = False,
+    rewind: Annotated[
+        int | None, typer.Option(metavar="STEP", help="Of a resumed run: forget what was sent of later steps.", min=0)
+    ] = None,
     plugin: Plugin = None,
 ) -> None:
-    """Send what a run folder holds to a tracker: rows, pictures, final numbers, each once."""
-    from vaelab.io.files import expanded
+    """Send what a run folder holds to trackers: rows, pictures, final numbers, each once."""
     from vaelab.recipe.text import with_overrides
     from vaelab.recipe.trackers import parsed
     from vaelab.tracking.follow import track
 
-    folder = expanded(run.parent if run.suffix == ".safetensors" else run)
-    counts = track(folder, [with_overrides(parsed(to), options or [])])
-    print(f"sent to {to}: {', '.join(f'{count:,} {what}' for what, count in counts.items())}")
+    *first, last = to or ["tensorboard"]
+    counts = track(run, [*map(parsed, first), with_overrides(parsed(last), options or [])], follow=follow, done=rewind)
+    if not follow:
+        told = ", ".join(f"{count:,} {what}" for what, count in counts.items())
+        print(f"sent to {' and '.join([*first, last])}: {told}")
 
 
 @command

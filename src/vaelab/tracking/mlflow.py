@@ -7,9 +7,11 @@ import time
 from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 from vaelab.registry import register
-from vaelab.tracking.tracker import Told, Tracker, flat
+from vaelab.runs.folder import RunFolder
+from vaelab.tracking.tracker import Tracker, recipe_of
 
 ENDINGS = {"done": "FINISHED", "failed": "FAILED"}  # else KILLED
 BATCH, PARAMS = 900, 90  # in one request; MLflow takes 1000 and 100
@@ -32,22 +34,23 @@ class MLflow(Tracker):
             return why
         return "this mlflow has no store of its own; pip install 'vaelab[mlflow]', or give the uri of a server"
 
-    def begin(self, run: Told) -> bool:
+    def begin(self, run: RunFolder, memory: dict[str, Any], done: int | None) -> bool:
         """The run of before if the store still has it."""
-        for name, value in (("MAX_RETRIES", "2"), ("TIMEOUT", "10")):  # else minutes without an answer
-            os.environ.setdefault(f"MLFLOW_HTTP_REQUEST_{name}", value)
+        os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")  # else minutes without an answer
+        os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
         mlflow = import_module("mlflow")
-        place = run.folder.resolve()
+        place = run.path.resolve()
         uri = self.uri or f"sqlite:///{place / 'mlflow.db'}"
         self.client, self.batch = mlflow.MlflowClient(tracking_uri=uri), []
         self.metric, self.param = mlflow.entities.Metric, mlflow.entities.Param
         self.view = f"mlflow ui --backend-store-uri {uri}"
-        if known := self._known(run.memory.get("id")):
-            self.client.update_run(run.memory["id"], status="RUNNING")
-        else:
-            run.memory["id"] = self._new(run, None if self.uri else (place / "mlflow").as_uri())
-        self.id = run.memory["id"]
-        return known
+        with contextlib.suppress(Exception):  # of a store that has lost it
+            self.id = memory.get("id", "")
+            if self.client.get_run(self.id).info.lifecycle_stage == "active":
+                self.client.update_run(self.id, status="RUNNING")
+                return True
+        self.id = memory["id"] = self._new(run, None if self.uri else (place / "mlflow").as_uri())
+        return False
 
     def scalars(self, values: Mapping[str, float], step: int, epoch: float) -> None:
         """Kept for the next batch."""
@@ -68,17 +71,20 @@ class MLflow(Tracker):
         """Finished, failed or killed."""
         self.client.set_terminated(self.id, ENDINGS.get(state, "KILLED"))
 
-    def _known(self, run: str | None) -> bool:
-        with contextlib.suppress(Exception):  # of a store that has lost it
-            return bool(run) and self.client.get_run(run).info.lifecycle_stage == "active"
-        return False
-
-    def _new(self, run: Told, artifacts: str | None) -> str:
+    def _new(self, run: RunFolder, artifacts: str | None) -> str:
         """A run with the recipe as its parameters; pictures lie beside the database, or where a server keeps them."""
         found = self.client.get_experiment_by_name(self.experiment)
         experiment = found.experiment_id if found else self.client.create_experiment(self.experiment, artifacts)
         made = self.client.create_run(experiment, run_name=run.name).info.run_id
-        params = [self.param(k, str(v)[:LONGEST]) for k, v in flat(run.recipe).items()]
+        params = [self.param(k, str(v)[:LONGEST]) for k, v in _flat(recipe_of(run)).items()]
         for first in range(0, len(params), PARAMS):
             self.client.log_batch(made, params=params[first : first + PARAMS])
         return made
+
+
+def _flat(section: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested options by dotted keys."""
+    pairs: dict[str, Any] = {}
+    for key, value in section.items():
+        pairs |= _flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
+    return pairs

@@ -4,10 +4,11 @@ import importlib.util
 from collections.abc import Mapping
 from importlib import import_module, metadata
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from vaelab.registry import register
-from vaelab.tracking.tracker import Told, Tracker
+from vaelab.runs.folder import RunFolder
+from vaelab.tracking.tracker import Tracker, recipe_of
 
 ENDINGS = {"done": "success", "failed": "crashed", "killed": "crashed", "stopped": "aborted"}
 
@@ -22,10 +23,18 @@ class SwanLab(Tracker):
         self.mode, self.project = mode, project
 
     def missing(self) -> str:
-        """Also the dashboard, without which SwanLab would write nothing in its local mode."""
-        return super().missing() or ("" if self.mode != "local" else _dashboard_missing())
+        """Also the dashboard, in its one version, without which SwanLab would write nothing in its local mode."""
+        if (why := super().missing()) or self.mode != "local":
+            return why
+        wanted = next((r for r in metadata.requires("swanlab") or [] if r.startswith("swanboard")), "swanboard")
+        version = wanted.partition(";")[0].partition("==")[2].strip()
+        there = importlib.util.find_spec("swanboard")
+        if there and version in ("", metadata.version("swanboard")):
+            return ""
+        what = f"dashboard, which is not installed{f' in version {version}' if there else ''}"
+        return f"swanlab's mode local needs its {what}; pip install 'swanlab[dashboard]', or mode=offline"
 
-    def begin(self, run: Told) -> bool:
+    def begin(self, run: RunFolder, memory: dict[str, Any], done: int | None) -> bool:
         """Only the cloud can carry on with a run; elsewhere a new one holds everything again."""
         self.swanlab = import_module("swanlab")
         settings = self.swanlab.Settings(
@@ -34,18 +43,18 @@ class SwanLab(Tracker):
             probe={"monitor": False, "requirements": False, "git": False},
         )
         mode = ("cloud" if settings.api_key else "offline") if self.mode == "auto" else self.mode
-        known = run.memory.get("id") if mode == "cloud" else None
-        place = run.folder / "swanlab"
+        known = memory.get("id") if mode == "cloud" else None
+        place = run.path.resolve() / "swanlab"
         self.run = self.swanlab.init(
             project=self.project,
             experiment_name=run.name,
             logdir=str(place),
             mode=mode,
-            config=dict(run.recipe),
+            config=recipe_of(run),
             settings=settings,
             **({"id": known, "resume": "allow"} if known else {}),
         )
-        run.memory["id"] = self.run.id
+        memory["id"] = self.run.id
         views = {"local": f"swanlab watch {place}", "offline": f"swanlab sync {self.run.dir}"}
         self.view = views.get(mode) or str(self.run.url)
         return known is not None
@@ -61,14 +70,3 @@ class SwanLab(Tracker):
     def end(self, state: str) -> None:
         """Done, crashed or aborted."""
         self.run.finish(state=ENDINGS[state], error=None if state == "done" else f"the training was {state}")
-
-
-def _dashboard_missing() -> str:
-    """SwanLab takes one version of its dashboard only."""
-    wanted = next((r for r in metadata.requires("swanlab") or [] if r.startswith("swanboard")), "swanboard")
-    version = wanted.partition(";")[0].partition("==")[2].strip()
-    there = importlib.util.find_spec("swanboard")
-    if there and version in ("", metadata.version("swanboard")):
-        return ""
-    what = f"is not installed in version {version}" if there else "is not installed"
-    return f"swanlab's mode local needs its dashboard, which {what}; pip install 'swanlab[dashboard]', or mode=offline"

@@ -1,29 +1,15 @@
-"""What every tracker is: told the run, then its numbers and pictures in order, then how it ended."""
+"""The role of a tracker: it is given a run folder, then its numbers and pictures in order, then how the run ended."""
 
 import importlib.util
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
 from vaelab.errors import Problems
 from vaelab.recipe.trackers import Spec, name_of
 from vaelab.registry.schema import Part, build, parse_parts
-
-
-@dataclass(frozen=True)
-class Told:
-    """What a tracker is told at the start: the folder, its recipe, and what it wrote down for itself before."""
-
-    folder: Path
-    recipe: Mapping[str, Any]
-    memory: dict[str, Any] = field(default_factory=dict)  # a tracker may write here; kept in tracking.json
-
-    @property
-    def name(self) -> str:
-        """The folder's own name."""
-        return self.folder.name
+from vaelab.runs.folder import RunFolder
 
 
 class Tracker(ABC):
@@ -32,6 +18,7 @@ class Tracker(ABC):
     module: ClassVar[str]  # what must be installed
     extra: ClassVar[str]  # of vaelab, that brings it
     elsewhere: ClassVar[str] = ""  # the option that lets it write outside the run folder
+    rewinds: bool = False  # it can forget what it was sent of later steps
     view: str = ""  # where to look, once begun
 
     def missing(self) -> str:
@@ -41,13 +28,11 @@ class Tracker(ABC):
         return f"{self.module} is not installed; pip install 'vaelab[{self.extra}]', or leave that tracker out"
 
     @abstractmethod
-    def begin(self, run: Told) -> bool:
-        """Open the tracked run; whether it is the one of `run.memory`, which then gets only what is new."""
+    def begin(self, run: RunFolder, memory: dict[str, Any], done: int | None) -> bool:
+        """Open the tracked run; whether it is the one of `memory`, its own, which then gets only what is new.
 
-    def rewind(self, step: int) -> bool:
-        """Forget all after a step, from where a resumed run learns again; False if what was sent must stay."""
-        del step
-        return False
+        A run that was resumed learns again from step `done` on; who `rewinds` forgets what was sent of later steps.
+        """
 
     @abstractmethod
     def scalars(self, values: Mapping[str, float], step: int, epoch: float) -> None:
@@ -65,12 +50,9 @@ class Tracker(ABC):
         """Close the tracked run, whose training is `done`, `stopped`, `failed` or `killed`."""
 
 
-def flat(section: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested options by dotted keys."""
-    pairs: dict[str, Any] = {}
-    for key, value in section.items():
-        pairs |= flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
-    return pairs
+def recipe_of(run: RunFolder) -> dict[str, Any]:
+    """The resolved recipe of a run, and its provenance."""
+    return {**run.recipe.sections, "made": dict(run.recipe.provenance)}
 
 
 def make(specs: Iterable[Spec | Part]) -> dict[str, Tracker]:

@@ -1,16 +1,13 @@
 """Weights & Biases: in its cloud if logged in, else in files to send later."""
 
-import contextlib
-import netrc
-import os
 from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
-from typing import Literal
-from urllib.parse import urlparse
+from typing import Any, Literal
 
 from vaelab.registry import register
-from vaelab.tracking.tracker import Told, Tracker
+from vaelab.runs.folder import RunFolder
+from vaelab.tracking.tracker import Tracker, recipe_of
 
 
 @register("tracker", "wandb")
@@ -28,11 +25,11 @@ class WandB(Tracker):
     ) -> None:
         self.mode, self.project, self.entity = mode, project, entity
 
-    def begin(self, run: Told) -> bool:
+    def begin(self, run: RunFolder, memory: dict[str, Any], done: int | None) -> bool:
         """Only the cloud can carry on with a run; elsewhere a new one holds everything again."""
         self.wandb = import_module("wandb")
-        mode = ("online" if _logged_in() else "offline") if self.mode == "auto" else self.mode
-        known = run.memory.get("id") if mode == "online" else None
+        mode = ("online" if self.wandb.login(prompt=False) else "offline") if self.mode == "auto" else self.mode
+        known = memory.get("id") if mode == "online" else None
         settings = self.wandb.Settings(
             console="off", init_timeout=30, disable_git=True, disable_code=True, x_disable_stats=True
         )
@@ -42,13 +39,13 @@ class WandB(Tracker):
             name=run.name,
             id=known,
             resume="allow" if known else None,
-            dir=str(run.folder),
+            dir=str(run.path.resolve()),
             mode=mode,
-            config=dict(run.recipe),
+            config=recipe_of(run),
             settings=settings,
         )
         self.run.define_metric("*", step_metric="step")  # so that steps may be sent in any order
-        run.memory["id"] = self.run.id
+        memory["id"] = self.run.id
         self.view = self.run.url or f"wandb sync {Path(self.run.dir).parent}"
         return known is not None
 
@@ -63,13 +60,3 @@ class WandB(Tracker):
     def end(self, state: str) -> None:
         """Finished, or crashed."""
         self.run.finish(exit_code=0 if state in ("done", "stopped") else 1)
-
-
-def _logged_in() -> bool:
-    """Whether a key is at hand, without asking for one."""
-    if os.environ.get("WANDB_API_KEY"):
-        return True
-    host = urlparse(os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai")).netloc
-    with contextlib.suppress(OSError, netrc.NetrcParseError):
-        return netrc.netrc(os.environ.get("NETRC")).authenticators(host) is not None
-    return False

@@ -11,9 +11,10 @@ from typer.testing import CliRunner
 import vaelab
 from vaelab.cli import app
 from vaelab.errors import UsageError
-from vaelab.tracking import live
-from vaelab.tracking.alone import claim
-from vaelab.tracking.live import followed
+from vaelab.registry.schema import Part
+from vaelab.tracking import beside
+from vaelab.tracking.beside import tracked
+from vaelab.tracking.follow import _alone
 
 PLUGIN = '''
 """A tracker that writes lines into a file; it may fail, hang or die."""
@@ -26,8 +27,8 @@ class Lines(Tracker):
     module = extra = "json"
     def __init__(self, *, trouble: str = ""):
         self.trouble = trouble
-    def begin(self, run):
-        self.file = (run.folder / "lines.txt").open("a", buffering=1)
+    def begin(self, run, memory, done):
+        self.file = (run.path / "lines.txt").open("a", buffering=1)
         print("chatter of a service")
         if self.trouble == "fails":
             raise ConnectionError("no route to host")
@@ -43,6 +44,7 @@ class Lines(Tracker):
             time.sleep(600)
         self.file.write(f"{state}\\n")
 '''
+LINES = Part("lines")
 SMALL = ("train.epochs=3", "train.log_steps=5", "objective.beta.epochs=2", "train.draw_every=3")
 
 
@@ -65,7 +67,7 @@ def told(folder):
 
 
 def test_rows_arrive_with_the_state_at_the_end(run, lines, more, capfd):
-    with followed(run, ["lines"]):
+    with tracked(run, [LINES]):
         more["rows"](run, 1, first=3)
     assert [line for line in told(run) if line.startswith("25 ")] == [
         "25 train/loss train/reconstruction train/kl train/beta"
@@ -79,13 +81,13 @@ def test_rows_arrive_with_the_state_at_the_end(run, lines, more, capfd):
     ("error", "state"), [(UsageError("x"), "stopped"), (KeyboardInterrupt(), "stopped"), (ValueError("x"), "failed")]
 )
 def test_how_a_training_ended_is_told(run, lines, error, state):
-    with pytest.raises(type(error)), followed(run, ["lines"]):
+    with pytest.raises(type(error)), tracked(run, [LINES]):
         raise error
     assert told(run)[-1] == state
 
 
 def test_a_failure_is_one_note_and_the_training_goes_on(run, lines, more, capfd):
-    with followed(run, [{"kind": "lines", "trouble": "fails"}, "lines"]):
+    with tracked(run, [Part("lines", {"trouble": "fails"}), LINES]):
         more["rows"](run, 1, first=3)
     [note] = capfd.readouterr().err.splitlines()
     assert note.startswith("note: lines trouble=fails is dropped: ConnectionError: no route to host")
@@ -93,15 +95,15 @@ def test_a_failure_is_one_note_and_the_training_goes_on(run, lines, more, capfd)
 
 
 def test_a_tracker_that_dies_takes_nothing_with_it(run, lines, capfd):
-    with followed(run, [{"kind": "lines", "trouble": "dies"}]):
-        time.sleep(0.01)
+    with tracked(run, [Part("lines", {"trouble": "dies"})]):
+        pass
     assert "ended early" in capfd.readouterr().err
 
 
 def test_one_that_hangs_is_left(run, lines, capfd, monkeypatch):
-    monkeypatch.setattr(live, "PATIENCE", 1.0)
+    monkeypatch.setattr(beside, "PATIENCE", 1.0)
     began = time.monotonic()
-    with followed(run, [{"kind": "lines", "trouble": "hangs"}]):
+    with tracked(run, [Part("lines", {"trouble": "hangs"})]):
         pass
     assert time.monotonic() - began < 60  # of 600
     assert (
@@ -110,24 +112,22 @@ def test_one_that_hangs_is_left(run, lines, capfd, monkeypatch):
 
 
 def test_a_run_that_is_tracked_already_is_one_note(run, lines, capfd, monkeypatch):
-    monkeypatch.setattr(live, "PATIENCE", 1.0)
-    held = claim(run)
-    with followed(run, ["lines"]):
-        time.sleep(3.0)  # longer than it waits
-    assert held and not (run / "lines.txt").exists()
-    [note] = capfd.readouterr().err.splitlines()
-    assert note.startswith(f"note: not tracked: {run} is being tracked already")
+    monkeypatch.setattr(beside, "PATIENCE", 1.0)
+    with _alone(run, 0.0), tracked(run, [LINES]):
+        pass
+    assert not (run / "lines.txt").exists()
+    assert len(capfd.readouterr().err.splitlines()) == 1
 
 
 def test_without_trackers_there_is_no_process(run, monkeypatch):
     monkeypatch.setattr(subprocess, "Popen", None)
-    with followed(run, []):
+    with tracked(run, []):
         pass
 
 
 def test_a_process_that_cannot_be_started_stops_nothing(run, monkeypatch, capfd):
     monkeypatch.setattr(sys, "executable", "/no/such/python")
-    with followed(run, ["tensorboard"]):
+    with tracked(run, [Part("tensorboard")]):
         pass
     assert capfd.readouterr().err.startswith("note: not tracked: ")
 
@@ -137,9 +137,10 @@ def test_a_training_that_is_killed_is_told_of(run, lines):
         import os, signal, time
         from pathlib import Path
         from vaelab.registry.plugins import load_plugin
-        from vaelab.tracking.live import followed
+        from vaelab.registry.schema import Part
+        from vaelab.tracking.beside import tracked
         load_plugin({str(lines)!r})
-        with followed(Path({str(run)!r}), ["lines"]):
+        with tracked(Path({str(run)!r}), [Part("lines")]):
             while not Path({str(run / "lines.txt")!r}).exists():
                 time.sleep(0.05)
             os.kill(os.getpid(), signal.SIGKILL)
@@ -154,7 +155,7 @@ def test_a_training_that_is_killed_is_told_of(run, lines):
     assert sum(line.startswith("20 ") for line in told(run)) == 6  # rows, the picture, the final number
 
 
-def test_a_training_and_its_resumption_are_followed(tmp_path, lines, capfd):
+def test_a_training_and_its_resumption_are_tracked(tmp_path, lines, capfd):
     folder = tmp_path / "run"
     options = {"run": folder, "device": "cpu", "quiet": True}
     vaelab.train("digits", *SMALL, track=["lines"], **options)
@@ -174,12 +175,11 @@ def test_the_commands(tmp_path, lines):
     done = shell.invoke(app, ["track", folder, "--to", "lines"])
     assert done.exit_code == 0, done.output
     assert "sent to lines: 18 rows, 2 pictures, 0 numbers" in done.output
-    assert "no readable metrics.json; the rest was sent" in done.output
     for words, message in {
         ("--to", "lnes"): "did you mean 'lines'?",
         ("--to", "lines", "troble=x"): "did you mean 'trouble'?",
-        ("--to", "lines", "trouble=fails"): "error: not all was sent to lines trouble=fails: ConnectionError",
-        ("--to", "lines trouble=fails"): "error: not all was sent to lines trouble=fails: ConnectionError",
+        ("--to", "lines", "trouble=fails"): "error: lines trouble=fails is dropped: ConnectionError",
+        ("--to", "lines trouble=fails"): "error: lines trouble=fails is dropped: ConnectionError",
         ("--to", "lines 'x"): "error: tracker \"lines 'x\": no closing quotation; write it like 'swanlab mode=local'",
     }.items():
         done = shell.invoke(app, ["track", folder, *words])
