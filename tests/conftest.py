@@ -14,10 +14,11 @@ from hypothesis import settings
 from torch import Tensor, nn
 from torch.distributions import Distribution, Independent, MultivariateNormal, Normal
 
-from vaelab.distributions import diagonal_normal
+from vaelab.distributions.normal import diagonal_normal
 from vaelab.io import places
 from vaelab.model import VAE
 from vaelab.registry import plugins
+from vaelab.roles import Likelihood, Posterior, Prior
 
 REAL = Path(os.environ.get("VAELAB_DATA") or Path(__file__).parents[1].parent / "shared" / "data")
 
@@ -136,16 +137,16 @@ class LinearGaussian(VAE):
             return self.p_x(self.p_z().sample((count,))).sample()
 
 
-class _Prior(nn.Module):
+class _Prior(Prior):
     def __init__(self) -> None:
         super().__init__()
         self.mean = nn.Parameter(torch.tensor([0.3, -0.2]).double())
 
-    def forward(self, posterior: nn.Module) -> Independent:
+    def forward(self, posterior: Posterior) -> Independent:
         return diagonal_normal(self.mean, torch.zeros_like(self.mean))
 
 
-class _Posterior(nn.Module):
+class _Posterior(Posterior):
     def __init__(self) -> None:
         super().__init__()
         self.gain = nn.Parameter(torch.zeros(2, 4).double())
@@ -170,9 +171,7 @@ class _Decoder(nn.Module):
         return (z @ self.weight.T + self.bias).unflatten(-1, (1, 2, 2))
 
 
-class _Normal(nn.Module):
-    params_per_channel = 1
-
+class _Normal(Likelihood):
     def __init__(self, sigma: float) -> None:
         super().__init__()
         self.sigma = sigma

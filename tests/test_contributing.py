@@ -21,6 +21,7 @@ import torch
 from torch import nn
 from torch.distributions import Independent, Laplace, Normal
 from vaelab.registry import register
+from vaelab.roles import Objective, Prior
 """
 
 
@@ -55,7 +56,7 @@ def test_the_example_passes_the_checks(words):
 def test_an_objective_needs_no_more_than_its_call(trained):
     code = """
 @register("objective", "mine")
-class Mine:
+class Mine(Objective):
     '''−ELBO.'''
 
     def __call__(self, terms, step):
@@ -69,7 +70,7 @@ class Mine:
 
 PRIOR = """
 @register("prior", "mine")
-class Mine(nn.Module):
+class Mine(Prior):
     '''Of a test.'''
 
     def __init__(self, {arguments}):
@@ -81,7 +82,7 @@ class Mine(nn.Module):
 """
 OBJECTIVE = """
 @register("objective", "mine")
-class Mine:
+class Mine(Objective):
     '''Of a test.'''
 
     def __call__(self, terms, step):
@@ -109,7 +110,7 @@ LOSS, BOUND = "-terms.log_px.mean(), {}", "terms.log_px.mean(0)"
         ("latent_dim", "return self.zeros", r"the prior returns a Tensor; return a torch\.distributions\.Distribution"),
         ("dim", "pass", "model.prior: prior 'mine' takes 'dim' before the star, where the program gives .*latent_dim"),
         ("latent_dim, *, df: float", "pass", "model.prior.df is missing"),
-        ("latent_dim", "return self.nothing", r"the plugin .*mine\.py, line 16: AttributeError: .*nothing.*; mend it"),
+        ("latent_dim", "return self.nothing", r"the plugin .*mine\.py, line 17: AttributeError: .*nothing.*; mend it"),
     ],
 )
 def test_a_prior_that_breaks_its_contract_is_named(trained, arguments, forward, said):
@@ -125,7 +126,7 @@ def test_a_prior_that_breaks_its_contract_is_named(trained, arguments, forward, 
         ("-terms.log_px.mean(), {'kl': terms.kl}", BOUND, r"the objective's kl is a tensor \[2, 8\]; give one number"),
         (LOSS, "terms.log_px", r"the objective's bound is a tensor \[1, 2\]; give one number per image"),
         (LOSS, "0.0", r"the objective's bound is a float; give one number per image"),
-        ("terms.log_p, {}", BOUND, r"the plugin .*mine\.py, line 12: AttributeError: .*log_p.*; mend it there"),
+        ("terms.log_p, {}", BOUND, r"the plugin .*mine\.py, line 13: AttributeError: .*log_p.*; mend it there"),
     ],
 )
 def test_an_objective_that_breaks_its_contract_is_named(trained, result, bound, said):

@@ -11,8 +11,8 @@ import vaelab
 
 PACKAGE = Path(vaelab.__file__).parent
 ROOMS = (  # from the ground up: each imports only itself and rooms that stand before it
-    *("errors", "io", "registry", "performance", "distributions", "schedules", "nn", "terms"),
-    *("data", "runs", "features", "flows", "likelihoods", "backbones", "posteriors", "priors", "objectives", "model"),
+    *("errors", "io", "registry", "performance", "data", "roles", "distributions", "schedules", "nn"),
+    *("runs", "features", "flows", "likelihoods", "backbones", "posteriors", "priors", "objectives", "model"),
     *("training", "metrics", "samplers", "figures"),
     *("recipe", "tracking", "evaluation", "workbench", "report", "cli", "__main__"),
 )

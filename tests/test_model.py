@@ -10,12 +10,12 @@ from vaelab.distributions.hierarchy import kl_of
 from vaelab.model import VAE
 from vaelab.recipe.recipe import Recipe
 from vaelab.registry import names, part
-from vaelab.terms import Terms
+from vaelab.roles import Terms
 
 SHAPE, LATENT_DIM, IMAGES = (1, 9, 8), 3, 4
 LEVELED = ("two_level", "ladder")
 ROLES = ("backbone", "likelihood", "posterior", "prior")
-SCORED = [name for name in names("likelihood") if getattr(part("likelihood", name), "is_likelihood", True)]
+SCORED = [name for name in names("likelihood") if part("likelihood", name).scores != "loss"]
 
 
 def fit(posterior: str, prior: str) -> bool:

@@ -6,8 +6,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from vaelab.data.source import Split
-from vaelab.distributions import detached, diagonal_normal, draw
 from vaelab.distributions.hierarchy import kl_of
+from vaelab.distributions.latent import constant, detached, rsample_and_log_prob
+from vaelab.distributions.normal import diagonal_normal
 from vaelab.errors import NotApplicable
 from vaelab.likelihoods.pyramid import PyramidLoss
 from vaelab.metrics.likelihood import likelihood
@@ -102,11 +103,11 @@ def test_a_new_stage_changes_nothing_in_the_picture_when_it_begins(border, likel
 def test_stages_that_are_to_come_are_standard_normal_and_cost_nothing(model, x, step, stage):
     model.decoder.growth.at(step)
     q, p = model.q_z(x), model.p_z()
-    z, log_q = draw(q, 4)
+    z, log_q = rsample_and_log_prob(q, 4)
     kl, levels = kl_of(q, p, z)
     assert not levels[stage + 1 :].any() and (levels[: stage + 1] > 0).all()
     assert not kl[:, sum(LEVELS[: stage + 1]) :].any()
-    for level, size in list(zip(q.levels(z), LEVELS, strict=True))[stage + 1 :]:
+    for level, size in list(zip(q.at(z), LEVELS, strict=True))[stage + 1 :]:
         torch.testing.assert_close(level.log_prob, diagonal_normal(*torch.zeros(2, size)).log_prob(level.z))
     other = torch.cat([z[..., : sum(LEVELS[: stage + 1])], torch.randn(4, 5, sum(LEVELS[stage + 1 :]))], -1)
     assert torch.equal(model.p_x(other).mean, model.p_x(z).mean)  # and the picture does not see them
@@ -122,7 +123,7 @@ def test_a_prior_of_levels_learns_that_stages_to_come_are_standard_normal(x):
 
     def to_come() -> Tensor:
         q = model.q_z(x)
-        return kl_of(q, model.p_z(), draw(q, 4)[0])[1][1:]
+        return kl_of(q, model.p_z(), rsample_and_log_prob(q, 4)[0])[1][1:]
 
     at_first = to_come().mean().item()
     for _ in range(200):
@@ -139,7 +140,7 @@ def test_the_posterior_of_earlier_stages_does_not_notice_a_new_one(model, x, bor
 
     def scores(step: int) -> list[Tensor]:
         growth.at(step)
-        return [level.log_prob for level in model.q_z(x).levels(z)]
+        return [level.log_prob for level in model.q_z(x).at(z)]
 
     before, after = scores(border - 1), scores(border)
     torch.testing.assert_close(after[: border // 10], before[: border // 10])
@@ -177,10 +178,11 @@ def test_every_parameter_learns_when_the_model_is_complete(x, likelihood, prior)
 
 def test_detached_is_the_same_posterior_as_a_constant(model, x):
     q = model.q_z(x)
-    z = draw(q, 3)[0].detach().requires_grad_()
-    constant = detached(q).log_prob(z)
-    torch.testing.assert_close(constant, q.log_prob(z))
-    found = torch.autograd.grad(constant.sum(), [z, *model.parameters()], allow_unused=True)
+    z = rsample_and_log_prob(q, 3)[0].detach().requires_grad_()
+    with constant(model):
+        fixed = detached(q).log_prob(z)
+    torch.testing.assert_close(fixed, q.log_prob(z))
+    found = torch.autograd.grad(fixed.sum(), [z, *model.parameters()], allow_unused=True)
     torch.testing.assert_close(found[0], torch.autograd.grad(q.log_prob(z).sum(), z)[0])
     assert not any(g is not None for g in found[1:])
 

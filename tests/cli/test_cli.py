@@ -36,11 +36,12 @@ train: {epochs: 2, batch_size: 16, draw_every: 1, log_steps: 2}
 PLUGIN = """
 import torch
 from torch import nn
-from vaelab.distributions import diagonal_normal
+from vaelab.distributions.normal import diagonal_normal
 from vaelab.registry import register
+from vaelab.roles import Prior
 
 @register("prior", "wide_normal")
-class WideNormal(nn.Module):
+class WideNormal(Prior):
     '''A normal of a learned scale.'''
 
     def __init__(self, latent_dim: int, *, log_scale: float = 0.5) -> None:

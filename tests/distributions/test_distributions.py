@@ -8,15 +8,11 @@ import torch
 from torch import Tensor
 from torch.distributions import Bernoulli, Independent, Laplace, Normal
 
-from vaelab.distributions import (
-    ContinuousBernoulli,
-    DiscretisedLogistic,
-    detached,
-    diagonal_normal,
-    draw,
-    kl_per_dimension,
-    log_mean_exp,
-)
+from vaelab.distributions.estimates import log_mean_exp
+from vaelab.distributions.latent import detached, rsample_and_log_prob
+from vaelab.distributions.normal import diagonal_normal, kl_per_dimension
+from vaelab.distributions.pixels import ContinuousBernoulli, DiscretisedLogistic
+from vaelab.roles import Latent
 
 mpmath.mp.dps = 60
 LOGITS = [0.0, 1e-8, 1e-3, 0.05, 0.19, 0.2, 0.21, 1.0, 5.0, 30.0, 300.0, 2000.0]
@@ -155,18 +151,19 @@ def test_kl_per_dimension_knows_what_it_does_not_know():
 def test_draw_scores_what_it_drew():
     mean = torch.randn(5, 4, requires_grad=True)
     q = diagonal_normal(mean, torch.zeros(5, 4))
-    z, log_qz = draw(q, 3)
+    z, log_qz = rsample_and_log_prob(q, 3)
     assert (z.shape, log_qz.shape) == ((3, 5, 4), (3, 5))
     torch.testing.assert_close(log_qz, q.log_prob(z))
     torch.testing.assert_close(torch.autograd.grad(z.sum(), mean)[0], torch.full((5, 4), 3.0))
 
 
 def test_draw_leaves_it_to_distributions_that_know_better():
-    class Knows:
-        def draw(self, samples: int) -> tuple[str, int]:
-            return "z", samples
+    class Knows(Latent):
+        def rsample_and_log_prob(self, samples: int) -> tuple[Tensor, Tensor]:
+            return torch.zeros(samples), torch.ones(samples)
 
-    assert draw(Knows(), 7) == ("z", 7)
+    z, log_qz = rsample_and_log_prob(Knows(), 7)
+    assert torch.equal(z, torch.zeros(7)) and torch.equal(log_qz, torch.ones(7))
 
 
 def test_detached_copies_all_levels_and_leaves_the_original():

@@ -8,12 +8,14 @@ from torch import Tensor, nn
 from torch.distributions import Distribution, Independent, MultivariateNormal, Normal, kl_divergence
 
 from vaelab.data.source import Split
-from vaelab.distributions import centre, detached, diagonal_normal, draw, given, has_moments
-from vaelab.distributions.hierarchy import Hierarchy, kl_of, latents_of, levels_of
+from vaelab.distributions.hierarchy import Hierarchy, kl_of, levels_of, rsample_scored
+from vaelab.distributions.latent import condition, constant, detached, has_moments, location, rsample_and_log_prob
+from vaelab.distributions.normal import diagonal_normal
 from vaelab.metrics.likelihood import level, likelihood
 from vaelab.model import VAE
 from vaelab.recipe.recipe import Recipe
 from vaelab.registry.schema import build
+from vaelab.roles import Level
 from vaelab.training.process_group import ProcessGroup
 from vaelab.training.validation import validate
 
@@ -82,7 +84,7 @@ def parameters(*modules: nn.Module) -> list[nn.Parameter]:
     return [p for module in modules for p in module.parameters()]
 
 
-class Line(nn.Module):
+class Line(Level):
     """p(z₂ | z₁) = N(slope z₁ + offset, σ²)."""
 
     latent_dim = 2
@@ -112,10 +114,10 @@ def line(batch: tuple[int, ...]) -> tuple[Hierarchy, MultivariateNormal]:
 def test_draws_are_scored_by_their_density_and_by_the_sum_of_their_levels(pair):
     posterior, prior = pair
     q = posterior(images())
-    z, log_q = draw(q, 50)
+    z, log_q = rsample_and_log_prob(q, 50)
     assert (z.shape, log_q.shape) == ((50, IMAGES, sum(q.sizes)), (50, IMAGES))
     for p, of_z in ((q, log_q), (prior(posterior), prior(posterior).log_prob(z))):
-        levels = p.levels(z)
+        levels = p.at(z)
         torch.testing.assert_close(p.log_prob(z), of_z)
         torch.testing.assert_close(torch.stack([level.p.log_prob(level.z) for level in levels]).sum(0), of_z)
         torch.testing.assert_close(torch.stack([level.log_prob for level in levels]).sum(0), of_z)
@@ -126,7 +128,7 @@ def test_draws_are_scored_by_their_density_and_by_the_sum_of_their_levels(pair):
 @torch.no_grad()
 def test_density_integrates_to_one_and_has_the_moments_of_its_draws(posterior, agrees, drawn_by):
     q, number = posterior(images()), 20_000
-    z = draw(q, number)[0] if drawn_by == "draw" else getattr(q, drawn_by)((number,))
+    z = rsample_and_log_prob(q, number)[0] if drawn_by == "draw" else getattr(q, drawn_by)((number,))
     points, area = plane(z)
     log_q = q.log_prob(points)
     mass = log_q.exp() * area
@@ -163,7 +165,7 @@ def test_the_levels_of_the_kl_add_up_to_the_mean_of_the_draws(pair, agrees):
     """With one draw for each of many copies of an image, against log q − log p of the same draws."""
     posterior, prior = pair
     q = posterior(images().repeat_interleave(4000, 0))
-    z, log_q = draw(q, 1)
+    z, log_q = rsample_and_log_prob(q, 1)
     for p in (prior(posterior), diagonal_normal(*torch.zeros(2, z.shape[-1]).double())):
         kl, levels = kl_of(q, p, z)
         assert levels.shape == (len(q.sizes), z.shape[1])
@@ -176,14 +178,14 @@ def test_the_levels_of_the_kl_add_up_to_the_mean_of_the_draws(pair, agrees):
 
 
 def both(q: Hierarchy, p: Distribution, z: Tensor):
-    return zip(q.levels(z), levels_of(p, q.sizes, z), strict=True)
+    return zip(q.at(z), levels_of(p, q.sizes, z), strict=True)
 
 
 @torch.no_grad()
 def test_per_dimension_numbers_are_there_where_every_level_has_a_closed_form():
     posterior = posterior_of(POSTERIORS[0], (2, 3))
     q = posterior(images())
-    z = draw(q, 7)[0]
+    z = rsample_and_log_prob(q, 7)[0]
     normal = diagonal_normal(*torch.zeros(2, 5).double())
     for p in (normal, prior_of(PRIORS[0], (2, 3))(posterior)):
         assert kl_of(q, p, z)[0].shape == (IMAGES, 5)
@@ -197,7 +199,7 @@ def test_per_dimension_numbers_are_there_where_every_level_has_a_closed_form():
 def test_distributions_without_the_same_levels_have_no_kl_of_levels():
     posterior, mixture = posterior_of(POSTERIORS[0], (2, 3)), prior_of({"kind": "mixture", "components": 4}, (5,))
     q, normal = posterior(images()), diagonal_normal(*torch.zeros(2, 5).double())
-    z = draw(q, 7)[0]
+    z = rsample_and_log_prob(q, 7)[0]
     others = [mixture(posterior), prior_of(PRIORS[0], (3, 2))(posterior), Independent(Normal(z[0], 1.0), 0)]
     assert [kl_of(q, p, z) for p in others[:2]] == [(None, None)] * 2
     one = diagonal_normal(z[0], torch.zeros_like(z[0]))
@@ -211,10 +213,10 @@ def test_distributions_without_the_same_levels_have_no_kl_of_levels():
 @torch.no_grad()
 def test_a_linear_gaussian_hierarchy_is_the_normal_that_it_is(agrees):
     (q, of_q), (p, of_p) = line((IMAGES,)), line(())
-    z, log_q = draw(q, 20_000)
+    z, log_q = rsample_and_log_prob(q, 20_000)
     torch.testing.assert_close(log_q, of_q.log_prob(z))
     torch.testing.assert_close(p.log_prob(z), of_p.log_prob(z))
-    torch.testing.assert_close(centre(q), of_q.mean)
+    torch.testing.assert_close(location(q), of_q.mean)
     agrees(z, of_q.mean)
     agrees(z[..., :, None] * z[..., None, :], of_q.covariance_matrix + of_q.mean[..., None] * of_q.mean[..., None, :])
     kl, levels = kl_of(q, p, z)
@@ -231,17 +233,17 @@ def test_draws_with_all_that_is_said_of_them_are_what_each_would_say_alone(pair)
     posterior, prior = pair
     q, p = posterior(images()), prior(posterior)
     once = [
-        *q.steps,
-        *(set(p.steps) - set(posterior.modules())),
+        *q.levels,
+        *(set(p.levels) - set(posterior.modules())),
     ]  # a ladder's calls the prior's
     learned, calls = parameters(posterior, prior), []
     for step in once:
         step.register_forward_hook(lambda step, *_: calls.append(step))
     torch.manual_seed(1)
-    z, log_qz, log_pz, kl, levels = latents_of(q, p, 6)
+    z, log_qz, log_pz, kl, levels = rsample_scored(q, p, 6)
     assert len(calls) == len(once) and set(calls) == set(once)
     torch.manual_seed(1)
-    alone, log_q = draw(q, 6)
+    alone, log_q = rsample_and_log_prob(q, 6)
     kl_alone, levels_alone = kl_of(q, p, alone)
     together = [z, log_qz, log_pz, levels, *([] if kl is None else [kl])]
     apart = [alone, log_q, p.log_prob(alone), levels_alone, *([] if kl_alone is None else [kl_alone])]
@@ -257,7 +259,7 @@ def test_draws_with_all_that_is_said_of_them_are_what_each_would_say_alone(pair)
 def test_a_z_that_was_scored_without_gradients_has_some_when_scored_again(pair):
     posterior, prior = pair
     q, p = posterior(images()), prior(posterior)
-    z = draw(q, 2)[0].detach()
+    z = rsample_and_log_prob(q, 2)[0].detach()
     with torch.no_grad():
         p.log_prob(z), q.log_prob(z)
     assert q.log_prob(z).requires_grad and p.log_prob(z).requires_grad
@@ -266,7 +268,7 @@ def test_a_z_that_was_scored_without_gradients_has_some_when_scored_again(pair):
 def test_every_parameter_learns(pair):
     posterior, prior = pair
     q, p = posterior(images()), prior(posterior)
-    z, log_q = draw(q, 6)
+    z, log_q = rsample_and_log_prob(q, 6)
     (log_q - p.log_prob(z)).square().sum().backward()
     silent = [name for module in pair for name, p in module.named_parameters() if p.grad is None or not p.grad.any()]
     assert not silent
@@ -289,17 +291,16 @@ def test_draws_carry_the_gradient_of_the_expectation(agrees):
 def test_detached_is_the_same_density_as_a_constant(pair):
     posterior, prior = pair
     q, p = posterior(images()), prior(posterior)
-    z = draw(q, 7)[0].detach().requires_grad_()
+    z = rsample_and_log_prob(q, 7)[0].detach().requires_grad_()
     for one in (q, p):
-        constant = detached(one)
-        torch.testing.assert_close(constant.log_prob(z), one.log_prob(z))
-        (of_constant,) = torch.autograd.grad(constant.log_prob(z).sum(), z, retain_graph=True)
+        with constant(posterior), constant(prior):
+            fixed, away_from_z = detached(one).log_prob(z), detached(one).log_prob(z.detach())
+        torch.testing.assert_close(fixed, one.log_prob(z))
+        (of_constant,) = torch.autograd.grad(fixed.sum(), z, retain_graph=True)
         (of_z,) = torch.autograd.grad(one.log_prob(z).sum(), z, retain_graph=True)
         torch.testing.assert_close(of_constant, of_z)  # through z as before
-        with torch.no_grad():
-            away_from_z = z.detach().clone()
-        assert not constant.log_prob(away_from_z).requires_grad
-        assert one.log_prob(away_from_z).requires_grad
+        assert not away_from_z.requires_grad
+        assert one.log_prob(z.detach()).requires_grad
 
 
 @torch.no_grad()
@@ -308,15 +309,15 @@ def test_a_top_that_knows_classes_gives_levels_that_know_them(agrees):
     prior = prior_of({"kind": "two_level", "width": 6, "top": top}, (2, 3), classes=3, conditional=True)
     posterior, y = posterior_of(POSTERIORS[0], (2, 3)), torch.tensor([2, 0, 1, 2])
     p = prior(posterior)
-    of_y = given(p, y)
+    of_y = condition(p, y)
     z = of_y.sample()
     assert (tuple(of_y.batch_shape), z.shape) == ((4,), (4, 5))
-    expected = p.top.given(y).log_prob(z[:, :2]) + prior.lower[0](z[:, :2]).log_prob(z[:, 2:])
+    expected = p.top.condition(y).log_prob(z[:, :2]) + prior.lower[0](z[:, :2]).log_prob(z[:, 2:])
     torch.testing.assert_close(of_y.log_prob(z), expected)
     agrees(torch.stack([of_y.sample() for _ in range(2000)])[..., :2], middle(prior.top, y))
     q = posterior(images(4))
-    assert kl_of(q, of_y, draw(q, 5)[0])[1].shape == (2, 4)
-    assert given(p, None) is p
+    assert kl_of(q, of_y, rsample_and_log_prob(q, 5)[0])[1].shape == (2, 4)
+    assert condition(p, None) is p
 
 
 def middle(mixture: nn.Module, y: Tensor) -> Tensor:
@@ -329,23 +330,23 @@ def middle(mixture: nn.Module, y: Tensor) -> Tensor:
 def test_a_top_that_knows_none_gives_the_same_whatever_the_class():
     p = prior_of(PRIORS[2], (2, 3))(posterior_of(POSTERIORS[0], (2, 3)))
     z = torch.randn(4, 5).double()
-    torch.testing.assert_close(given(p, torch.tensor([2, 0, 1, 2])).log_prob(z), p.log_prob(z))
+    torch.testing.assert_close(condition(p, torch.tensor([2, 0, 1, 2])).log_prob(z), p.log_prob(z))
 
 
 @torch.no_grad()
 def test_below_keeps_what_is_known(three, agrees):
-    z = draw(three, 1)[0][0]
+    z = rsample_and_log_prob(three, 1)[0][0]
     for known, kept in ((1, 2), (2, 3), (3, 6)):
         for mean in (False, True):
             assert torch.equal(three.below(z[:, :kept], known, mean=mean)[:, :kept], z[:, :kept])
     expected = z[:, :2]
-    for step in three.steps:
+    for step in three.levels:
         expected = torch.cat([expected, step(expected, three.context).mean], -1)
     torch.testing.assert_close(three.below(z[:, :2], mean=True), expected)
-    torch.testing.assert_close(three.below(three.top.mean, mean=True), centre(three))
+    torch.testing.assert_close(three.below(three.top.mean, mean=True), location(three))
     assert not has_moments(three)
     many = three.below(z[:, :3].expand(20_000, -1, -1), 2)  # of the lowest level only
-    agrees(many[..., 3:], three.steps[1](z[:, :3], three.context).mean)
+    agrees(many[..., 3:], three.levels[1](z[:, :3], three.context).mean)
 
 
 @pytest.mark.parametrize("prior", PRIORS[1:3], ids=["vamp", "mixture"])

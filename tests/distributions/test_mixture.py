@@ -7,8 +7,8 @@ from torch.distributions import Categorical, Independent, MixtureSameFamily, Nor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten
 
-from vaelab.distributions import given
 from vaelab.distributions import mixture as mixtures
+from vaelab.distributions.latent import condition
 from vaelab.distributions.mixture import DiagonalMixture
 
 B, K, D = 24, 30, 40
@@ -136,7 +136,7 @@ def test_memory_is_that_of_pairs_forward_and_backward(labelled):
     leaves = [t.requires_grad_() for t in (z, means, stds)]
     p = DiagonalMixture(means, stds, labels=torch.arange(k) % 10)
     with Largest() as largest:
-        (given(p, torch.arange(b) % 10) if labelled else p).log_prob(z).sum().backward()
+        (condition(p, torch.arange(b) % 10) if labelled else p).log_prob(z).sum().backward()
     assert b * k <= largest.numbers <= 2 * max(b * k, k * d, b * d) + k + b
     assert all(leaf.grad is not None for leaf in leaves)
 
@@ -189,7 +189,7 @@ def labelled() -> DiagonalMixture:
 
 def test_given_a_class_its_components_remain_with_their_proportions(labelled, agrees):
     y = torch.tensor([1, 0, 1])
-    p = labelled.given(y)
+    p = labelled.condition(y)
     assert (tuple(p.batch_shape), tuple(p.event_shape)) == ((3,), (3,))
     z = torch.randn(4, 3, 3)
     for i, label in enumerate(y):
@@ -199,13 +199,13 @@ def test_given_a_class_its_components_remain_with_their_proportions(labelled, ag
     drawn = p.sample((2000,))
     assert drawn.shape == (2000, 3, 3)
     assert ((drawn[..., 0] > 10).long() == y).all()
-    agrees(drawn[:, 1], labelled.given(torch.tensor(0)).sample((50_000,)).mean(0).double(), errors=5)
+    agrees(drawn[:, 1], labelled.condition(torch.tensor(0)).sample((50_000,)).mean(0).double(), errors=5)
     assert p.responsibilities(z)[:, 0, labelled.labels == 0].sum() == 0
 
 
 def test_a_mixture_without_classes_is_the_same_given_any():
     p = DiagonalMixture(torch.randn(4, 2), torch.ones(4, 2))
-    assert given(p, torch.tensor([3, 1])) is p
+    assert condition(p, torch.tensor([3, 1])) is p
 
 
 def test_weights_may_differ_between_the_members_of_a_batch(labelled):
@@ -221,6 +221,6 @@ def test_weights_may_differ_between_the_members_of_a_batch(labelled):
 def test_classes_that_are_masked_pass_no_gradient_and_no_nan(labelled):
     means, log_weights = labelled.means.clone().requires_grad_(), labelled.log_weights.clone().requires_grad_()
     p = DiagonalMixture(means, labelled.stds, log_weights, labelled.labels)
-    p.given(torch.tensor([1, 1])).log_prob(torch.randn(2, 3)).sum().backward()
+    p.condition(torch.tensor([1, 1])).log_prob(torch.randn(2, 3)).sum().backward()
     assert means.grad.isfinite().all() and log_weights.grad.isfinite().all()
     assert (means.grad[labelled.labels == 0] == 0).all() and (means.grad[labelled.labels == 1] != 0).any()

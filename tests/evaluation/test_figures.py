@@ -210,7 +210,7 @@ def test_shares_are_those_of_the_likeliest_component(digits, monkeypatch):
     """Of two pseudo-inputs, one far from all latents: it never wins."""
     model = model_of((1, 8, 8), 2, prior={"kind": "mixture", "components": 2})
     model.prior.mean.data = torch.tensor([[1e3, 0.0], [0.0, 0.0]])
-    model.prior.pseudo_inputs = torch.zeros(2, 1, 8, 8)
+    monkeypatch.setattr(type(model.prior), "pseudo_inputs", torch.zeros(2, 1, 8, 8))
     shares = []
     monkeypatch.setattr(pseudo_inputs, "pseudo_inputs", lambda images, share, **_: shares.append(share.tolist()))
     pseudo_inputs.components(model, digits.test)

@@ -58,7 +58,7 @@ def pytest_generate_tests(metafunc: Any) -> None:
 
 def _specs(role: str) -> list[dict]:
     """Of likelihoods only those that are some; losses in their place have tests of their own."""
-    proper = [name for name in names(role) if getattr(part(role, name), "is_likelihood", True)]
+    proper = [name for name in names(role) if role != "likelihood" or part(role, name).scores != "loss"]
     return [spec for name in proper for spec in _variants(role, name)]
 
 

@@ -16,6 +16,7 @@ from vaelab.likelihoods import perceptual
 from vaelab.recipe.recipe import Recipe
 from vaelab.registry import part
 from vaelab.registry.schema import build, defaults
+from vaelab.roles import Growth
 
 SIZES = [(28, 28), (28, 20), (7, 9), (32, 32), (64, 64)]
 LATENT_DIM, LEVELS = 3, (1, 1, 1)
@@ -123,7 +124,7 @@ def test_every_weight_learns_with_every_likelihood(backbone, likelihood, monkeyp
 
 def stages(model: nn.Module) -> Iterator[None]:
     """A model that grows in the middle of each fade-in and when complete; any other once."""
-    for growth in (m for m in model.modules() if hasattr(m, "stage_steps")):
+    for growth in (m for m in model.modules() if isinstance(m, Growth)):
         for stage in range(growth.stages):
             growth.at(stage * growth.stage_steps + growth.fade_steps // 2)
             yield

@@ -45,13 +45,12 @@ def quadrature(module: nn.Module, pixels: Distribution) -> tuple[Tensor, Tensor]
 
 
 def masses(module: nn.Module) -> bool:
-    return any(getattr(module, name, False) for name in ("binary", "discrete"))
+    return module.scores == "mass"
 
 
 def levels(module: nn.Module) -> Tensor:
     """The values that a pixel can take, in the type of images."""
-    count = 2 if getattr(module, "binary", False) else 256
-    return torch.arange(count) / (count - 1)
+    return torch.arange(module.grey_levels) / (module.grey_levels - 1)
 
 
 @torch.no_grad()
@@ -82,7 +81,7 @@ def test_mean_is_displayable_and_the_mean(likelihood):
     expected = (pixels.log_prob(x).double().exp() * weights * x.double().flatten(1)).sum(0)
     assert ((pixels.mean >= 0) & (pixels.mean <= 1)).all()
     # A discretised variable may show its mean to half a level.
-    allowed = 0.5 / (len(levels(module)) - 1) if getattr(module, "discrete", False) else 0
+    allowed = 0.5 / (len(levels(module)) - 1) if masses(module) and module.grey_levels > 2 else 0
     torch.testing.assert_close(pixels.mean.double().flatten(), expected, atol=PRECISION + allowed, rtol=0)
 
 

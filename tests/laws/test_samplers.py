@@ -10,9 +10,10 @@ from torch import Tensor, nn
 from torch.distributions import Categorical, Distribution, Independent, MixtureSameFamily
 
 from vaelab.data.source import Split
-from vaelab.distributions import diagonal_normal
+from vaelab.distributions.normal import diagonal_normal
 from vaelab.model import VAE
 from vaelab.registry.schema import build
+from vaelab.roles import Posterior, Prior
 
 SPLIT = Split(torch.tensor([0, 255], dtype=torch.uint8).repeat(30).view(60, 1, 1, 1).expand(60, 1, 3, 4))
 QUICK = {"flow": {"steps": 300, "width": 32}, "two_stage": {"steps": 1000, "width": 64, "lr": 5e-3}}
@@ -34,16 +35,16 @@ class Clusters(VAE):
         return MixtureSameFamily(Categorical(torch.ones(2)), self.q_z(SPLIT.images[:2] / 255))
 
 
-class _Normal(nn.Module):
+class _Normal(Prior):
     def __init__(self, unit: float) -> None:
         super().__init__()
         self.unit = unit
 
-    def forward(self, posterior: nn.Module) -> Independent:
+    def forward(self, posterior: Posterior) -> Independent:
         return diagonal_normal(torch.zeros(2), torch.full((2,), math.log(self.unit)))
 
 
-class _Posterior(nn.Module):
+class _Posterior(Posterior):
     def __init__(self, unit: float) -> None:
         super().__init__()
         self.centre, self.sigma = nn.Parameter(CENTRE * unit), SIGMA * unit

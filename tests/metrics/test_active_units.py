@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from torch.distributions import Distribution, Independent, Laplace
 
 from vaelab.data.source import Split
-from vaelab.distributions import diagonal_normal
+from vaelab.distributions.normal import diagonal_normal
 from vaelab.errors import NotApplicable
 from vaelab.metrics import active_units as module
 from vaelab.metrics.active_units import active_units

@@ -7,7 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from vaelab.data.source import Split
-from vaelab.distributions import diagonal_normal, kolmogorov_smirnov
+from vaelab.distributions.estimates import kolmogorov_smirnov
+from vaelab.distributions.normal import diagonal_normal
 from vaelab.errors import NotApplicable
 from vaelab.metrics.aggregate import aggregate, critical, mmd
 

@@ -111,7 +111,7 @@ def test_says_when_chains_hardly_move(linear_gaussian, split, monkeypatch):
 
 def test_a_pseudo_likelihood_is_refused(linear_gaussian, split):
     model = linear_gaussian()
-    model.likelihood.is_likelihood = False
+    model.likelihood.scores = "loss"
     with pytest.raises(NotApplicable, match="withholds annealed importance sampling"):
         ais(model, split)
 

@@ -8,8 +8,8 @@ from torch import Tensor, nn
 from torch.distributions import Categorical, Distribution, Independent, Laplace, MixtureSameFamily, Normal
 
 from vaelab.data.source import Split
-from vaelab.distributions import diagonal_normal
 from vaelab.distributions import mixture as mixtures
+from vaelab.distributions.normal import diagonal_normal
 from vaelab.errors import NotApplicable
 from vaelab.metrics.aggregate_posterior import log_mixture
 from vaelab.metrics.elbo_surgery import elbo_surgery

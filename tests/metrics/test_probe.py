@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from vaelab.data.source import Dataset, Split
-from vaelab.distributions import diagonal_normal
+from vaelab.distributions.normal import diagonal_normal
 from vaelab.errors import NotApplicable
 from vaelab.metrics.probe import hits, posterior_means, probe
 

@@ -5,15 +5,16 @@ from pathlib import Path
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.distributions import Distribution
 from typer.testing import CliRunner
 
 import vaelab
-from vaelab.backbones.progressive import coarse
 from vaelab.cli import app
 from vaelab.errors import UsageError
-from vaelab.nn.growth import Growth, averaged, enlarged
+from vaelab.nn.growth import GrowingDecoder, averaged, enlarged
 from vaelab.recipe.recipe import Recipe
 from vaelab.registry.schema import build
+from vaelab.roles import Growth
 
 GROWING = """
 data: {kind: digits, pad: 4, train_size: 96, valid_size: 32, test_size: 32}
@@ -156,22 +157,27 @@ def test_has_as_many_weights_as_the_original():
     assert sum(p.numel() for p in model.parameters()) == 467_148
 
 
+def coarse(p: Distribution, weight: str) -> Distribution:
+    """As a decoder of three stages has it."""
+    return GrowingDecoder(Growth([4, 8, 16], 1, 0), weight).observed(p)
+
+
 @pytest.mark.parametrize("resolution", [4, 8])
 @torch.no_grad()
 def test_a_coarse_bernoulli_scores_as_its_enlarged_image_against_all_pixels(resolution):
     bernoulli = build("likelihood", "bernoulli")
     logits, x = 3 * torch.randn(5, 3, 2, resolution, resolution), torch.rand(3, 2, 16, 16)
-    p = coarse(bernoulli(logits), [4, 8, 16], "area")
+    p = coarse(bernoulli(logits), "area")
     exact = bernoulli(enlarged(logits, 16 // resolution)).log_prob(x)
     torch.testing.assert_close(p.log_prob(x), exact, rtol=1e-5, atol=1e-3)
-    one = coarse(bernoulli(logits), [4, 8, 16], "one")
+    one = coarse(bernoulli(logits), "one")
     torch.testing.assert_close(one.log_prob(x) * (16 // resolution) ** 2, exact, rtol=1e-5, atol=1e-3)
     torch.testing.assert_close(one.log_prob(x), bernoulli(logits).log_prob(averaged(x, resolution)))
 
 
 @torch.no_grad()
 def test_a_coarse_distribution_is_over_whole_images(agrees):
-    p = coarse(build("likelihood", "normal")(torch.rand(5, 3, 2, 4, 4)), [4, 8, 16], "area")
+    p = coarse(build("likelihood", "normal")(torch.rand(5, 3, 2, 4, 4)), "area")
     assert (tuple(p.batch_shape), tuple(p.event_shape)) == ((5, 3), (2, 16, 16))
     assert p.log_prob(torch.rand(3, 2, 16, 16)).shape == (5, 3)
     assert torch.equal(p.mean, enlarged(p.base.mean, 4)) and p.mean.shape == (5, 3, 2, 16, 16)
@@ -183,7 +189,7 @@ def test_a_coarse_distribution_is_over_whole_images(agrees):
 
 def test_the_last_stage_is_the_likelihood_itself():
     p = build("likelihood", "bernoulli")(torch.randn(3, 1, 16, 16))
-    assert coarse(p, [4, 8, 16], "area") is p
+    assert coarse(p, "area") is p
 
 
 @pytest.mark.parametrize("lead", [(3,), (5, 3)])

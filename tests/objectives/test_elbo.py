@@ -7,8 +7,8 @@ from torch import Tensor
 from vaelab.errors import UsageError
 from vaelab.objectives.elbo import ELBO
 from vaelab.registry.schema import build
+from vaelab.roles import Terms
 from vaelab.schedules import Constant, Linear
-from vaelab.terms import Terms
 
 K, B, D = 3, 5, 4
 

@@ -7,8 +7,8 @@ from torch.distributions import Independent
 
 import vaelab
 from vaelab.data.source import Split
-from vaelab.distributions import diagonal_normal
 from vaelab.distributions.mixture import DiagonalMixture
+from vaelab.distributions.normal import diagonal_normal
 from vaelab.errors import UsageError
 from vaelab.priors.exemplar import ExemplarPrior
 from vaelab.recipe.recipe import Recipe
@@ -107,7 +107,7 @@ def test_a_conditional_prior_has_exemplars_of_the_right_class():
     p = prior.train()(posterior)
     assert torch.equal((posterior.x.flatten(1).mean(1) * 255) // 80, posterior.y.float())
     assert isinstance(p, DiagonalMixture) and torch.equal(p.labels, posterior.y)
-    assert p.given(torch.arange(3)).log_prob(torch.randn(3, 4)).isfinite().all()
+    assert p.condition(torch.arange(3)).log_prob(torch.randn(3, 4)).isfinite().all()
 
 
 def test_too_few_images_or_too_few_per_step_are_refused_with_the_fix(recipe, tmp_path):

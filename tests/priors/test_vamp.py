@@ -10,12 +10,14 @@ from typer.testing import CliRunner
 import vaelab
 from vaelab.cli import app
 from vaelab.data.source import Dataset, Split
-from vaelab.distributions import Pushforward, draw
+from vaelab.distributions.latent import rsample_and_log_prob
+from vaelab.distributions.pushforward import Pushforward
 from vaelab.errors import UsageError
 from vaelab.model import VAE
 from vaelab.priors.vamp import VampPrior
 from vaelab.recipe.recipe import Recipe
 from vaelab.registry.schema import build
+from vaelab.roles import Posterior
 from vaelab.training.process_group import ProcessGroup
 from vaelab.training.step import TrainState
 
@@ -208,7 +210,7 @@ def test_a_flow_shared_by_posterior_and_prior_cancels(shaped):
     q, p = shaped.posterior(shaped.x), prior(shaped.posterior)
     assert isinstance(p, Pushforward) and p.flow is q.flow
     torch.manual_seed(1)
-    z, log_qz = draw(q, 50)
+    z, log_qz = rsample_and_log_prob(q, 50)
     torch.manual_seed(1)
     u = q.base.rsample((50,))
     rate, of_bases = log_qz - p.log_prob(z), q.base.log_prob(u) - p.base.log_prob(u)
@@ -220,7 +222,7 @@ def test_a_flow_shared_by_posterior_and_prior_cancels(shaped):
 def test_of_base_leaves_the_flow_in_the_kl(shaped):
     prior = VampPrior(SHAPE, components=7, init="random", of="base").double()
     q, p = shaped.posterior(shaped.x), prior(shaped.posterior)
-    z, log_qz = draw(q, 50)
+    z, log_qz = rsample_and_log_prob(q, 50)
     expected = torch.stack(
         [shaped.posterior(u[None]).base.log_prob(z) for u in prior.pseudo_inputs],
     ).squeeze(-1)
@@ -329,8 +331,9 @@ def test_a_posterior_that_is_no_gaussian_is_refused():
     def laplace(x: Tensor, y: Tensor | None = None) -> torch.distributions.Distribution:
         return torch.distributions.Independent(torch.distributions.Laplace(x.flatten(1), 1.0), 1)
 
-    class Posterior(nn.Module):
-        forward = staticmethod(laplace)
+    class OfLaplace(Posterior):
+        def forward(self, x, y=None):
+            return laplace(x, y)
 
     with pytest.raises(ValueError, match="made of diagonal Gaussian posteriors, not Independent"):
-        VampPrior(SHAPE, components=3)(Posterior())
+        VampPrior(SHAPE, components=3)(OfLaplace())

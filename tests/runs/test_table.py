@@ -79,9 +79,7 @@ def test_another_bound_is_told(make, tmp_path):
 
 
 def test_what_is_no_likelihood_has_no_bound(make):
-    assert {name for name in names("likelihood") if not getattr(part("likelihood", name), "is_likelihood", True)} == {
-        *NO_LIKELIHOODS
-    }
+    assert {name for name in names("likelihood") if part("likelihood", name).scores == "loss"} == {*NO_LIKELIHOODS}
     for kind in NO_LIKELIHOODS:
         assert RunFolder.read(make(kind, model={"likelihood": {"kind": kind}})).recipe.bound == "loss at β = 1"
 

@@ -4,12 +4,12 @@ import math
 
 import pytest
 import torch
-from torch import nn
 from torch.distributions import Independent, Laplace, Normal
 
 from vaelab.data.source import Split
 from vaelab.errors import UsageError
 from vaelab.registry.schema import build
+from vaelab.roles import Posterior
 from vaelab.samplers import nearest_posterior as module
 from vaelab.samplers.nearest_posterior import NearestPosterior
 
@@ -55,7 +55,7 @@ def test_images_count_as_often_as_the_prior_falls_near_them(agrees):
     agrees((z > 1).float(), math.erfc(0.5**0.5) / 2)
 
 
-class Laplacian(nn.Module):
+class Laplacian(Posterior):
     def forward(self, x: torch.Tensor, y: torch.Tensor | None = None) -> Independent:
         return Independent(Laplace(torch.zeros(len(x), 2), 1.0), 1)
 

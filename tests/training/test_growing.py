@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from vaelab.errors import UsageError
-from vaelab.nn.growth import Growth
 from vaelab.performance import compiling_steps
+from vaelab.roles import Growth
 from vaelab.training import loop as engine
 from vaelab.training.optimiser import Adam
 from vaelab.training.process_group import ProcessGroup
@@ -53,13 +53,8 @@ KINDS = {
 }
 
 
-def growth_of(net: torch.nn.Module) -> Growth:
-    (growth,) = [module for module in net.modules() if isinstance(module, Growth)]
-    return growth
-
-
 def complete(net: torch.nn.Module) -> bool:
-    growth = growth_of(net)
+    growth = net.growth
     return growth.stage == growth.stages - 1 and not growth.fading and growth.alpha.item() == 1
 
 
@@ -68,7 +63,7 @@ def applied(monkeypatch) -> list[tuple[dict, int]]:
     seen, update = [], TrainState._update
 
     def spied(self, batch, *rest):
-        growth, sides = growth_of(self.model), []
+        growth, sides = self.model.growth, []
         handle = self.model.decoder.register_forward_hook(lambda _, __, output: sides.append(output.shape[-1]))
         scalars = update(self, batch, *rest)
         handle.remove()
@@ -190,7 +185,7 @@ def test_patience_waits_for_the_complete_model(train, rows, monkeypatch):
 def test_the_average_is_told_the_stage_too(parts):
     made = parts(*PLAIN, "model.backbone.epochs_per_stage=3", "train.steps=12", "train.ema=0.5")
     train_state = TrainState(made.model, made.objective, made.data.augment, made.options, HERE)
-    mine, theirs = growth_of(train_state.model), growth_of(train_state.average)
+    mine, theirs = train_state.model.growth, train_state.average.growth
     assert mine is not theirs
     told = []
     for number in range(10):

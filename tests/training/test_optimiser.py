@@ -41,9 +41,7 @@ def step(formulas, monkeypatch):
 
 def updated(step, dtype: torch.dtype, spared: tuple[int, ...] = (), **options) -> list[nn.Parameter]:
     mine = parameters(dtype)
-    for i in spared:
-        mine[i].spare_weight_decay = True
-    adam = Adam(mine, **options)
+    adam = Adam(mine, spared=[mine[i] for i in spared], **options)
     for gradient in gradients(mine):
         step(adam, gradient)
     return mine

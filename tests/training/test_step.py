@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 
+from vaelab.roles import Decoder, Growth
 from vaelab.training.options import TrainOptions
 from vaelab.training.process_group import ProcessGroup
 from vaelab.training.step import TrainState, clip_, lr_schedules
@@ -120,21 +121,24 @@ def test_the_compiled_step_learns_the_same_but_for_its_noise(train, within_the_n
     within_the_noise(train("compiled", *options), options[1:])
 
 
-def test_a_part_with_a_schedule_of_its_own_is_told_the_step(parts):
-    class Growing(torch.nn.Module):
-        began, ends, settled = 0, 10, 0
-
+def test_a_growth_of_its_own_is_told_the_step(parts):
+    class Ageing(Growth):
         def at(self, step: int) -> dict[str, float]:
             self.step = step
             return {"age": step}
 
+    class Aged(Decoder):
+        def forward(self, z):
+            return self.net(z)
+
     made = parts()
-    made.model.decoder.append(Growing())
-    made.model.decoder[-1].forward = lambda x: x
+    decoder = Aged(Ageing([8], 10, 0))
+    decoder.net = made.model.decoder
+    made.model.decoder = decoder
     train_state = TrainState(made.model, made.objective, made.data.augment, made.options, HERE)
     learn(train_state, made.data.train.images[:16], 2)
     assert train_state.step(made.data.train.images[:16], 2)["age"] == 2
-    assert [net.decoder[-1].step for net in (train_state.model, train_state.average)] == [2, 2]
+    assert [net.growth.step for net in (train_state.model, train_state.average)] == [2, 2]
 
 
 @pytest.mark.parametrize("ema", [0.0, 0.9])

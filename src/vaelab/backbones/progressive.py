@@ -5,12 +5,12 @@ from itertools import pairwise
 from typing import Literal
 
 from torch import Tensor, nn
-from torch.distributions import Distribution
 
 from vaelab.nn.activation import Shape
-from vaelab.nn.growth import Coarse, Growth, averaged, enlarged, grown
+from vaelab.nn.growth import GrowingDecoder, averaged, enlarged, grown
 from vaelab.nn.small_maps import ChannelsLast
 from vaelab.registry import Fraction, Size, register
+from vaelab.roles import Growth
 
 
 class ProgressiveEncoder(nn.Module):
@@ -35,12 +35,11 @@ class ProgressiveEncoder(nn.Module):
         return self.base(h)
 
 
-class ProgressiveDecoder(nn.Module):
+class ProgressiveDecoder(GrowingDecoder):
     """The mirror: blocks up to the stage's resolution, where old and new output are blended before any sigmoid."""
 
     def __init__(self, growth: Growth, latent_dim: int, out_channels: int, widths: Sequence[int], weight: str) -> None:
-        super().__init__()
-        self.growth, self.weight = growth, weight
+        super().__init__(growth, weight)
         side = growth.resolutions[0]
         self.base = to_maps(latent_dim, widths[0], side, nn.ReLU())
         self.blocks = nn.ModuleList(up(wide, narrow) for wide, narrow in pairwise(widths))
@@ -54,10 +53,6 @@ class ProgressiveDecoder(nn.Module):
             old, h = h, block(h)
         output = self.to_image[stage](h)
         return growth.blend(enlarged(self.to_image[stage - 1](old)), output) if growth.fading else output
-
-    def observed(self, p: Distribution) -> Distribution:
-        """Of a stage that is not the last, a distribution over images of full size."""
-        return coarse(p, self.growth.resolutions, self.weight)
 
 
 @register("backbone", "progressive")
@@ -105,9 +100,3 @@ def down(inside: int, outside: int) -> nn.Module:
 def up(inside: int, outside: int) -> nn.Module:
     """From `inside` channels to `outside` at twice the size."""
     return nn.Sequential(nn.Upsample(scale_factor=2), nn.Conv2d(inside, outside, 3, padding=1), nn.LeakyReLU(0.2))
-
-
-def coarse(p: Distribution, resolutions: Sequence[int], weight: str) -> Distribution:
-    """A distribution over images of the last resolution, of one at any of them."""
-    side, own = resolutions[-1], p.event_shape[-1]
-    return p if own == side else Coarse(p, side, (side // own) ** 2 if weight == "area" else 1)

@@ -6,16 +6,16 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
-from torch.distributions import Distribution
 
-from vaelab.backbones.progressive import coarse, down, to_maps, up
+from vaelab.backbones.progressive import down, to_maps, up
 from vaelab.nn.activation import Shape
-from vaelab.nn.growth import Growth, averaged, enlarged, grown
+from vaelab.nn.growth import GrowingDecoder, averaged, enlarged, grown
 from vaelab.nn.small_maps import ChannelsLast
 from vaelab.registry import Fraction, Size, register
+from vaelab.roles import Growth
 
 
-class PyramidDecoder(nn.Module):
+class PyramidDecoder(GrowingDecoder):
     """out_s(z_s) for each stage; a stage's picture is the enlarged one before plus out_s, or α out_s as it fades in.
 
     Pictures are decoder output, logits of a Bernoulli likelihood; they add up there, so that the last one is any
@@ -26,8 +26,8 @@ class PyramidDecoder(nn.Module):
     def __init__(
         self, growth: Growth, levels: Sequence[int], out_channels: int, widths: Sequence[int], weight: str, every: bool
     ) -> None:
-        super().__init__()
-        self.growth, self.levels, self.weight, self.every = growth, list(levels), weight, every
+        super().__init__(growth, "one" if every else weight)
+        self.levels, self.every = list(levels), every
         side = growth.resolutions[0]
         self.bases = nn.ModuleList(to_maps(size, widths[0], side, nn.LeakyReLU(0.2)) for size in levels)
         self.blocks = nn.ModuleList(up(wide, narrow) for wide, narrow in pairwise(widths))
@@ -62,10 +62,6 @@ class PyramidDecoder(nn.Module):
             fading = self.growth.fading and stage == self.growth.stage
             picture = self.growth.blend(before, before + out) if fading else before + out
         return picture
-
-    def observed(self, p: Distribution) -> Distribution:
-        """Of a stage that is not the last, a distribution over images of full size."""
-        return coarse(p, self.growth.resolutions, "one" if self.every else self.weight)
 
 
 class PyramidEncoder(nn.Module):

@@ -2,16 +2,17 @@
 
 import math
 from collections.abc import Sequence
-from typing import ClassVar
 
 import torch
 from torch import Tensor
-from torch.distributions import Categorical, Distribution, constraints
+from torch.distributions import Categorical
+
+from vaelab.roles import Latent
 
 PAIRS = 2**17  # densities that are held at once: what a CPU's cache holds
 
 
-class DiagonalMixture(Distribution):
+class DiagonalMixture(Latent):
     """Σ_k w_k N(mean_k, diag std_k²) over the last dimension, with K components of mean and std [K, D].
 
     The square is expanded, log N_k(z) = z² · a_k + z · b_k + c_k, so that all pairs are one matrix product, taken in
@@ -22,11 +23,8 @@ class DiagonalMixture(Distribution):
     Args:
         mean, std: the components [K, D].
         log_weights: unnormalised, [K], or one set for each member of a batch [*batch, K]; uniform if not given.
-        labels: the class of each component [K], by which `given` picks those of one class.
+        labels: the class of each component [K], by which `condition` picks those of one class.
     """
-
-    arg_constraints: ClassVar = {}  # pyright: ignore
-    support = constraints.real_vector  # pyright: ignore
 
     def __init__(
         self, mean: Tensor, std: Tensor, log_weights: Tensor | None = None, labels: Tensor | None = None
@@ -55,13 +53,13 @@ class DiagonalMixture(Distribution):
         """p(k | z) [..., K]: which component a point comes from."""
         return self._log_joint(value).softmax(-1).to(value)
 
-    def sample(self, sample_shape: Sequence[int] = ()) -> Tensor:  # pyright: ignore
+    def sample(self, sample_shape: Sequence[int] = ()) -> Tensor:
         """z [*sample_shape, *batch, D]: a component by its weight, then a draw from it."""
         with torch.no_grad():
             k = Categorical(logits=self.log_weights, validate_args=False).sample(torch.Size(sample_shape))
             return torch.normal(self.means[k], self.stds[k])
 
-    def given(self, y: Tensor) -> "DiagonalMixture":
+    def condition(self, y: Tensor) -> "DiagonalMixture":
         """p(z | y) of classes y [B]: the components of that class; the mixture itself where components have none."""
         if self.labels is None:
             return self

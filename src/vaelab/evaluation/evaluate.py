@@ -14,7 +14,6 @@ from vaelab.errors import MixedSizes, Unwritten, UsageError, VaelabError, WrongS
 from vaelab.evaluation.measure import Entry, SampleSpec, Target, measure, specs, values_of
 from vaelab.io.files import check_writable, write_whole
 from vaelab.io.formatting import printable
-from vaelab.metrics.likelihood import is_mass
 from vaelab.model import VAE
 from vaelab.recipe.begin import versions
 from vaelab.recipe.recipe import Recipe
@@ -122,14 +121,14 @@ def evaluate_images(
 
 def notes(model: VAE, data: Dataset) -> list[str]:
     """What a reader of the numbers must know."""
-    if not getattr(model.likelihood, "is_likelihood", True):
+    if model.scores == "loss":
         return []
-    if getattr(model.likelihood, "binary", False) and not data.binary:
+    if model.binary and not data.binary:
         return [
             "Bernoulli on grey images: log_px is a cross-entropy; elbo, iwae and bits_per_dim are no log-likelihoods; "
             "set data.binarise or model.likelihood=continuous_bernoulli for ones"
         ]
-    if not is_mass(model):
+    if model.scores == "density":
         return ["log_px is a density of images in [0, 1]; bits_per_dim is of dequantised ones, in steps of 1/256"]
     return []
 

@@ -16,7 +16,7 @@ from vaelab.errors import FolderGone, NotApplicable
 from vaelab.figures.about import about_figure
 from vaelab.figures.style import save
 from vaelab.io.files import write_whole
-from vaelab.model import VAE, growth_of
+from vaelab.model import VAE
 from vaelab.registry import names
 from vaelab.registry.schema import build
 from vaelab.samplers.drawing import images
@@ -48,7 +48,7 @@ def draw_epoch(model: VAE, data: Dataset, epoch: int, folder: Path) -> None:
 
 def keep_stage(model: VAE, step: int, folder: Path) -> None:
     """Write samples as `stages/RESOLUTION.png`, side by side, at the last of a stage's steps; at any of the last's."""
-    growth = growth_of(model)
+    growth = model.growth
     if growth is None or (growth.stage < growth.stages - 1 and step < growth.began + growth.stage_steps):
         return
     resolution = growth.resolutions[growth.stage]

@@ -11,7 +11,7 @@ from matplotlib.patches import Patch
 from numpy.typing import ArrayLike, NDArray
 
 from vaelab.data.source import Split
-from vaelab.distributions import kolmogorov_smirnov
+from vaelab.distributions.estimates import kolmogorov_smirnov
 from vaelab.distributions.seeds import seeded
 from vaelab.figures.about import About
 from vaelab.figures.decoding import SEED

@@ -7,7 +7,7 @@ from matplotlib.patches import Rectangle
 from numpy.typing import ArrayLike
 
 from vaelab.data.source import Split
-from vaelab.distributions import centre
+from vaelab.distributions.latent import location
 from vaelab.errors import NotApplicable
 from vaelab.figures.about import About
 from vaelab.figures.decoding import decoded
@@ -31,7 +31,7 @@ def paths(model: VAE, split: Split, *, title: str = "Interpolations") -> Figure:
     if len(split) < 2:
         raise NotApplicable("it needs two test images or more")
     x, y = next(batches(model, split, 2 * PAIRS))
-    means = centre(model.q_z(x, y)).cpu()
+    means = location(model.q_z(x, y)).cpu()
     start, end = means[: len(means) // 2, None], means[len(means) // 2 : len(means) // 2 * 2, None]
     y = None if y is None else y[: len(start), None]  # the class of the first of a pair, all the way
     way = torch.lerp(start, end, torch.linspace(0, 1, 11)[:, None])

@@ -10,7 +10,7 @@ from matplotlib.patches import Circle
 from numpy.typing import ArrayLike, NDArray
 
 from vaelab.data.source import Dataset, Split
-from vaelab.distributions import centre
+from vaelab.distributions.latent import location
 from vaelab.figures.about import About
 from vaelab.figures.classes import colours, legend, legend_width, name_medians, named, roomy, scatter
 from vaelab.figures.style import INK, MUTED, PALETTE, SMALL, TITLE, blank, house, quiet
@@ -31,7 +31,7 @@ SIDE, LEFT, BOTTOM, TOP, RIGHT = 5.4, 0.7, 0.6, 0.45, 0.2  # inches of the squar
 def posterior_means(model: VAE, split: Split, data: Dataset, *, title: str = "Latent space") -> Figure:
     """Posterior means of images, by class."""
     shown = split[:SHOWN]
-    means = torch.cat([centre(model.q_z(x, y)).cpu() for x, y in batches(model, shown)])
+    means = torch.cat([location(model.q_z(x, y)).cpu() for x, y in batches(model, shown)])
     return latent_space(means, shown.labels, data.classes, title=title)
 
 

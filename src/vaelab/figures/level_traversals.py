@@ -11,8 +11,8 @@ from torch import Tensor
 from torch.distributions import Distribution
 
 from vaelab.data.source import Split
-from vaelab.distributions import centre
 from vaelab.distributions.hierarchy import Hierarchy
+from vaelab.distributions.latent import location
 from vaelab.distributions.seeds import seeded
 from vaelab.errors import NotApplicable
 from vaelab.figures.about import About
@@ -39,7 +39,7 @@ def redrawn(model: VAE, split: Split, *, title: str = "What each level holds") -
     q = model.q_z(x, y)
     if not isinstance(q, Hierarchy):
         raise NotApplicable("it needs latents of several levels")
-    z, p = centre(q), model.p_z(y)
+    z, p = location(q), model.p_z(y)
     with seeded(SEED, device_of(model)):
         drawn = torch.stack([_anew(p, q.sizes, z, level, ACROSS) for level in range(len(q.sizes))], 2)  # [N, R, L]
     decodings = decoded(model, drawn, None if y is None else y[:, None]).movedim(0, 2)

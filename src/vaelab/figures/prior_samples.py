@@ -4,7 +4,7 @@ import torch
 from matplotlib.figure import Figure
 from torch.distributions import Independent
 
-from vaelab.distributions import diagonal_normal
+from vaelab.distributions.normal import diagonal_normal
 from vaelab.errors import NotApplicable
 from vaelab.figures.about import About
 from vaelab.figures.columns import columns

@@ -9,10 +9,9 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike, NDArray
-from torch import Tensor
 
 from vaelab.data.source import Split
-from vaelab.distributions import given
+from vaelab.distributions.latent import condition
 from vaelab.distributions.seeds import seeded
 from vaelab.errors import NotApplicable
 from vaelab.figures.about import About
@@ -22,6 +21,7 @@ from vaelab.figures.tiles import GAP, MARGIN, as_images, centres, enlarge, join,
 from vaelab.metrics.batches import batches
 from vaelab.model import VAE, device_of
 from vaelab.registry import Size, register
+from vaelab.roles import Latent
 
 ENCODED = 5000  # images
 BROADEST = 24  # images per row: with more, a share would be wider than the image above it
@@ -44,13 +44,14 @@ HEAD, PANEL, FOOT, SIDE = 28.0, 90.0, 26.0, 28.0  # points above, of, below and 
 @torch.no_grad()
 def components(model: VAE, split: Split, *, title: str = "Pseudo-inputs") -> Figure:
     """What a mixture prior is made of, and how often each component is the likeliest for a draw of q(z | x)."""
-    if not hasattr(model.prior, "pseudo_inputs"):
+    if (pictures := model.pseudo_inputs) is None:
         raise NotApplicable("it needs a prior of pseudo-inputs, such as vamp")
     p, wins = model.p_z(), []
     with seeded(SEED, device_of(model)):
         for x, y in batches(model, split[:ENCODED]):
-            wins.append(given(p, y).responsibilities(model.q_z(x, y).sample()).argmax(-1))  # pyright: ignore
-    pictures: Tensor = model.prior.pseudo_inputs  # pyright: ignore[reportAssignmentType]
+            mixture = condition(p, y)
+            assert isinstance(mixture, Latent)
+            wins.append(mixture.responsibilities(model.q_z(x, y).sample()).argmax(-1))
     share = torch.cat(wins).bincount(minlength=len(pictures)).double() / sum(map(len, wins))
     return pseudo_inputs(pictures.cpu(), share.cpu(), title=title)
 

@@ -8,7 +8,8 @@ from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
 from vaelab.data.source import Split
-from vaelab.distributions import centre, kl_per_dimension
+from vaelab.distributions.latent import location
+from vaelab.distributions.normal import kl_per_dimension
 from vaelab.distributions.seeds import seeded
 from vaelab.figures.about import About
 from vaelab.figures.decoding import SEED, decoded
@@ -41,7 +42,7 @@ def walks(model: VAE, split: Split, *, title: str = "Latent traversals") -> Figu
     q = model.q_z(x, y)
     with seeded(SEED, device_of(model)):  # whose spread is the unit: a learned prior leaves the scale of latents free
         codes = q.sample(torch.Size([8])).flatten(0, 1).cpu()
-    means, kl = centre(q), kl_per_dimension(q, model.p_z(y))
+    means, kl = location(q), kl_per_dimension(q, model.p_z(y))
     ranked = (means.var(0) if kl is None else kl.mean(0)).argsort(descending=True)[:SHOWN]
     values = torch.arange(-5, 6) * 0.6  # −3 … 3, and exactly 0 in the middle
     z = means[0].cpu().repeat(len(ranked), len(values), 1)

@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from vaelab.flows.chain import Flow, Layer, joined, start_small
+from vaelab.flows.chain import Layer, LayeredFlow, joined, start_small
 from vaelab.registry import Count, Depth, Size, register
 
 
@@ -44,21 +44,21 @@ class Autoregressive(Layer):
 
 
 @register("flow", "iaf")
-def iaf(latent_dim: int, *, context: Count = 0, layers: Depth = 4, width: Size = 128, depth: Depth = 2) -> nn.Module:
+def iaf(latent_dim: int, *, context: Count = 0, layers: Depth = 4, width: Size = 128, depth: Depth = 2) -> LayeredFlow:
     """z_i = u_i·exp(s(u_<i)) + t(u_<i): fast to draw from, as a posterior is (Kingma et al. 2016).
 
     The inverse takes latent_dim network evaluations per layer; every layer reverses the order.
     """
-    return Flow(_steps(latent_dim, context, layers, width, depth), latent_dim, context)
+    return LayeredFlow(_steps(latent_dim, context, layers, width, depth), latent_dim, context)
 
 
 @register("flow", "maf")
-def maf(latent_dim: int, *, context: Count = 0, layers: Depth = 4, width: Size = 128, depth: Depth = 2) -> nn.Module:
+def maf(latent_dim: int, *, context: Count = 0, layers: Depth = 4, width: Size = 128, depth: Depth = 2) -> LayeredFlow:
     """u_i = z_i·exp(s(z_<i)) + t(z_<i): fast to score, as a prior is (Papamakarios et al. 2017).
 
     A draw takes latent_dim network evaluations per layer; every layer reverses the order.
     """
-    return Flow(_steps(latent_dim, context, layers, width, depth), latent_dim, context, inverted=True)
+    return LayeredFlow(_steps(latent_dim, context, layers, width, depth), latent_dim, context, inverted=True)
 
 
 def _steps(latent_dim: int, context: int, layers: int, width: int, depth: int) -> list[Autoregressive]:

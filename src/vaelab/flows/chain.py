@@ -9,6 +9,9 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Transform, constraints
 
+from vaelab.distributions.normal import at_least_float32
+from vaelab.roles import Flow
+
 
 class Layer(nn.Module, ABC):
     """One invertible step between vectors x and y [..., D], given a context c [..., C] or None."""
@@ -22,7 +25,7 @@ class Layer(nn.Module, ABC):
         """x and log |det ∂x/∂y| [...]."""
 
 
-class Flow(nn.Module):
+class LayeredFlow(Flow):
     """T = T_n ∘ … ∘ T_1 of layers, or its inverse; `flow(context)` is the transform from base noise u to latents z.
 
     `context` is the width of the context that it takes, 0 for none.
@@ -49,7 +52,7 @@ class Chain(Transform):
     Networks and transforms run in float32 also within autocast, since an inverse of rounded numbers is none.
     """
 
-    domain = codomain = constraints.real_vector  # pyright: ignore
+    domain = codomain = constraints.real_vector
     bijective = True
 
     def __init__(self, layers: list[Layer], latent_dim: int, context: Tensor | None, inverted: bool = False) -> None:
@@ -61,6 +64,10 @@ class Chain(Transform):
         """u = T⁻¹(z), as a transform."""
         return Chain(self.layers, self.latent_dim, self.context, not self.inverted)
 
+    def __call__(self, x: Tensor) -> Tensor:
+        """u [..., D] -> z [..., D]."""
+        return self.call_and_ladj(x)[0]
+
     def call_and_ladj(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """u [..., D] -> z [..., D] and log |det ∂z/∂u| [...]; ValueError for another D."""
         if x.shape[-1] != self.latent_dim:
@@ -68,7 +75,7 @@ class Chain(Transform):
                 f"this flow transforms {self.latent_dim} latents and got {x.shape[-1]}; build it with those"
             )
         with torch.autocast(x.device.type, enabled=False):
-            x, c = _precise(x), None if self.context is None else _precise(self.context)
+            x, c = at_least_float32(x), None if self.context is None else at_least_float32(self.context)
             if c is not None:
                 x = x.expand(*torch.broadcast_shapes(x.shape[:-1], c.shape[:-1]), -1)
             total = x.new_zeros(x.shape[:-1])
@@ -80,12 +87,6 @@ class Chain(Transform):
     def log_abs_det_jacobian(self, x: Tensor, y: Tensor) -> Tensor:
         """log |det ∂y/∂x| [...]; `call_and_ladj` has it at no further cost."""
         return self.call_and_ladj(x)[1]
-
-    def _call(self, x: Tensor) -> Tensor:
-        return self.call_and_ladj(x)[0]
-
-    def _inverse(self, y: Tensor) -> Tensor:
-        return self.inv.call_and_ladj(y)[0]
 
 
 class Amortised(nn.Module):
@@ -112,7 +113,3 @@ def start_small(layer: nn.Linear) -> None:
 def joined(x: Tensor, c: Tensor | None) -> Tensor:
     """[..., D] and [..., C] -> [..., D + C]."""
     return x if c is None else torch.cat([x, c.expand(*x.shape[:-1], -1)], -1)
-
-
-def _precise(x: Tensor) -> Tensor:
-    return x if x.dtype == torch.float64 else x.float()

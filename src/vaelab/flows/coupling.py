@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from vaelab.flows.chain import Flow, Layer, joined, start_small
+from vaelab.flows.chain import Layer, LayeredFlow, joined, start_small
 from vaelab.registry import Count, Depth, Positive, Size, register
 
 
@@ -54,13 +54,13 @@ class Coupling(Layer):
 @register("flow", "coupling")
 def coupling(
     latent_dim: int, *, context: Count = 0, layers: Depth = 4, width: Size = 128, depth: Depth = 2
-) -> nn.Module:
+) -> LayeredFlow:
     """f(x) = x·exp(s) + t, |s| < log 1000; networks of `depth` layers of `width` units (Dinh et al. 2017)."""
     from zuko.transforms import MonotonicAffineTransform
 
     orders = _orders(latent_dim, layers)
     steps = [Coupling(order, context, width, depth, MonotonicAffineTransform, [(), ()]) for order in orders]
-    return Flow(steps, latent_dim, context)
+    return LayeredFlow(steps, latent_dim, context)
 
 
 @register("flow", "spline")
@@ -73,7 +73,7 @@ def spline(
     depth: Depth = 2,
     bins: Size = 8,
     bound: Positive = 5.0,
-) -> nn.Module:
+) -> LayeredFlow:
     """f is a rational-quadratic spline of `bins` pieces within ±`bound`, the identity beyond (Durkan et al. 2019)."""
     from zuko.transforms import MonotonicRQSTransform
 
@@ -81,7 +81,7 @@ def spline(
         raise ValueError("a spline of one piece is the identity; set bins to 2 or more")
     univariate, shapes = partial(MonotonicRQSTransform, bound=bound), [(bins,), (bins,), (bins - 1,)]
     orders = _orders(latent_dim, layers)
-    return Flow([Coupling(o, context, width, depth, univariate, shapes) for o in orders], latent_dim, context)
+    return LayeredFlow([Coupling(o, context, width, depth, univariate, shapes) for o in orders], latent_dim, context)
 
 
 def _orders(latent_dim: int, layers: int) -> list[Tensor]:

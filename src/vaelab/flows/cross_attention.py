@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vaelab.flows.chain import Flow, Layer, start_small
+from vaelab.flows.chain import Layer, LayeredFlow, start_small
 from vaelab.registry import Count, Depth, Size, register
 
 
@@ -97,7 +97,7 @@ def cross_attention(
     width: Size = 128,
     heads: Size = 4,
     depth: Depth = 2,
-) -> nn.Module:
+) -> LayeredFlow:
     """`layers` bidirectional couplings; each half is `tokens` tokens of a transformer of this `width` and `depth`.
 
     The flow of CrossVampVAE (Halcyon1010), made invertible: its queries were the half that it transforms. The context
@@ -109,7 +109,7 @@ def cross_attention(
     _divides("tokens", tokens, "half of the latents,", latent_dim // 2)
     _divides("heads", heads, "width", width)
     steps = [CrossCoupling(latent_dim, context, tokens, width, heads, depth) for _ in range(layers)]
-    return Flow(steps, latent_dim, context)
+    return LayeredFlow(steps, latent_dim, context)
 
 
 def _divides(name: str, value: int, what: str, whole: int) -> None:

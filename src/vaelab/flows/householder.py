@@ -2,9 +2,9 @@
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
-from vaelab.flows.chain import Amortised, Flow, Layer
+from vaelab.flows.chain import Amortised, Layer, LayeredFlow
 from vaelab.registry import Count, Depth, register
 
 
@@ -39,9 +39,9 @@ class Householder(Layer):
 
 
 @register("flow", "householder")
-def householder(latent_dim: int, *, context: Count = 0, reflections: Depth = 10) -> nn.Module:
+def householder(latent_dim: int, *, context: Count = 0, reflections: Depth = 10) -> LayeredFlow:
     """`reflections` in hyperplanes whose normals are linear in the context (Tomczak & Welling 2016).
 
     It preserves volume and gives a diagonal normal correlations. An even number begins near the identity.
     """
-    return Flow([Householder(latent_dim, context, reflections)], latent_dim, context)
+    return LayeredFlow([Householder(latent_dim, context, reflections)], latent_dim, context)

@@ -4,9 +4,9 @@ import math
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
-from vaelab.flows.chain import Amortised, Flow, Layer
+from vaelab.flows.chain import Amortised, Layer, LayeredFlow
 from vaelab.flows.monotone import LEAST_SLOPE, root
 from vaelab.registry import Count, Depth, register
 
@@ -52,9 +52,9 @@ def _log_det(w: Tensor, u: Tensor, h: Tensor) -> Tensor:
 
 
 @register("flow", "planar")
-def planar(latent_dim: int, *, context: Count = 0, layers: Depth = 10) -> nn.Module:
+def planar(latent_dim: int, *, context: Count = 0, layers: Depth = 10) -> LayeredFlow:
     """`layers` planar steps, whose numbers are linear in the context (Rezende & Mohamed 2015).
 
     The inverse, which the paper has not, is exact: one monotone scalar equation per step.
     """
-    return Flow([Planar(latent_dim, context) for _ in range(layers)], latent_dim, context)
+    return LayeredFlow([Planar(latent_dim, context) for _ in range(layers)], latent_dim, context)

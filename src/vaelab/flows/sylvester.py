@@ -4,9 +4,9 @@ import math
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
-from vaelab.flows.chain import Amortised, Flow, Layer
+from vaelab.flows.chain import Amortised, Layer, LayeredFlow
 from vaelab.flows.householder import normals, reflect
 from vaelab.flows.monotone import LEAST_SLOPE, root
 from vaelab.registry import Count, Depth, Size, register
@@ -72,9 +72,11 @@ def _log_det(r1: Tensor, r2: Tensor, h: Tensor) -> Tensor:
 @register("flow", "sylvester")
 def sylvester(
     latent_dim: int, *, context: Count = 0, layers: Depth = 4, columns: Size = 16, reflections: Depth = 8
-) -> nn.Module:
+) -> LayeredFlow:
     """`layers` steps of M = min(latent_dim, columns) units, linear in the context (van den Berg et al. 2018).
 
     The inverse, which the paper has not, is exact: M scalar equations per step, one after the other.
     """
-    return Flow([Sylvester(latent_dim, context, columns, reflections) for _ in range(layers)], latent_dim, context)
+    return LayeredFlow(
+        [Sylvester(latent_dim, context, columns, reflections) for _ in range(layers)], latent_dim, context
+    )

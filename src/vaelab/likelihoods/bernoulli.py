@@ -2,22 +2,23 @@
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 from torch.distributions import Bernoulli, Independent
 
 from vaelab.registry import register
+from vaelab.roles import Likelihood
 
 
 @register("likelihood", "bernoulli")
-class BernoulliLikelihood(nn.Module):
+class BernoulliLikelihood(Likelihood):
     """p(x | z) = σ(logit)^x (1 − σ(logit))^(1−x): a probability of binary images.
 
     On grey images the same number is a cross-entropy, not a log-likelihood; binarise the data or take
     `continuous_bernoulli` where that matters.
     """
 
-    params_per_channel = 1
-    binary = True  # a probability only where pixels are 0 or 1
+    scores = "mass"
+    grey_levels = 2
 
     def forward(self, logits: Tensor) -> Independent:
         """Logits [..., C, H, W] -> distribution over x."""

@@ -7,19 +7,17 @@ from torch import Tensor, nn
 from torch.distributions import Independent, Laplace
 
 from vaelab.registry import Positive, register
+from vaelab.roles import Likelihood
 
 
 @register("likelihood", "laplace")
-class LaplaceLikelihood(nn.Module):
+class LaplaceLikelihood(Likelihood):
     """p(x | z) = Laplace(x; sigmoid(output), b), b in units of the [0, 1] scale, fixed or learned."""
-
-    params_per_channel = 1
 
     def __init__(self, *, scale: Positive = 0.1, learnable: bool = True) -> None:
         super().__init__()
         log_scale = torch.tensor(math.log(scale))
         self.log_scale = nn.Parameter(log_scale) if learnable else nn.Buffer(log_scale)
-        self.log_scale.spare_weight_decay = True  # pyright: ignore
 
     def forward(self, output: Tensor) -> Independent:
         """Decoder output [..., C, H, W] -> distribution over x."""

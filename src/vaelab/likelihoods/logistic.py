@@ -1,22 +1,23 @@
 """Discretised logistic likelihood: a probability for each of 256 grey levels."""
 
-from torch import Tensor, nn
+from torch import Tensor
 from torch.distributions import Independent
 
-from vaelab.distributions import DiscretisedLogistic
+from vaelab.distributions.pixels import DiscretisedLogistic
 from vaelab.registry import register
+from vaelab.roles import Likelihood
 
 
 @register("likelihood", "logistic")
-class LogisticLikelihood(nn.Module):
+class LogisticLikelihood(Likelihood):
     """P(x | z) of 8-bit images, location and scale per pixel (Kingma et al. 2016; Salimans et al. 2017).
 
     A probability, so its bits per dimension compare with those of any other model of 8-bit images. The log-scale is
     kept in [−7, 0] by a smooth map, since a clamp would stop its gradient.
     """
 
+    scores = "mass"
     params_per_channel = 2
-    discrete = True  # log_prob is a log-probability of the 8-bit image, not a density
 
     def forward(self, output: Tensor) -> Independent:
         """Decoder output [..., 2C, H, W] -> distribution over x."""

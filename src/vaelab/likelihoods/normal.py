@@ -8,18 +8,17 @@ from torch import Tensor, nn
 from torch.distributions import Independent, Normal
 
 from vaelab.registry import Positive, register
+from vaelab.roles import Likelihood
 
 
 @register("likelihood", "normal")
-class NormalLikelihood(nn.Module):
+class NormalLikelihood(Likelihood):
     """p(x | z) = N(x; sigmoid(output), σ²), a density in units of the [0, 1] scale.
 
     `fit: fixed` keeps `sigma`; `learnable` makes log σ a parameter; `optimal` takes σ² = mean squared error of the
     training batch, the maximum-likelihood value, and keeps its running mean for evaluation (σ-VAE, Rybkin et al. 2021).
     `constant: false` leaves −½ log 2πσ² out of the training loss, never out of an evaluation.
     """
-
-    params_per_channel = 1
 
     def __init__(
         self,
@@ -36,7 +35,6 @@ class NormalLikelihood(nn.Module):
             )
         log_sigma = torch.tensor(math.log(sigma))
         self.log_sigma = nn.Parameter(log_sigma) if fit == "learnable" else nn.Buffer(log_sigma)
-        self.log_sigma.spare_weight_decay = True  # decay would pull σ towards 1  # pyright: ignore
         self.optimal, self.constant = fit == "optimal", constant
 
     def forward(self, output: Tensor) -> Independent:

@@ -4,15 +4,16 @@ from functools import cache
 from typing import Annotated, Any, Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.distributions import Distribution
 
 from vaelab.features.lpips import LPIPS
 from vaelab.registry import NonNegative, Role, register
+from vaelab.roles import Likelihood, Unchecked
 
 
 @register("likelihood", "perceptual")
-class PerceptualLikelihood(nn.Module):
+class PerceptualLikelihood(Likelihood):
     """log p(x | z) of the base − weight · LPIPS(mean, x), in place of a log-likelihood (Zhang et al. 2018).
 
     The sum is not normalised over x: it trains, but nothing may be called NLL or bits per dimension, and evaluation
@@ -21,7 +22,7 @@ class PerceptualLikelihood(nn.Module):
     Raises UsageError, when first scored, for weights that are not to be had.
     """
 
-    is_likelihood = False
+    scores = "loss"
 
     def __init__(
         self,
@@ -31,7 +32,7 @@ class PerceptualLikelihood(nn.Module):
         net: Literal["vgg", "alex", "squeeze"] = "vgg",
     ) -> None:
         super().__init__()
-        if not getattr(base, "is_likelihood", True) or getattr(base, "autoregressive", False):
+        if base.scores == "loss" or base.autoregressive:
             raise ValueError("its base is a likelihood whose mean has a gradient; set it to laplace or normal")
         self.base, self.weight, self.net = base, weight, net
         self.params_per_channel = base.params_per_channel
@@ -41,10 +42,8 @@ class PerceptualLikelihood(nn.Module):
         return PerceptualImage(self.base(output), self.weight, self.net)
 
 
-class PerceptualImage(Distribution):
+class PerceptualImage(Unchecked):
     """Draws and means are the base's; the score has the perceptual distance in it."""
-
-    arg_constraints = {}  # noqa: RUF012  # pyright: ignore
 
     def __init__(self, base: Distribution, weight: float, net: str) -> None:
         self.base, self.weight, self.net = base, weight, net

@@ -1,22 +1,22 @@
 """Autoregressive likelihood: every pixel sees those before it, beside what the decoder says (PixelVAE)."""
 
 import zlib
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any
 
 import torch
-from torch import Tensor, nn
-from torch.distributions import Distribution
+from torch import Tensor
 
-from vaelab.distributions import at_least_float32
+from vaelab.distributions.normal import at_least_float32
 from vaelab.distributions.seeds import seeded
 from vaelab.nn.masked import MaskedNet
 from vaelab.registry import Depth, Role, Size, register
+from vaelab.roles import Likelihood, Unchecked
 
 VALUES = {"cpu": 2**22, "other": 2**28}  # of a layer that are computed at once
 
 
 @register("likelihood", "pixel")
-class PixelLikelihood(nn.Module):
+class PixelLikelihood(Likelihood):
     """p(x | z) = Π_i p(x_i | x_<i, z), i in raster order, each factor the base's (Gulrajani et al. 2017).
 
     The decoder gives `maps` maps per channel in place of parameters. They and the image go through `layers` masked
@@ -25,7 +25,7 @@ class PixelLikelihood(nn.Module):
     the maps, all of which are known, go unmasked. Scored in one pass, drawn one pixel after another.
     """
 
-    autoregressive = True  # its mean is drawn, and has no gradient
+    autoregressive = True
 
     def __init__(
         self,
@@ -37,10 +37,10 @@ class PixelLikelihood(nn.Module):
         layers: Depth = 8,
     ) -> None:
         super().__init__()
-        if isinstance(base, PixelLikelihood) or not getattr(base, "is_likelihood", True):
+        if base.scores == "loss" or base.autoregressive:
             raise ValueError("its base is a likelihood of single pixels; take one such as bernoulli or logistic")
         self.base, self.params_per_channel = base, maps
-        self.binary, self.discrete = (getattr(base, name, False) for name in ("binary", "discrete"))
+        self.scores, self.grey_levels = base.scores, base.grey_levels
         image = x_shape[0]
         self.net = MaskedNet(image, maps * image, base.params_per_channel * image, channels=channels, layers=layers)
 
@@ -49,12 +49,10 @@ class PixelLikelihood(nn.Module):
         return AutoregressiveImage(self.base, self.net, at_least_float32(output), self.params_per_channel)
 
 
-class AutoregressiveImage(Distribution):
+class AutoregressiveImage(Unchecked):
     """Π_i base(x_i; net(maps, x_<i))."""
 
-    arg_constraints: ClassVar = {}  # pyright: ignore
-
-    def __init__(self, base: nn.Module, net: MaskedNet, maps: Tensor, maps_per_channel: int) -> None:
+    def __init__(self, base: Likelihood, net: MaskedNet, maps: Tensor, maps_per_channel: int) -> None:
         self.base, self.net, self.maps = base, net, maps
         *batch, channels, height, width = maps.shape
         event = torch.Size((channels // maps_per_channel, height, width))

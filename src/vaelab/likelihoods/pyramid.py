@@ -5,14 +5,14 @@ from collections.abc import Iterator, Sequence
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
-from torch.distributions import Distribution
+from torch import Tensor
 
 from vaelab.registry import register
+from vaelab.roles import Likelihood, Unchecked
 
 
 @register("likelihood", "pyramid")
-class PyramidLoss(nn.Module):
+class PyramidLoss(Likelihood):
     """−BCE(r₀, x₀) − Σ_s |x_s − up(r_{s−1}) − out_s|², with x_s the image at stage s, in place of a log-likelihood.
 
     The loss of J1angYu's ResProVAE, for the backbone `progressive_residual`: pictures r_s add up as grey values, and
@@ -21,9 +21,8 @@ class PyramidLoss(nn.Module):
     dimension.
     """
 
-    is_likelihood = False
-    every_stage = True  # of its decoder it wants the picture of each stage
-    params_per_channel = 1
+    scores = "loss"
+    every_stage = True
 
     def __init__(self, x_shape: tuple[int, int, int]) -> None:
         super().__init__()
@@ -38,10 +37,8 @@ class PyramidLoss(nn.Module):
         return Pyramid(outs[: len(outs) - yet], picture)
 
 
-class Pyramid(Distribution):
+class Pyramid(Unchecked):
     """Its mean is the last picture; it draws nothing else."""
-
-    arg_constraints = {}  # noqa: RUF012  # pyright: ignore
 
     def __init__(self, outs: Sequence[Tensor], picture: Tensor) -> None:
         self.outs, self.picture = outs, picture

@@ -4,8 +4,8 @@ import torch
 from torch import Tensor
 
 from vaelab.data.source import Split
-from vaelab.distributions import DRAWS, given, has_moments, moments
 from vaelab.distributions.hierarchy import kl_of
+from vaelab.distributions.latent import MOMENT_DRAWS, condition, has_moments, moments
 from vaelab.distributions.seeds import seeded
 from vaelab.errors import NotApplicable
 from vaelab.metrics.batches import batches
@@ -68,11 +68,11 @@ def _moments(model: VAE, split: Split) -> tuple[Tensor, Tensor, Tensor | None]:
         mean, variance = moments(q)
         means.append(mean.cpu().double())
         variances.append(variance.cpu().double())
-        kls.append(kl_of(q, given(p, y), q.sample((DRAWS,)) if drawn else mean)[0])
+        kls.append(kl_of(q, condition(p, y), q.sample((MOMENT_DRAWS,)) if drawn else mean)[0])
     kl = None if kls[0] is None else torch.cat(kls).cpu().double().mean(0)
     spread, noise = torch.cat(means).var(0), torch.cat(variances).mean(0)
     if drawn:
-        spread = spread - noise / DRAWS  # by which means of draws vary even where none differs
+        spread = spread - noise / MOMENT_DRAWS  # by which means of draws vary even where none differs
     return spread, noise, kl
 
 

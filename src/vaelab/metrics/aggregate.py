@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 
 from vaelab.data.source import Split
-from vaelab.distributions import draws_of, kolmogorov_smirnov
+from vaelab.distributions.estimates import kolmogorov_smirnov
+from vaelab.distributions.latent import sample_n
 from vaelab.distributions.seeds import seeded
 from vaelab.errors import NotApplicable
 from vaelab.metrics.batches import batches
@@ -66,7 +67,7 @@ def aggregate(
 @torch.no_grad()
 def drawn_from_both(model: VAE, split: Split) -> tuple[Tensor, Tensor]:
     """A draw of q(z | x) per image and as many of p(z), of the same classes, float64 [N, D] on the CPU."""
-    drawn = [(model.q_z(x, y).sample(), draws_of(model.p_z(y), len(x))) for x, y in batches(model, split)]
+    drawn = [(model.q_z(x, y).sample(), sample_n(model.p_z(y), len(x))) for x, y in batches(model, split)]
     posterior, prior = (torch.cat(column).cpu().double() for column in zip(*drawn, strict=True))
     return posterior, prior
 

@@ -8,7 +8,8 @@ from torch import Tensor
 from torch.distributions import Distribution
 
 from vaelab.data.source import Split
-from vaelab.distributions import draw, log_mean_exp
+from vaelab.distributions.estimates import log_mean_exp
+from vaelab.distributions.latent import rsample_and_log_prob
 from vaelab.distributions.seeds import seeded
 from vaelab.io.progress import over
 from vaelab.metrics.batches import batches, spread
@@ -115,7 +116,7 @@ class AnnealingPath:
         """Places z [C, B, D] of the first distribution."""
         if self.posterior is None:
             return self.prior.sample(torch.Size((chains, len(self.x))[: 2 - len(self.prior.batch_shape)]))
-        return draw(self.posterior, chains)[0]
+        return rsample_and_log_prob(self.posterior, chains)[0]
 
     @torch.enable_grad()
     def at(self, z: Tensor) -> Point:

@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.distributions import Independent
 
 from vaelab.data.source import Split
-from vaelab.distributions import draw
+from vaelab.distributions.latent import rsample_and_log_prob
 from vaelab.distributions.seeds import seeded
 from vaelab.errors import NotApplicable
 from vaelab.metrics.aggregate_posterior import diagonal_gaussian, log_mixture
@@ -80,7 +80,7 @@ def _encoded(model: VAE, x: Tensor, y: Tensor | None, samples: int) -> tuple[Ten
             "elbo_surgery scores every z under every posterior, in closed form for diagonal Gaussians only; "
             "train with posterior: gaussian"
         )
-    z, log_qz = draw(q, samples)
+    z, log_qz = rsample_and_log_prob(q, samples)
     return z, gaussian[0][None], gaussian[1][None], log_qz, model.p_z(y).log_prob(z)
 
 

@@ -9,16 +9,17 @@ from torch import Tensor
 from torch.distributions import Distribution
 
 from vaelab.data.source import Split
-from vaelab.distributions import given, log_mean_exp
-from vaelab.distributions.hierarchy import latents_of
+from vaelab.distributions.estimates import log_mean_exp
+from vaelab.distributions.hierarchy import rsample_scored
+from vaelab.distributions.latent import condition
 from vaelab.distributions.seeds import seeded
 from vaelab.errors import NotApplicable
 from vaelab.metrics.batches import batches, spread
 from vaelab.metrics.intervals import OVER_IMAGES, averages
 from vaelab.metrics.measurement import About, Measurement, Value
-from vaelab.model import VAE, device_of, growth_of
+from vaelab.model import VAE, device_of
 from vaelab.registry import Seed, Size, register
-from vaelab.terms import Terms
+from vaelab.roles import Terms
 
 BYTES = {"cpu": 2**23, "other": 2**30}  # for the images decoded at once: on a CPU what its cache holds
 STEPS = {"density": "levels"}  # in bits a density is that of the steps between levels
@@ -78,7 +79,7 @@ def likelihood(
     noise = torch.Generator().manual_seed(seed)
     with seeded(seed, device_of(model)):
         found = [
-            _bounds(model, p, score, (x,) if is_mass(model) else (x, dequantised(x, noise)), y, samples, rows)
+            _bounds(model, p, score, (x,) if model.scores == "mass" else (x, dequantised(x, noise)), y, samples, rows)
             for x, y in batches(model, chosen, rows // samples)
         ]
     columns = {name: torch.cat([c[name] for c, _ in found]) for name in found[0][0]}
@@ -101,28 +102,23 @@ def likelihood(
 
 def scored(model: VAE) -> dict[str, str]:
     """For a protocol: of what p(x | z) is, and that a conditional model scores log p(x | y), which is no log p(x)."""
-    of = "density" if not is_mass(model) else "binary" if getattr(model.likelihood, "binary", False) else "levels"
+    of = "binary" if model.binary else {"mass": "levels"}.get(model.scores, "density")
     return {"scores": of} | ({"given": "the class of each image"} if model.classes else {})
 
 
 def refuse_pseudo_likelihood(model: VAE, withheld: str) -> None:
-    """Raises NotApplicable where the likelihood declares `is_likelihood = False`, as a perceptual loss does.
+    """Raises NotApplicable where what the model scores is a loss, such as a perceptual one.
 
     Likewise while the model still grows, and scores smaller images.
     """
-    growth = growth_of(model)
+    growth = model.growth
     if growth and not growth.complete:
         raise NotApplicable(f"the model still grows and scores smaller images, which withholds {withheld}")
-    if not getattr(model.likelihood, "is_likelihood", True):
+    if model.scores == "loss":
         raise NotApplicable(
             f"{type(model.likelihood).__name__} is no density of images, which withholds {withheld}; "
             "judge reconstructions and samples, or train with a likelihood such as bernoulli or normal"
         )
-
-
-def is_mass(model: VAE) -> bool:
-    """Whether p(x | z) is a probability of discrete images, not a density."""
-    return any(getattr(model.likelihood, name, False) for name in ("binary", "discrete"))
 
 
 def dequantised(x: Tensor, noise: torch.Generator) -> Tensor:
@@ -181,8 +177,8 @@ def _bounds(
     `targets` are the images x, and of a density the dequantised ones, scored under the same draws.
     """
     x = targets[0]
-    q, p = model.q_z(x, y), given(p, y)
-    z, log_qz, log_pz, kl, of_levels = latents_of(q, p, samples)
+    q, p = model.q_z(x, y), condition(p, y)
+    z, log_qz, log_pz, kl, of_levels = rsample_scored(q, p, samples)
     pieces = z.chunk(math.ceil(samples * len(x) / rows))  # of like size, so few are compiled
     scores = torch.cat([score(piece, targets, y).cpu() for piece in pieces], 1).double()
     log_px = scores[0]

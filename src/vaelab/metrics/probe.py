@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from vaelab.data.source import Dataset, Split
-from vaelab.distributions import centre
+from vaelab.distributions.latent import location
 from vaelab.errors import NotApplicable
 from vaelab.metrics.batches import batches
 from vaelab.metrics.intervals import OVER_IMAGES, averages
@@ -81,4 +81,4 @@ def hits(means: Tensor, labels: Tensor, judged: Tensor, truth: Tensor, neighbour
 @torch.no_grad()
 def posterior_means(model: VAE, split: Split) -> Tensor:
     """E[z | x] of the images, or where a flow hides it the image of its base's mean: float64 [N, D] on the CPU."""
-    return torch.cat([centre(model.q_z(x, y)).cpu().double() for x, y in batches(model, split)])
+    return torch.cat([location(model.q_z(x, y)).cpu().double() for x, y in batches(model, split)])

@@ -6,6 +6,7 @@ from torch import Tensor, nn
 from torch.distributions import Distribution
 
 from vaelab.errors import NeedsLabels, UsageError
+from vaelab.roles import Decoder
 
 
 class LabelledEncoder(nn.Module):
@@ -25,11 +26,11 @@ class LabelledEncoder(nn.Module):
         return torch.cat([x, self.pictures(y).view(-1, 1, *self.sides).to(x)], dim=1)
 
 
-class LabelledDecoder(nn.Module):
+class LabelledDecoder(Decoder):
     """A decoder of latents with one coordinate more for each class."""
 
     def __init__(self, decoder: nn.Module, classes: int) -> None:
-        super().__init__()
+        super().__init__(decoder.growth if isinstance(decoder, Decoder) else None)
         self.decoder, self.classes = decoder, classes
 
     def forward(self, z: Tensor, y: Tensor) -> Tensor:
@@ -37,8 +38,8 @@ class LabelledDecoder(nn.Module):
         return self.decoder(torch.cat([z, F.one_hot(y, self.classes).to(z)], dim=-1))
 
     def observed(self, p: Distribution) -> Distribution:
-        """What the decoder below makes of p(x | z), if anything (see `VAE.p_x`)."""
-        return self.decoder.observed(p) if hasattr(self.decoder, "observed") else p  # pyright: ignore
+        """What the decoder below makes of p(x | z), if anything."""
+        return self.decoder.observed(p) if isinstance(self.decoder, Decoder) else p
 
 
 def apply(network: nn.Module, value: Tensor, y: Tensor | None) -> Tensor:

@@ -1,65 +1,14 @@
-"""The schedule of a progressive backbone: at what resolution it works in a step, and how far it has faded in."""
+"""The resolutions of a growing model: which fit its images, and how images of one stage are scored in full size."""
 
 import math
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 from torch.distributions import Distribution
 
 from vaelab.nn.activation import Shape
-
-
-class Growth(nn.Module):
-    """Stage s works at `resolutions[s]` for `stage_steps`; a new stage fades in, α from 0 to 1, within `fade_steps`.
-
-    The training loop tells it the step (`at`); a model that was not told is complete. Encoder and decoder share one.
-    """
-
-    def __init__(self, resolutions: list[int], stage_steps: int, fade_steps: int) -> None:
-        super().__init__()
-        self.resolutions, self.stage_steps, self.fade_steps = resolutions, stage_steps, fade_steps
-        self.stage, self.fading = self.stages - 1, False
-        self.alpha = nn.Buffer(torch.ones(()), persistent=False)  # a tensor, so that a compiled step serves all of them
-
-    @property
-    def stages(self) -> int:
-        """How many there are."""
-        return len(self.resolutions)
-
-    @property
-    def began(self) -> int:
-        """The step in which the present stage began."""
-        return self.stage * self.stage_steps
-
-    @property
-    def ends(self) -> float:
-        """The step before which it ends; the last stage never does."""
-        return math.inf if self.stage == self.stages - 1 else self.began + self.stage_steps
-
-    @property
-    def complete(self) -> bool:
-        """Whether it is in its last stage, and faded in."""
-        return self.stage == self.stages - 1 and not self.fading
-
-    @property
-    def settled(self) -> int:
-        """The step from which the model is complete."""
-        return (self.stages - 1) * self.stage_steps + (self.fade_steps if self.stages > 1 else 0)
-
-    def at(self, step: int) -> dict[str, float]:
-        """Take on the state of a step, and return it, to be logged."""
-        self.stage = min(step // self.stage_steps, self.stages - 1)
-        since = step - self.began
-        self.fading = self.stage > 0 and since < self.fade_steps
-        alpha = since / self.fade_steps if self.fading else 1.0
-        self.alpha.fill_(alpha)
-        return {"resolution": float(self.resolutions[self.stage]), "alpha": alpha}
-
-    def blend(self, old: Tensor, new: Tensor) -> Tensor:
-        """(1 − α) old + α new, with α unrounded."""
-        wide = torch.promote_types(new.dtype, self.alpha.dtype)
-        return torch.lerp(old.to(wide), new.to(wide), self.alpha.to(wide)).to(new.dtype)
+from vaelab.roles import Decoder, Growth, Unchecked
 
 
 def grown(x_shape: Shape, start_res: int, final_res: int | None, epochs: int, per_epoch: int, fade: float) -> Growth:
@@ -98,15 +47,28 @@ def _resized(height: int, width: int, side: int) -> str:
     return f"data.resize={side} (of celeba data.size={side}) and data.pad=0"
 
 
-class Coarse(Distribution):
+class GrowingDecoder(Decoder):
+    """A decoder whose output has the stage's resolution; `weight` is that of its pixels, by their "area" or one."""
+
+    growth: Growth  # pyright: ignore[reportIncompatibleVariableOverride]
+
+    def __init__(self, growth: Growth, weight: str) -> None:
+        super().__init__(growth)
+        self.weight = weight
+
+    def observed(self, p: Distribution) -> Distribution:
+        """Of a stage that is not the last, a distribution over images of full size."""
+        side, own = self.growth.resolutions[-1], p.event_shape[-1]
+        return p if own == side else Coarse(p, side, (side // own) ** 2 if self.weight == "area" else 1)
+
+
+class Coarse(Unchecked):
     """p(x | z) of a stage: images of full size, scored at its lower resolution.
 
     log p(x) = w · log p_r(x averaged over areas of r × r), with a weight w for each coarse pixel. With w = the pixels
     in an area, the score of a Bernoulli likelihood is that of the enlarged image against all pixels, so that the KL is
     weighed against as much as in the last stage; at w = 1 the first stages may collapse.
     """
-
-    arg_constraints = {}  # noqa: RUF012  # pyright: ignore
 
     def __init__(self, base: Distribution, side: int, weight: float) -> None:
         self.base, self.side, self.weight = base, side, weight

@@ -3,7 +3,7 @@
 from torch import Tensor, nn
 from torch.distributions import Independent
 
-from vaelab.distributions import at_least_float32, diagonal_normal
+from vaelab.distributions.normal import at_least_float32, diagonal_normal
 
 
 class NormalHead(nn.Linear):

@@ -6,13 +6,13 @@ from typing import Literal
 from torch import Tensor
 
 from vaelab.registry import NonNegative, Size, register
+from vaelab.roles import Objective, Terms
 from vaelab.schedules import Constant, Scheduled
-from vaelab.terms import Terms
 
 
 @register("objective", "elbo")
 @dataclass(frozen=True)
-class ELBO:
+class ELBO(Objective):
     """loss = −E log p(x | z) + β · KL(q ‖ p) (Kingma & Welling 2014; β-VAE, Higgins et al. 2017).
 
     - `kl`: in closed form, by the draws, or (auto) in closed form where the prior and posterior allow it;
@@ -34,8 +34,6 @@ class ELBO:
     reduction: Literal["sum", "mean"] = "sum"
     samples: Size = 1
 
-    path = False
-
     def __post_init__(self) -> None:
         if self.free_bits and self.kl == "monte_carlo":
             raise ValueError("free_bits are counted per latent dimension, which kl: monte_carlo does not give")
@@ -47,7 +45,7 @@ class ELBO:
             )
 
     @property
-    def settled(self) -> int:
+    def settled(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride]
         """The step from which β and C no longer change."""
         return max(s.settled for s in (self.beta, self.capacity) if s is not None)
 

@@ -7,12 +7,12 @@ import torch
 from torch import Tensor
 
 from vaelab.registry import Size, register
-from vaelab.terms import Terms
+from vaelab.roles import Objective, Terms
 
 
 @register("objective", "iwae")
 @dataclass(frozen=True)
-class IWAE:
+class IWAE(Objective):
     """loss = −E log (1/K) Σ_k w_k, with w_k = p(x, z_k) / q(z_k | x) (Burda et al. 2016).
 
     With `doubly_reparameterised` the encoder's gradient is Σ_k w̃_k² ∂log w_k/∂z_k ∂z_k/∂φ, w̃ the normalised
@@ -23,10 +23,8 @@ class IWAE:
     samples: Size = 50
     doubly_reparameterised: bool = False
 
-    settled = 0  # nothing in it changes
-
     @property
-    def path(self) -> bool:
+    def path(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
         """Whether log q must be constant in the encoder's parameters."""
         return self.doubly_reparameterised
 

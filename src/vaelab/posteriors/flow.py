@@ -4,14 +4,16 @@ from typing import Annotated, Any
 
 from torch import Tensor, nn
 
-from vaelab.distributions import Pushforward, at_least_float32
+from vaelab.distributions.normal import at_least_float32
+from vaelab.distributions.pushforward import Pushforward
 from vaelab.nn.conditioning import apply
 from vaelab.posteriors.gaussian import GaussianPosterior, features_of
 from vaelab.registry import Role, register
+from vaelab.roles import Posterior
 
 
 @register("posterior", "flow")
-class FlowPosterior(nn.Module):
+class FlowPosterior(Posterior):
     """z = f(u) with u ~ N(mean(x), diag σ²(x)) and an invertible flow f (Rezende & Mohamed 2015).
 
     With `flow.context` above 0, f depends on that many linear features of the image. Without, f is one map for all
@@ -30,7 +32,7 @@ class FlowPosterior(nn.Module):
     ) -> None:
         super().__init__()
         self.base = GaussianPosterior(encoder, x_shape, latent_dim, log_variance=log_variance)
-        width = getattr(flow, "context", 0)
+        width = flow.context
         self.context = nn.Linear(features_of(encoder, x_shape), width) if width else None
         self.flow = flow
 

@@ -7,10 +7,11 @@ from torch.distributions import Independent
 from vaelab.nn.conditioning import LabelledEncoder, apply
 from vaelab.nn.heads import NormalHead
 from vaelab.registry import register
+from vaelab.roles import Posterior
 
 
 @register("posterior", "gaussian")
-class GaussianPosterior(nn.Module):
+class GaussianPosterior(Posterior):
     """q(z | x) = N(mean(x), diag σ²(x)), one linear head on the encoder's features (Kingma & Welling 2014).
 
     `log_variance` bounds log σ².

@@ -2,20 +2,22 @@
 
 from collections.abc import Sequence
 from itertools import accumulate
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 from torch.distributions import Independent
 
-from vaelab.distributions import diagonal_normal
 from vaelab.distributions.hierarchy import Hierarchy
+from vaelab.distributions.normal import diagonal_normal
 from vaelab.nn.conditioning import apply
 from vaelab.nn.heads import NormalHead
 from vaelab.posteriors.gaussian import features_of
 from vaelab.registry import Size, register
+from vaelab.roles import Level, Posterior
 
 
-class Down(nn.Module):
+class Down(Level):
     """p(z_l | z_<l): two layers and a head; it sees no image."""
 
     def __init__(self, above: int, latent_dim: int, width: int, bounds: tuple[float, float]) -> None:
@@ -29,7 +31,7 @@ class Down(nn.Module):
         return self.head(self.net(above))
 
 
-class Merge(nn.Module):
+class Merge(Level):
     """q(z_l | x, z_<l) ∝ p(z_l | z_<l) · N(z_l; mean(x), σ²(x)): precisions add up, means are weighted by them."""
 
     def __init__(self, down: Down, number: int, width: int, bounds: tuple[float, float]) -> None:
@@ -46,7 +48,7 @@ class Merge(nn.Module):
 
 
 @register("posterior", "ladder")
-class LadderPosterior(nn.Module):
+class LadderPosterior(Posterior):
     """q(z | x) = q(z₁ | x) Π_l q(z_l | x, z_<l), each the product of p(z_l | z_<l) and of what the image says of z_l.
 
     Features of the image climb from the lowest level to the top; the way down is shared with the prior `ladder`
@@ -77,14 +79,14 @@ class LadderPosterior(nn.Module):
         )
 
     @property
-    def downs(self) -> Sequence[nn.Module]:
+    def downs(self) -> Sequence[Level]:
         """p(z_l | z_<l) of the levels below the top."""
-        return [merge.down for merge in self.merges]  # pyright: ignore
+        return [cast(Merge, merge).down for merge in self.merges]
 
     def forward(self, x: Tensor, y: Tensor | None = None) -> Hierarchy:
         """Images [B, C, H, W] in [0, 1], and classes [B] if the encoder sees them -> distribution over z [B, D]."""
         *lower, top = self._climb(x, y)
-        return Hierarchy(self.top_head(top), list(self.merges), torch.cat(lower[::-1], -1))
+        return Hierarchy(self.top_head(top), cast(list[Level], list(self.merges)), torch.cat(lower[::-1], -1))
 
     def top(self, x: Tensor, y: Tensor | None = None) -> Independent:
         """q(z₁ | x) alone."""

@@ -1,20 +1,22 @@
 """The posterior of a Laplacian-pyramid VAE: each stage looks at what the stages before left of the image."""
 
 from collections.abc import Iterator
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 from torch.distributions import Independent
 
 from vaelab.backbones.progressive_residual import PyramidEncoder
-from vaelab.distributions import diagonal_normal
 from vaelab.distributions.hierarchy import Hierarchy
+from vaelab.distributions.normal import diagonal_normal
 from vaelab.nn.conditioning import LabelledEncoder
 from vaelab.nn.heads import NormalHead
 from vaelab.registry import register
+from vaelab.roles import Level, Posterior
 
 
-class Stage(nn.Module):
+class Stage(Level):
     """q(z_s | x, z_<s); N(0, I) as long as the model has not grown to this stage."""
 
     def __init__(self, encoder: PyramidEncoder, features: int, number: int, bounds: tuple[float, float]) -> None:
@@ -41,7 +43,7 @@ class Stage(nn.Module):
 
 
 @register("posterior", "residual")
-class ResidualPosterior(nn.Module):
+class ResidualPosterior(Posterior):
     """q(z | x) = Π_s q(z_s | x, z_<s), where stage s sees the image less the enlarged picture that z_<s draw.
 
     Needs the backbone `progressive_residual`; gradients go through the picture, as the bound's do.
@@ -68,7 +70,7 @@ class ResidualPosterior(nn.Module):
 
     def forward(self, x: Tensor, y: Tensor | None = None) -> Hierarchy:
         """Images [B, C, H, W] in [0, 1] -> distribution over z [B, D]."""
-        return Hierarchy(self.first(self.encoder(x)), list(self.stages), x)
+        return Hierarchy(self.first(self.encoder(x)), cast(list[Level], list(self.stages)), x)
 
     def top(self, x: Tensor, y: Tensor | None = None) -> Independent:
         """q(z₁ | x) alone."""

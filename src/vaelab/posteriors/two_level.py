@@ -11,9 +11,10 @@ from vaelab.nn.gated import GatedLinear
 from vaelab.nn.heads import NormalHead
 from vaelab.posteriors.gaussian import features_of
 from vaelab.registry import Size, register
+from vaelab.roles import Level, Posterior
 
 
-class Lower(nn.Module):
+class Lower(Level):
     """q(z₂ | x, z₁): a gated layer for z₁, as wide as the features of the image, and one for both."""
 
     def __init__(self, above: int, features: int, latent_dim: int, width: int, bounds: tuple[float, float]) -> None:
@@ -29,7 +30,7 @@ class Lower(nn.Module):
 
 
 @register("posterior", "two_level")
-class TwoLevelPosterior(nn.Module):
+class TwoLevelPosterior(Posterior):
     """q(z₁ | x) q(z₂ | x, z₁), both diagonal normals, z₁ the top level (Tomczak & Welling 2018, who count from below).
 
     Takes `latent_dim: [top, bottom]`. With the backbones `hierarchical_mlp` and `hierarchical_conv` each level has an

@@ -11,10 +11,11 @@ from vaelab.priors.chosen import distinct
 from vaelab.priors.mixture import Components, dealt_out
 from vaelab.priors.vamp import gaussian_of, running_statistics
 from vaelab.registry import Positive, register
+from vaelab.roles import Posterior, Prior
 
 
 @register("prior", "exemplar")
-class ExemplarPrior(nn.Module):
+class ExemplarPrior(Prior):
     """p(z) = 1/N Σ_n N(mean(x_n), σ² I), with N = `components` training images and one learned σ (Norouzi et al. 2020).
 
     The exemplars are kept in the model file. A training step sees `per_step` of them, drawn anew and from every class,
@@ -41,7 +42,6 @@ class ExemplarPrior(nn.Module):
         self.exemplars = nn.Buffer(torch.randint(256, (components, *x_shape), dtype=torch.uint8))
         self.labels = nn.Buffer(dealt_out(components, classes), persistent=False) if classes else None
         self.log_std = nn.Parameter(torch.tensor(math.log(sigma)))
-        self.log_std.spare_weight_decay = True  # pyright: ignore
         self.per_step, self.classes, self.conditional = per_step, max(classes, 1), conditional
 
     @torch.no_grad()
@@ -54,7 +54,7 @@ class ExemplarPrior(nn.Module):
         """The exemplars [N, C, H, W] in [0, 1]."""
         return self.exemplars.to(self.log_std) / 255
 
-    def forward(self, posterior: nn.Module) -> DiagonalMixture:
+    def forward(self, posterior: Posterior) -> DiagonalMixture:
         """Encode the exemplars; ValueError for posteriors without a Gaussian base."""
         chosen = self._drawn() if self.training else slice(None)
         labels = None if self.labels is None else self.labels[chosen]

@@ -1,11 +1,11 @@
 """The prior of a ladder VAE."""
 
+from collections.abc import Sequence
 from typing import Annotated, Any
-
-from torch import nn
 
 from vaelab.priors.two_level import LeveledPrior
 from vaelab.registry import Role, register
+from vaelab.roles import Level, Posterior
 
 
 @register("prior", "ladder")
@@ -18,11 +18,11 @@ class LadderPrior(LeveledPrior):
     def __init__(self, *, top: Annotated[Any, Role("prior", latent_dim="top_dim")] = "normal") -> None:
         super().__init__(top)
 
-    def below(self, posterior: nn.Module) -> list[nn.Module]:
+    def below(self, posterior: Posterior) -> Sequence[Level]:
         """The posterior's own; ValueError of another posterior."""
-        if not hasattr(posterior, "downs"):
+        if not posterior.downs:
             raise ValueError(
                 "a ladder prior shares its way down with the posterior; set model.posterior=ladder, or of another one "
                 "model.prior=two_level"
             )
-        return list(posterior.downs)  # pyright: ignore
+        return posterior.downs

@@ -8,12 +8,13 @@ from torch import nn
 
 from vaelab.distributions.mixture import DiagonalMixture
 from vaelab.registry import register
+from vaelab.roles import Posterior, Prior
 
 Components = Annotated[int, Field(gt=0, le=1_000_000)]  # of a mixture; more would fit into no memory
 
 
 @register("prior", "mixture")
-class MixturePrior(nn.Module):
+class MixturePrior(Prior):
     """p(z) = Σ_k w_k N(mean_k, diag σ_k²), all learned with the rest of the model (Dilokthanakul et al. 2016).
 
     It begins with means of variance ½ and σ² = ½, near N(0, I) and with no two components alike; `learn_weights: false`
@@ -34,10 +35,8 @@ class MixturePrior(nn.Module):
         self.log_std = nn.Parameter(torch.full((components, latent_dim), 0.5).log() / 2)
         self.log_weights = nn.Parameter(torch.zeros(components)) if learn_weights else None
         self.labels = nn.Buffer(dealt_out(components, classes), persistent=False) if conditional else None
-        for parameter in self.parameters():
-            parameter.spare_weight_decay = True  # pyright: ignore
 
-    def forward(self, posterior: nn.Module) -> DiagonalMixture:
+    def forward(self, posterior: Posterior) -> DiagonalMixture:
         """The same distribution whatever the posterior."""
         return DiagonalMixture(self.mean, self.log_std.exp(), self.log_weights, self.labels)
 

@@ -4,13 +4,14 @@ import torch
 from torch import nn
 from torch.distributions import Distribution
 
-from vaelab.distributions import diagonal_normal
 from vaelab.distributions.mixture import DiagonalMixture
+from vaelab.distributions.normal import diagonal_normal
 from vaelab.registry import register
+from vaelab.roles import Posterior, Prior
 
 
 @register("prior", "normal")
-class NormalPrior(nn.Module):
+class NormalPrior(Prior):
     """p(z) = N(0, I) (Kingma & Welling 2014); for a conditional model p(z | y) = N(mean_y, diag σ_y²), learned."""
 
     def __init__(self, latent_dim: int, classes: int = 0, conditional: bool = False) -> None:
@@ -19,10 +20,8 @@ class NormalPrior(nn.Module):
         make = nn.Parameter if conditional else lambda zeros: nn.Buffer(zeros, persistent=False)
         self.mean, self.log_std = make(torch.zeros(shape)), make(torch.zeros(shape))
         self.conditional = conditional
-        for parameter in self.parameters():
-            parameter.spare_weight_decay = True  # pyright: ignore
 
-    def forward(self, posterior: nn.Module) -> Distribution:
+    def forward(self, posterior: Posterior) -> Distribution:
         """The same distribution whatever the posterior."""
         if not self.conditional:
             return diagonal_normal(self.mean, self.log_std)

@@ -1,9 +1,9 @@
 """The prior of a VAE with two levels of latents."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Sequence
 from itertools import accumulate
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 from torch import Tensor, nn
 from torch.distributions import Distribution, Independent
@@ -13,31 +13,25 @@ from vaelab.distributions.hierarchy import Hierarchy
 from vaelab.nn.gated import GatedLinear
 from vaelab.nn.heads import NormalHead
 from vaelab.registry import Role, Size, register
+from vaelab.roles import Level, Posterior, Prior
 
 
-class TopOf:
-    """A posterior's top level, in the place of a posterior: what the prior of the top level may be made of."""
+class TopOf(Posterior):
+    """A posterior's top level alone: what the prior of the top level may be made of."""
 
-    def __init__(self, posterior: nn.Module) -> None:
+    def __init__(self, posterior: Posterior) -> None:
+        super().__init__()
         self.posterior = posterior
 
-    def modules(self) -> Iterator[nn.Module]:
-        """Those of the posterior."""
-        return self.posterior.modules()
-
-    def __call__(self, x: Tensor, y: Tensor | None = None) -> Distribution:
+    def forward(self, x: Tensor, y: Tensor | None = None) -> Distribution:
         """q(z₁ | x)."""
-        if not hasattr(self.posterior, "top"):
-            raise ValueError(
-                "this prior has levels and the posterior has none; set model.posterior to two_level or ladder"
-            )
-        return self.posterior.top(x, y)  # pyright: ignore
+        return self.posterior.top(x, y)
 
 
-class LeveledPrior(nn.Module, ABC):
+class LeveledPrior(Prior, ABC):
     """p(z) = p(z₁) Π_l p(z_l | z_<l), with any other prior as p(z₁)."""
 
-    def __init__(self, top: nn.Module) -> None:
+    def __init__(self, top: Prior) -> None:
         super().__init__()
         if isinstance(top, LeveledPrior):
             raise ValueError("its top is a prior of one level; set it to normal, vamp, mixture, exemplar or flow")
@@ -45,24 +39,23 @@ class LeveledPrior(nn.Module, ABC):
 
     def initialise(self, split: Split, seed: int) -> None:
         """Let the top level begin with training images, if it does."""
-        if hasattr(self.top, "initialise"):
-            self.top.initialise(split, seed)  # pyright: ignore
+        self.top.initialise(split, seed)
 
     @property
-    def pseudo_inputs(self) -> Tensor:
-        """Those of the top level, if it has some."""
-        return self.top.pseudo_inputs  # pyright: ignore
+    def pseudo_inputs(self) -> Tensor | None:
+        """Those of the top level."""
+        return self.top.pseudo_inputs
 
     @abstractmethod
-    def below(self, posterior: nn.Module) -> list[nn.Module]:
-        """Modules that make p(z_l | z_<l)."""
+    def below(self, posterior: Posterior) -> Sequence[Level]:
+        """p(z_l | z_<l) of the levels below the top."""
 
-    def forward(self, posterior: nn.Module) -> Hierarchy:
+    def forward(self, posterior: Posterior) -> Hierarchy:
         """The levels below, under the top level's prior of q(z₁ | x)."""
         return Hierarchy(self.top(TopOf(posterior)), self.below(posterior))
 
 
-class Upon(nn.Module):
+class Upon(Level):
     """p(z_l | z_<l) by two gated layers."""
 
     def __init__(self, above: int, latent_dim: int, width: int, bounds: tuple[float, float]) -> None:
@@ -71,7 +64,7 @@ class Upon(nn.Module):
         self.net = nn.Sequential(GatedLinear(above, width), GatedLinear(width, width))
         self.head = NormalHead(width, latent_dim, bounds)
 
-    def forward(self, above: Tensor, context: None = None) -> Independent:
+    def forward(self, above: Tensor, context: Tensor | None = None) -> Independent:
         """z_<l [..., D_<l] -> distribution over z_l [..., D_l]."""
         return self.head(self.net(above))
 
@@ -102,6 +95,6 @@ class TwoLevelPrior(LeveledPrior):
             Upon(seen, size, width, log_variance) for seen, size in zip(above, levels[1:], strict=False)
         )
 
-    def below(self, posterior: nn.Module) -> list[nn.Module]:
+    def below(self, posterior: Posterior) -> Sequence[Level]:
         """p(z_l | z_<l), whatever the posterior."""
-        return list(self.lower)
+        return cast(list[Level], list(self.lower))

@@ -6,19 +6,22 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
-from torch.distributions import Distribution, Independent, Normal
+from torch.distributions import Distribution
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from vaelab.data.source import Split
-from vaelab.distributions import Pushforward
+from vaelab.distributions.hierarchy import Hierarchy
 from vaelab.distributions.mixture import DiagonalMixture
+from vaelab.distributions.normal import normal_of
+from vaelab.distributions.pushforward import Pushforward
 from vaelab.priors.chosen import centres, distinct
 from vaelab.priors.mixture import Components, dealt_out
 from vaelab.registry import Fraction, NonNegative, register
+from vaelab.roles import Posterior, Prior
 
 
 @register("prior", "vamp")
-class VampPrior(nn.Module):
+class VampPrior(Prior):
     """p(z) = Σ_k w_k q(z | u_k), with `components` pseudo-inputs u_k in [0, 1] (Tomczak & Welling 2018).
 
     - `init`: u_k are distinct training images, centres of k-means, or random, N(`mean`, `spread`²) for each pixel;
@@ -49,8 +52,6 @@ class VampPrior(nn.Module):
         self.images.data.normal_().mul_(spread).add_(mean)  # once it is known to fit into memory
         self.log_weights = nn.Parameter(torch.zeros(components)) if weights == "learned" else None
         self.labels = nn.Buffer(dealt_out(components, classes), persistent=False) if classes else None
-        for parameter in self.parameters():
-            parameter.spare_weight_decay = True  # pyright: ignore
         self.init, self.of, self.conditional = init, of, conditional
 
     @torch.no_grad()
@@ -66,7 +67,7 @@ class VampPrior(nn.Module):
         """u [K, C, H, W] in [0, 1]."""
         return _Bounded.apply(self.images)  # pyright: ignore
 
-    def forward(self, posterior: nn.Module) -> Distribution:
+    def forward(self, posterior: Posterior) -> Distribution:
         """Encode the pseudo-inputs; ValueError for posteriors without a Gaussian base."""
         with running_statistics(posterior):
             q = posterior(self.pseudo_inputs, self.labels)
@@ -85,9 +86,9 @@ class VampPrior(nn.Module):
 def gaussian_of(q: Distribution) -> tuple[Tensor, Tensor]:
     """Mean and standard deviation [K, D] of a diagonal Gaussian, or of the base of its pushforward."""
     base = q.base if isinstance(q, Pushforward) else q
-    if isinstance(base, Independent) and isinstance(base.base_dist, Normal):
-        return base.base_dist.loc, base.base_dist.scale
-    if hasattr(q, "levels"):
+    if normal := normal_of(base):
+        return normal.loc, normal.scale
+    if isinstance(q, Hierarchy):
         raise ValueError(
             "this prior is of one level, and the posterior has more; make it the top of a two_level, or of a ladder if "
             "the posterior is one"

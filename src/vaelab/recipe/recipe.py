@@ -13,8 +13,7 @@ from vaelab.distributions.seeds import seeded
 from vaelab.errors import Problems, TooShort, UsageError
 from vaelab.io.hashing import data_hash
 from vaelab.io.memory import weights_within_memory
-from vaelab.model import VAE, growth_of
-from vaelab.objectives.defaults import completed
+from vaelab.model import VAE
 from vaelab.recipe.identity import LENGTHS, MEANS, RECORDS, identity
 from vaelab.recipe.sections import Alterations, Evaluate, Expectation, Model
 from vaelab.recipe.shortening import length_of, run_steps, shorten
@@ -187,7 +186,7 @@ class Recipe:
             train = TrainOptions(**resolve(TrainOptions, self.train, "train", steps_per_epoch=per_epoch))
         except ValueError as error:
             raise UsageError(f"train: {error}") from error
-        growth = growth_of(model) if model else None
+        growth = model.growth if model else None
         if growth and growth.settled >= train.steps:  # no step would train the complete model
             raise TooShort(
                 f"the model is complete after epoch {growth.settled / per_epoch:g} alone, and the run has "
@@ -201,7 +200,7 @@ class Recipe:
         stages = {"stage_steps": growth.stage_steps, "stage_count": growth.stages} if growth else {}
         pixels = data.train.images[0].numel()
         supplied = {"steps_per_epoch": per_epoch, "pixels": pixels, **stages}
-        objective = completed(build("objective", self.objective, **supplied))
+        objective = build("objective", self.objective, **supplied)
         if objective.settled > train.steps:
             raise TooShort(
                 f"objective: its schedules end at epoch {objective.settled / per_epoch:g}, but the run has "

@@ -60,7 +60,7 @@ class Model:
             out_channels=likelihood.params_per_channel * channels,
             levels=levels,
             steps_per_epoch=steps_per_epoch,
-            every_stage=getattr(likelihood, "every_stage", False),
+            every_stage=likelihood.every_stage,
         )
         encoder = LabelledEncoder(encoder, x_shape, classes) if "encoder" in sees else encoder
         decoder = LabelledDecoder(decoder, classes) if "decoder" in sees else decoder

@@ -13,11 +13,12 @@ import pkgutil
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 from pydantic import Field
 
 from vaelab.errors import UsageError
+from vaelab.registry.bases import refuse_misfit
 
 # The words for numbers in signatures.
 Size = Annotated[int, Field(gt=0, lt=2**31)]  # a larger one overflows in torch, with a worse message
@@ -37,6 +38,8 @@ _ELSEWHERE = """
 USUAL = {there: here for there, _, here in (pair.partition("=") for pair in _ELSEWHERE.split())}
 _TABLE: dict[str, dict[str, Callable]] = {}
 _ABOUT: dict[tuple[str, str], object] = {}
+_BASES: dict[str, type] = {}
+T = TypeVar("T", bound=type)
 
 
 @dataclass(frozen=True)
@@ -60,10 +63,30 @@ def register(role: str, name: str, about: object = None) -> Callable:
         known = _TABLE.setdefault(role, {})
         if name in known and known[name].__qualname__ != thing.__qualname__:
             raise UsageError(f"{role} {name!r} is already {known[name].__qualname__}; register yours by another name")
+        if role in _BASES:
+            refuse_misfit(role, name, thing, _BASES[role])
         known[name], _ABOUT[role, name] = thing, about
         return thing
 
     return add
+
+
+def base_of(role: str) -> Callable[[T], T]:
+    """Make the decorated class the one that parts of a role derive from, also those that are registered already."""
+
+    def add(base: T) -> T:
+        for name, thing in _TABLE.get(role, {}).items():
+            refuse_misfit(role, name, thing, base)
+        _BASES[role] = base
+        return base
+
+    return add
+
+
+def refuse_foreign(role: str, name: str, built: object) -> None:
+    """UsageError of what a part has built, where that is none of its role."""
+    if not isinstance(built, base := _BASES.get(role, object)):
+        raise UsageError(f"{role} {name!r} gives {type(built).__name__}; return a {base.__name__} of {base.__module__}")
 
 
 def discover(package: str) -> None:

@@ -14,7 +14,7 @@ from typing import Any, get_args, get_origin
 from pydantic import ConfigDict, TypeAdapter, ValidationError, create_model
 
 from vaelab.errors import Problems, UnknownPart, UsageError, shown
-from vaelab.registry import Role, hint, names, part
+from vaelab.registry import Role, hint, names, part, refuse_foreign
 
 LONGEST = 1e9  # epochs
 _STRICT = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False, arbitrary_types_allowed=True)
@@ -156,9 +156,11 @@ def build(role: str, given: Any, where: str = "", **supplied: Any) -> Any:
             f"{', '.join(sorted(supplied))}; name one of these, or put what a recipe sets after the star"
         )
     try:
-        return thing(**{k: supplied[k] for k in asked if k in supplied}, **made)
+        built = thing(**{k: supplied[k] for k in asked if k in supplied}, **made)
     except ValueError as error:  # two options that contradict each other
         raise UsageError(f"{where}: {error}") from error
+    refuse_foreign(role, chosen.kind, built)
+    return built
 
 
 def resolve(thing: Callable, chosen: Mapping[str, Any], where: str, **supplied: Any) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from safetensors import SafetensorError, safe_open
 from vaelab.io.files import parse_json
 from vaelab.registry import names, part
 from vaelab.registry.schema import defaults
+from vaelab.roles import Likelihood
 from vaelab.runs.folder import RunFolder
 from vaelab.runs.recipe import kind_of, options_of
 
@@ -37,9 +38,9 @@ class Pixels(NamedTuple):
         except (ValueError, TypeError, LookupError):
             return None
         likelihood = part("likelihood", kind)
-        binary, discrete = (getattr(likelihood, name, False) for name in ("binary", "discrete"))
+        assert isinstance(likelihood, type) and issubclass(likelihood, Likelihood)
         least = _least(kind, defaults(likelihood) | dict(options))
-        return cls(size, 2 if binary else 256, not (binary or discrete), least)
+        return cls(size, likelihood.grey_levels, likelihood.scores == "density", least)
 
     def bits(self, nats: float) -> float:
         """Per dimension, of nats per image; a density of [0, 1] counts times a step between two levels."""

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution
 
-from vaelab.distributions import draws_of, given
+from vaelab.distributions.latent import condition
 from vaelab.distributions.seeds import seeded
 from vaelab.errors import NeedsSampler, VaelabError
 from vaelab.io.memory import refuse_too_large
@@ -61,8 +61,7 @@ def draw_batches(
                 y = labels[rows].to(device)
             else:
                 y = (rows % model.classes).to(device) if model.classes else None
-            p = model.p_x(draws_of(given(latents, y), len(rows)), y)
-            batch = (p.mean if pixels == "mean" else p.sample()).float().clamp(0, 1).cpu()
+            batch = model.generate(len(rows), y, latents=latents, pixels=pixels).float().clamp(0, 1).cpu()
             if not batch.isfinite().all():
                 raise VaelabError("the model draws pixels that are not finite; train it again with a smaller train.lr")
             take(batch)
@@ -76,5 +75,5 @@ def refuse_many(n: int, shape: Sequence[int]) -> None:
 def refuse_blind(model: VAE, latents: Distribution) -> None:
     """UsageError where the model's prior sees the class, and the latents of a sampler do not."""
     first = torch.zeros(1, dtype=torch.int64, device=device_of(model))
-    if model.classes and model.p_z(first).batch_shape and not hasattr(latents, "given"):
+    if model.classes and model.p_z(first).batch_shape and not condition(latents, first).batch_shape:
         raise NeedsSampler("this model's prior sees the class, and that sampler does not", "prior")

@@ -5,18 +5,17 @@ from torch import Tensor, nn
 
 from vaelab.data.source import Split
 from vaelab.errors import UsageError
-from vaelab.model import VAE, growth_of
+from vaelab.model import VAE
 
 SEEN = 5000  # images whose mean is taken
 
 
 def initialise(model: VAE, split: Split, seed: int, output_bias: str) -> None:
     """Let a prior begin with images, and with `output_bias` of `data` the decoder with their mean."""
-    if hasattr(model.prior, "initialise"):
-        model.prior.initialise(split, seed)  # pyright: ignore[reportCallIssue]
-    if output_bias == "data" and getattr(model.likelihood, "autoregressive", False):
+    model.prior.initialise(split, seed)
+    if output_bias == "data" and model.likelihood.autoregressive:
         raise UsageError("the decoder below a pixel likelihood draws no image of its own; leave out model.output_bias")
-    if output_bias == "data" and growth_of(model):
+    if output_bias == "data" and model.growth:
         raise UsageError("the pictures of a growing model have a bias for each stage; leave out model.output_bias")
     if output_bias == "data":
         initialise_bias(model.decoder, split.images)

@@ -1,7 +1,7 @@
 """Adam and AdamW, once as torch's fused kernel and once as formulas that a compiled step can swallow whole."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
@@ -13,7 +13,7 @@ class Adam:
 
     A parameter without a gradient, such as those of blocks that a growing model has yet to reach, is left alone: not
     decayed, and its updates, which the corrections for a start at 0 go by, are counted from the first that it gets.
-    Parameters marked `spare_weight_decay` are never decayed.
+    Those in `spared` are never decayed.
     """
 
     def __init__(
@@ -24,9 +24,11 @@ class Adam:
         eps: float = 1e-8,
         weight_decay: float = 0.0,
         decoupled: bool = True,
+        spared: Iterable[nn.Parameter] = (),
     ) -> None:
         self.parameters, self.betas, self.eps, self.decoupled = list(parameters), betas, eps, decoupled
-        self.decay = [0.0 if getattr(p, "spare_weight_decay", False) else weight_decay for p in self.parameters]
+        kept = {id(p) for p in spared}
+        self.decay = [0.0 if id(p) in kept else weight_decay for p in self.parameters]
         self.m = [torch.zeros_like(p) for p in self.parameters]
         self.v = [torch.zeros_like(p) for p in self.parameters]
         self.reset()

@@ -9,7 +9,7 @@ from torch.distributions import Distribution
 
 from vaelab.data.images import to_floats
 from vaelab.data.source import Dataset
-from vaelab.distributions import draw
+from vaelab.distributions.latent import rsample_and_log_prob
 from vaelab.errors import UsageError, VaelabError
 from vaelab.model import VAE
 from vaelab.registry.plugins import explained, plugin_records
@@ -43,7 +43,7 @@ def _check_distributions(model: VAE, x: Tensor, y: Tensor | None) -> None:
     p = _distribution("prior", model.p_z(y))
     if p.event_shape != q.event_shape:
         raise UsageError(_misshapen("prior", p, f"{list(q.event_shape)}, the latent dimensions"))
-    image = _distribution("likelihood", model.p_x(draw(q, 1)[0], y))
+    image = _distribution("likelihood", model.p_x(rsample_and_log_prob(q, 1)[0], y))
     if image.event_shape != x.shape[1:]:
         raise UsageError(_misshapen("likelihood", image, f"{list(x.shape[1:])}, an image"))
 

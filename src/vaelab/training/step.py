@@ -10,8 +10,8 @@ from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from vaelab.model import VAE
+from vaelab.roles import Terms
 from vaelab.schedules import Constant, Cosine, Linear, Schedule
-from vaelab.terms import Terms
 from vaelab.training.average import Average
 from vaelab.training.optimiser import Adam
 from vaelab.training.options import TrainOptions
@@ -45,11 +45,10 @@ class TrainState:
             eps=options.eps,
             weight_decay=options.weight_decay,
             decoupled=options.optimizer == "adamw",
+            spared=model.undecayed(),
         )
         self.schedules = lr_schedules(options, options.steps)
-        # Parts with a schedule of their own, such as a growing backbone, are told the step; in the average, too. They
-        # return what to log of it, and know in which step their stage `began` and `ends`, and when all is `settled`.
-        self.scheduled: list[Any] = [m for net in (model, self.average) for m in net.modules() if hasattr(m, "at")]
+        self.growing = [net.growth for net in (model, self.average) if net.growth]  # which are told the step
         self.began = 0  # the step in which the present stage began
         # The function and not the bound method: a learner that held itself would outlive its run, with all weights.
         self._step = TrainState._update
@@ -75,12 +74,13 @@ class TrainState:
         return {**scalars, "lr": lr, **told}
 
     def _told(self, number: int) -> dict[str, float]:
-        """Tell the parts with a schedule the step, and return the state that they take on."""
-        told = {k: v for part in self.scheduled for k, v in part.at(number).items()}
-        self.began = max((part.began for part in self.scheduled), default=0)
-        if self.options.at_stage == "reset" and self.scheduled:
-            ends = min(part.ends for part in self.scheduled)
-            self.schedules = lr_schedules(self.options, min(ends, self.options.steps) - self.began)
+        """Tell a model that grows the step, and return the state that it takes on."""
+        if not self.growing:
+            return {}
+        told, _ = [growth.at(number) for growth in self.growing]
+        self.began, ends = self.growing[0].began, self.growing[0].ends
+        if self.options.at_stage == "reset":
+            self.schedules = lr_schedules(self.options, int(min(ends, self.options.steps)) - self.began)
             if number == self.began > 0:
                 self.adam.reset()
         return told
@@ -88,7 +88,7 @@ class TrainState:
     @property
     def settled(self) -> int:
         """The step from which the model no longer grows."""
-        return max((part.settled for part in self.scheduled), default=0)
+        return self.growing[0].settled if self.growing else 0
 
     def _update(
         self, batch: Tensor, y: Tensor | None, number: Tensor, rates: Tensor

@@ -21,7 +21,7 @@ def validate(model: VAE, objective: Any, split: Split, seed: int, group: Process
     The same noise every time, so that epochs compare; the images are dealt out to the processes.
     """
     sums: Counter[str] = Counter()
-    enlarged = 1 if getattr(model.likelihood, "is_likelihood", True) else ENLARGED
+    enlarged = ENLARGED if model.scores == "loss" else 1
     size = PIXELS // (split.images[0].numel() * objective.samples * enlarged)
     for i, rows in enumerate(torch.arange(len(split)).split(max(group.size, size))):
         mine = rows[group.rank :: group.size]
