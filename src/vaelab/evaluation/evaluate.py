@@ -143,11 +143,11 @@ def verdicts(recipe: Recipe, folder: Path, entries: Mapping[str, Entry]) -> list
     for row in (row for row in log.rows if row["kind"] == "epoch"):
         last = {f"{row['split']}_{k}": finite(row, k) for k in ("loss", "reconstruction", "kl")}
         reached, epoch = reached | {k: v for k, v in last.items() if v is not None}, int(row["epoch"])
-    altered = recipe.options.get("altered")
+    altered = recipe.altered
     return [
         {"name": name, **bar, "reached": reached[name]}
         | ({"met": None, "altered": altered, "epoch": epoch} if altered else {"met": _met(reached[name], bar)})
-        for name, bar in recipe.options.get("expect", {}).items()
+        for name, bar in recipe.expect.items()
         if name in reached
     ]
 

@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from vaelab.registry.schema import twin
+
 STAGE = "epochs_per_stage"  # of a backbone that grows, in whole epochs
 OF_A_RUN = ("lr_warmup_", "lr_decay_")  # how the durations of the train section begin that are parts of the run
 
@@ -44,21 +46,15 @@ def _scaled(value: Any, share: float, per_epoch: int, path: str, chosen: list[st
     if not isinstance(value, Mapping):
         return value
     value = {k: _scaled(v, share, per_epoch, f"{path}.{k}", chosen, names) for k, v in value.items()}
-    durations = {key: steps for key in value if (steps := _in_steps(key, value[key], per_epoch, path))}
+    in_steps = {k: v * per_epoch if k.endswith("epochs") else v for k, v in value.items() if twin(k)}
+    durations = {k: v for k, v in in_steps.items() if v and (path != "train" or k.startswith(OF_A_RUN))}
     if not durations or any(_touched(f"{path}.{key}.", chosen) for key in durations):
         return value
     names.append(path)
-    shorter = {f"{key.removesuffix('epochs').removesuffix('steps')}steps": s * share for key, s in durations.items()}
+    shorter = {key if key.endswith("steps") else twin(key): steps * share for key, steps in durations.items()}
     hold = max(1, int(shorter.get("hold_steps", 1)))  # a ramp that is renewed every so often ends with a renewal
     rest = {key: v for key, v in value.items() if key not in durations}
     return rest | {key: max(1, int(steps / hold)) * hold for key, steps in shorter.items()}
-
-
-def _in_steps(key: str, value: Any, per_epoch: int, path: str) -> float:
-    """A duration in steps; 0 of what is none."""
-    if (path == "train" and not key.startswith(OF_A_RUN)) or not key.endswith(("steps", "epochs")):
-        return 0
-    return value * per_epoch if key.endswith("epochs") else value
 
 
 def _touched(path: str, chosen: list[str]) -> bool:

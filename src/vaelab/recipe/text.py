@@ -9,7 +9,7 @@ from vaelab.errors import UsageError, shown
 from vaelab.io.files import expanded
 from vaelab.io.strict_yaml import parse_yaml, read_yaml
 from vaelab.registry import hint
-from vaelab.registry.schema import Part
+from vaelab.registry.schema import Part, twin
 
 _PACKAGE = Path(__file__).parents[1]
 SHIPPED = next((p for p in (_PACKAGE / "recipes", _PACKAGE.parents[1] / "recipes") if p.is_dir()), _PACKAGE / "recipes")
@@ -88,7 +88,7 @@ def merged(base: Any, over: Any) -> Any:
         return over
     if "kind" in over and over["kind"] != base.get("kind"):
         return over
-    twins = {_twin(key) for key in over if isinstance(key, str)} - set(over)
+    twins = {twin(key) for key in over if isinstance(key, str)} - set(over)
     kept = {key: value for key, value in base.items() if key not in twins}
     return kept | {key: merged(kept[key], value) if key in kept else value for key, value in over.items()}
 
@@ -103,13 +103,6 @@ def _there(path: Path) -> bool:
         return path.is_file()
     except OSError:  # a name that no file can have
         return False
-
-
-def _twin(key: str) -> str:
-    """The other way to give the same duration."""
-    if key.endswith("steps"):
-        return f"{key.removesuffix('steps')}epochs"
-    return f"{key.removesuffix('epochs')}steps" if key.endswith("epochs") else ""
 
 
 def _extended(options: dict[str, Any], path: Path) -> dict[str, Any]:

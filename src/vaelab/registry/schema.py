@@ -7,7 +7,7 @@ import functools
 import inspect
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, is_dataclass
 from typing import Any, get_args, get_origin
 
@@ -118,7 +118,7 @@ def parse(thing: Callable, given: Any, where: str, problems: list[str]) -> dict[
         problems.append(f"{where}: expected options as `name: value`, got {shown(given)}")
         return {}
     known, plain, found = options(thing), {str(k): v for k, v in given.items()}, {}
-    for key, steps in list(_in_epochs(plain, known)):
+    for key, steps in _in_epochs(plain, known):
         found[key] = epochs = plain.pop(key)
         if steps in plain:
             problems.append(f"{where}: give {steps} or {key}, not both")
@@ -184,12 +184,17 @@ def resolve(thing: Callable, chosen: Mapping[str, Any], where: str, **supplied: 
     return made
 
 
-def _in_epochs(given: Mapping[str, Any], known: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+def twin(key: str) -> str:
+    """The other name of a duration, `delay_epochs` of `delay_steps` and back; "" of what is none."""
+    for unit, other in (("steps", "epochs"), ("epochs", "steps")):
+        if key.endswith(unit):
+            return f"{key.removesuffix(unit)}{other}"
+    return ""
+
+
+def _in_epochs(given: Mapping[str, Any], known: Mapping[str, Any]) -> list[tuple[str, str]]:
     """The keys that give a duration in epochs, each with the option in steps that it stands for."""
-    for key in given:
-        steps = f"{key.removesuffix('epochs')}steps"
-        if key.endswith("epochs") and key not in known and steps in known:
-            yield key, steps
+    return [(k, twin(k)) for k in given if k.endswith("epochs") and k not in known and twin(k) in known]
 
 
 @functools.lru_cache(maxsize=256)
@@ -228,8 +233,7 @@ def _sentence(error: Any, where: str, known: Mapping[str, Any]) -> str:
     """A problem that pydantic found; at the top of a recipe, `where` is empty and the options are its sections."""
     path = ".".join(str(p) for p in (where, *error["loc"]) if p not in ("", "[]"))
     if error["type"] == "extra_forbidden":
-        epochs = [f"{k.removesuffix('steps')}epochs" for k in known if k.endswith("steps")]
-        near = hint(str(error["loc"][-1]), [*known, *epochs])
+        near = hint(str(error["loc"][-1]), [*known, *(twin(k) for k in known if k.endswith("steps"))])
         return f"{path}: unknown {'option' if where else 'section'}; {near}"
     if error["type"] == "missing":
         return f"{path} is missing; give it a value" if where else f"the section {path} is missing; give it"
