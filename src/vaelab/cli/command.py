@@ -13,6 +13,7 @@ from typing import Annotated, Any, get_args
 import typer
 
 from vaelab.cli.advice import told
+from vaelab.cli.completion import COMPLETIONS
 from vaelab.errors import VaelabError, brief, is_out_of_memory
 from vaelab.io.progress import say
 
@@ -21,7 +22,6 @@ app = typer.Typer(
     help="Variational autoencoders on images: compose, train fast, judge honestly, look inside.",
     epilog="Start with: vaelab train digits-vamp",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
 )
 
@@ -29,21 +29,36 @@ Run = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder, or a mod
 DataDir = Annotated[Path | None, typer.Option(help="Where the sets' files are; else VAELAB_DATA, else the cache.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")]
 Plugin = Annotated[list[str] | None, typer.Option(help="A Python file that registers further parts; repeatable.")]
+PLUGIN = inspect.Parameter("plugin", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Plugin)  # of all commands
 
-PANELS = {
-    "train": "Train and draw",
-    "use": "Train and draw",
-    "evaluate": "Judge",
-    "show": "Look",
-}  # of the help
+# Of the help, by the module of a command.
+PANELS = {"train": "Train and draw", "use": "Train and draw", "evaluate": "Judge", "show": "Look"}
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        print(f"vaelab {version('vaelab')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _program(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """What is said before a command."""
 
 
 def command(function: Callable) -> Callable:
     """Register a command whose errors are one sentence and an exit code: 2 for the user's mistakes, 1 for others."""
-
-    for parameter in inspect.signature(function).parameters.values():
+    signature = inspect.signature(function)
+    parameters = [*signature.parameters.values(), PLUGIN]
+    for parameter in parameters:
         for shown in get_args(parameter.annotation)[1:]:
-            shown.help = _literal(shown.help)
+            shown.help, shown.autocompletion = _literal(shown.help), COMPLETIONS.get(parameter.name)
     panel = PANELS[function.__module__.split(".")[-1]]
 
     @app.command(function.__name__.rstrip("_"), help=_literal(inspect.getdoc(function)), rich_help_panel=panel)
@@ -67,11 +82,10 @@ def command(function: Callable) -> Callable:
         except (MemoryError, RuntimeError) as error:
             if not is_out_of_memory(error):
                 raise
-            _leave(
-                "out of memory; lower train.batch_size, the sizes of the model or of the data, or --samples",
-                1,
-            )
+            _leave("out of memory; lower train.batch_size, the sizes of the model or of the data, or --samples", 1)
 
+    guarded.__signature__ = signature.replace(parameters=parameters)  # pyright: ignore[reportAttributeAccessIssue]
+    guarded.__annotations__ = {p.name: p.annotation for p in parameters}
     return guarded
 
 

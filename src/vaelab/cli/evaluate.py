@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from vaelab.cli.command import DataDir, Device, Plugin, command
+from vaelab.cli.command import DataDir, Device, command
 from vaelab.cli.output import show
 from vaelab.errors import Unwritten, UsageError
 
@@ -31,7 +31,6 @@ def evaluate(
     everything: Annotated[bool, typer.Option("--all", help="Show every number, not only the ten main ones.")] = False,
     data_dir: DataDir = None,
     device: Device = "auto",
-    plugin: Plugin = None,
 ) -> None:
     """Measure a trained model, or images by any generator: metrics.json, and a table."""
     from vaelab.cli.headlines import show_headlines
@@ -90,7 +89,6 @@ def quality(
     n: Annotated[int, typer.Option("-n", help="Samples drawn of a run.", min=1)] = 1000,
     seed: Annotated[int, typer.Option(help="Of the samples.", min=0)] = 0,
     device: Device = "auto",
-    plugin: Plugin = None,
 ) -> None:
     """Sharpness of single images: a CSV per set, and their mean, median and 90th percentile."""
     from vaelab.cli.tables import show_quality
@@ -108,7 +106,6 @@ def compare(
     figures: Annotated[bool, typer.Option(help="Also draw the figures.")] = True,
     data_dir: DataDir = None,
     device: Device = "auto",
-    plugin: Plugin = None,
 ) -> None:
     """Set runs side by side: every metric with its interval, and figures; Markdown, CSV and PNG."""
     from vaelab.evaluation.compare import compare

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from vaelab.cli.command import DataDir, Plugin, Run, command
+from vaelab.cli.command import DataDir, Run, command
 from vaelab.cli.output import show
 
 
@@ -15,7 +15,6 @@ def report(
     out: Annotated[
         Path | None, typer.Option(help="The file [default: RUN/report.html, of several report.html].")
     ] = None,
-    plugin: Plugin = None,
 ) -> None:
     """Write all that is known of runs into one HTML file: numbers, curves, pictures, a diagnosis, the recipe."""
     from vaelab.report import report
@@ -26,7 +25,6 @@ def report(
 @command
 def runs(
     directory: Annotated[Path, typer.Argument(metavar="DIR", help="Where runs are.")] = Path("runs"),
-    plugin: Plugin = None,
 ) -> None:
     """List runs, the newest first: data, epoch, best ELBO, state and age."""
     from vaelab.runs.table import runs_table
@@ -50,7 +48,6 @@ def track(
     rewind: Annotated[
         int | None, typer.Option(metavar="STEP", help="Of a resumed run: forget what was sent of later steps.", min=0)
     ] = None,
-    plugin: Plugin = None,
 ) -> None:
     """Send what a run folder holds to trackers: rows, pictures, final numbers, each once."""
     from vaelab.recipe.text import with_overrides
@@ -71,7 +68,6 @@ def list_(
     ] = None,
     kind: Annotated[str | None, typer.Argument(metavar="KIND", help="One part of that role, in full.")] = None,
     markdown: Annotated[bool, typer.Option("--markdown", help="The tables of docs/.")] = False,
-    plugin: Plugin = None,
 ) -> None:
     """Show recipes and parts with their options, one part in full, or the options of a recipe's section."""
     from vaelab.cli.parts import SECTIONS, described_part, described_section
@@ -93,7 +89,6 @@ def data(
     images: Annotated[Path | None, typer.Option(help="Also write a split as single PNGs into this folder.")] = None,
     split: Annotated[str, typer.Option(help="train, valid or test, for --images.")] = "test",
     data_dir: DataDir = None,
-    plugin: Plugin = None,
 ) -> None:
     """Show the sets of images, or load one: its splits, shape and classes."""
     from vaelab.cli.tables import show_data, show_parts

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from vaelab.cli.command import DataDir, Device, Plugin, command
+from vaelab.cli.command import DataDir, Device, command
 
 
 @command
@@ -25,7 +25,6 @@ def train(
         list[str] | None,
         typer.Option(help="tensorboard, swanlab, wandb or mlflow, or 'swanlab mode=local'; repeatable."),
     ] = None,
-    plugin: Plugin = None,
 ) -> None:
     """Train a recipe into a run folder."""
     from vaelab.cli.tables import say

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from vaelab.cli.command import DataDir, Device, Plugin, Run, command
+from vaelab.cli.command import DataDir, Device, Run, command
 from vaelab.cli.output import show
 from vaelab.errors import UsageError
 
@@ -27,7 +27,6 @@ def sample(
     label: Annotated[int | None, typer.Option(help="Of a conditional model: one class [default: all in turn].")] = None,
     data_dir: DataDir = None,
     device: Device = "auto",
-    plugin: Plugin = None,
 ) -> None:
     """Draw new images: from the prior, or by a sampler fitted to the latents of training images."""
     from vaelab.evaluation.images import write_grid
@@ -63,7 +62,6 @@ def reconstruct(
     label: Annotated[int | None, typer.Option(help="Of a conditional model: the class of the image files.")] = None,
     data_dir: DataDir = None,
     device: Device = "auto",
-    plugin: Plugin = None,
 ) -> None:
     """Encode images and decode them again."""
     from vaelab.data.source import Split
@@ -96,7 +94,6 @@ def figures(
     only: Annotated[list[str] | None, typer.Argument(metavar="FIGURE", help="Names [default: all it allows].")] = None,
     data_dir: DataDir = None,
     device: Device = "auto",
-    plugin: Plugin = None,
 ) -> None:
     """Draw the figures that a run allows into RUN/figures."""
     from vaelab.cli.tables import say

@@ -13,6 +13,8 @@ from vaelab.io.files import expanded, parsing, write_whole
 from vaelab.io.hashing import file_hash
 from vaelab.io.progress import Bar
 
+_PACKAGE = Path(__file__).parents[1]
+SHIPPED = next((p for p in (_PACKAGE / "recipes", _PACKAGE.parents[1] / "recipes") if p.is_dir()), _PACKAGE / "recipes")
 Directory = str | os.PathLike | None  # of data, as a user may give one
 _GIVEN: ContextVar[Directory] = ContextVar("given", default=None)
 
@@ -24,6 +26,11 @@ class File:
     path: str
     url: str
     md5: str | None = None
+
+
+def shipped_names() -> list[str]:
+    """The recipes that come with vaelab."""
+    return sorted(path.stem for path in SHIPPED.glob("*.yaml"))
 
 
 def cache() -> Path:

@@ -7,12 +7,10 @@ from typing import Any
 
 from vaelab.errors import UsageError, shown
 from vaelab.io.files import expanded
+from vaelab.io.places import SHIPPED, shipped_names
 from vaelab.io.strict_yaml import parse_yaml, read_yaml
 from vaelab.registry import hint
 from vaelab.registry.schema import Part, twin
-
-_PACKAGE = Path(__file__).parents[1]
-SHIPPED = next((p for p in (_PACKAGE / "recipes", _PACKAGE.parents[1] / "recipes") if p.is_dir()), _PACKAGE / "recipes")
 
 
 def read_recipe(path: Path) -> tuple[str, dict[str, Any], list[Any]]:
@@ -63,11 +61,6 @@ def find(name: str | Path) -> Path:
     raise UsageError(
         f"no recipe {shown(name)}: no such file, and no shipped recipe of that name; {hint(name, shipped_names())}"
     )
-
-
-def shipped_names() -> list[str]:
-    """The recipes that come with vaelab."""
-    return sorted(path.stem for path in SHIPPED.glob("*.yaml"))
 
 
 def parse_override(text: str) -> dict[str, Any]:
