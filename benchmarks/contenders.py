@@ -141,7 +141,7 @@ def vaelab(images: Tensor, width: int, folder: Path, epochs: int, *, precision: 
     from vaelab.objectives.elbo import ELBO
     from vaelab.posteriors.gaussian import GaussianPosterior
     from vaelab.priors.normal import NormalPrior
-    from vaelab.runs.log import Log
+    from vaelab.runs.log import LogWriter
     from vaelab.training.checkpoint import save_model
     from vaelab.training.interrupt import Interrupt
     from vaelab.training.loop import Loop
@@ -162,7 +162,7 @@ def vaelab(images: Tensor, width: int, folder: Path, epochs: int, *, precision: 
         compile=compile,
         save_every=1_000_000,
     )
-    log = Log(folder / "log.jsonl", silent=False, quiet=True)
+    log = LogWriter(folder / "log.jsonl")
     loop = Loop(model, ELBO(PIXELS), data, options, folder, ProcessGroup.join("cpu"), log, Interrupt())
     while not loop.over:
         learned, valid = loop.learn(), loop.validate()

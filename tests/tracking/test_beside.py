@@ -12,9 +12,10 @@ import vaelab
 from vaelab.cli import app
 from vaelab.errors import UsageError
 from vaelab.registry.schema import Part
+from vaelab.runs.claim import held
 from vaelab.tracking import beside
 from vaelab.tracking.beside import tracked
-from vaelab.tracking.follow import _alone
+from vaelab.tracking.follow import LOCK
 
 PLUGIN = '''
 """A tracker that writes lines into a file; it may fail, hang or die."""
@@ -113,7 +114,7 @@ def test_one_that_hangs_is_left(run, lines, capfd, monkeypatch):
 
 def test_a_run_that_is_tracked_already_is_one_note(run, lines, capfd, monkeypatch):
     monkeypatch.setattr(beside, "PATIENCE", 1.0)
-    with _alone(run, 0.0), tracked(run, [LINES]):
+    with held(run / LOCK, "tracked"), tracked(run, [LINES]):
         pass
     assert not (run / "lines.txt").exists()
     assert len(capfd.readouterr().err.splitlines()) == 1

@@ -5,6 +5,7 @@ import json
 import math
 import socket
 import threading
+from contextlib import ExitStack
 from hashlib import sha256
 
 import pytest
@@ -12,9 +13,10 @@ import pytest
 from vaelab.errors import UsageError, VaelabError
 from vaelab.recipe.trackers import name_of, parsed
 from vaelab.registry.schema import Part
+from vaelab.runs.claim import held
 from vaelab.runs.folder import RunFolder
 from vaelab.tracking import follow as following
-from vaelab.tracking.follow import _alone, track
+from vaelab.tracking.follow import LOCK, track
 from vaelab.tracking.follower import Follower, reason
 from vaelab.tracking.tracker import make
 
@@ -198,20 +200,21 @@ def test_a_damaged_memory_counts_as_none(run, fake, expected, damage):
 
 def test_a_run_that_is_followed_is_not_followed_twice(run, fake):
     with (
-        _alone(run, 0.0),
-        pytest.raises(UsageError, match="run is being tracked already, by its training or another vaelab track; w"),
+        held(run / LOCK, "tracked"),
+        pytest.raises(UsageError, match="run is being tracked by process"),
     ):
         track(run, ["fake"])
     assert not (run / "tracking.json").exists()
     track(run, ["fake"])
+    assert not (run / LOCK).exists()
 
 
 def test_one_waits_for_another_that_is_about_to_end(run, fake):
-    held = _alone(run, 0.0)
-    held.__enter__()
-    threading.Timer(0.5, held.__exit__, (None, None, None)).start()
-    with _alone(run, 30.0):
-        pass
+    with ExitStack() as stack:
+        stack.enter_context(held(run / LOCK, "tracked"))
+        threading.Timer(0.5, stack.close).start()
+        with held(run / LOCK, "tracked", 30.0):
+            pass
 
 
 @pytest.mark.parametrize(

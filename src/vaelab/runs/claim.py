@@ -15,6 +15,7 @@ from vaelab.io.files import disk_error, lock, read_object, remove_remains
 from vaelab.runs.state import identity, is_alive
 
 LOCK = "training.lock"
+RETRY = 0.2  # seconds between two looks at who holds a path
 TRIES = 100  # at a folder that others remove as they leave it
 
 
@@ -50,7 +51,7 @@ def _enter(path: Path, new: bool, made: list[Path], stack: ExitStack) -> Path:
     for left in reversed(range(TRIES)):
         try:
             folder = _new(path, made) if new else _make(path, made)
-            stack.enter_context(_held(folder / LOCK))
+            stack.enter_context(held(folder / LOCK, "trained"))
             remove_remains(folder)
             return folder
         except OSError as error:
@@ -77,12 +78,15 @@ def _make(folder: Path, made: list[Path], exist_ok: bool = True) -> Path:
 
 
 @contextmanager
-def _held(path: Path) -> Iterator[None]:
-    """Keep others from holding the same path."""
-    file = _locked(path)
+def held(path: Path, doing: str, patience: float = 0.0) -> Iterator[None]:
+    """Keep others from holding the same path; UsageError if one has it still after so many seconds, which is `doing`.
+
+    OSError where nothing can be written.
+    """
+    file = _locked(path, doing, time.monotonic() + patience)
     if file is None:
         path.unlink(missing_ok=True)
-        with _named(path.with_suffix(".pid")):
+        with _named(path.with_suffix(".pid"), doing):
             yield
         return
     with file:
@@ -93,7 +97,7 @@ def _held(path: Path) -> Iterator[None]:
                 path.unlink()
 
 
-def _locked(path: Path) -> IO[str] | None:
+def _locked(path: Path, doing: str, end: float) -> IO[str] | None:
     """The open file, locked until it is closed or our process ends; None where nothing can be locked."""
     while True:
         file = path.open("a")
@@ -101,7 +105,10 @@ def _locked(path: Path) -> IO[str] | None:
             lock(file)
         except BlockingIOError:
             file.close()
-            raise _taken(path) from None
+            if time.monotonic() >= end:
+                raise _taken(path, doing) from None
+            time.sleep(RETRY)
+            continue
         except OSError:
             file.close()
             return None
@@ -113,7 +120,7 @@ def _locked(path: Path) -> IO[str] | None:
 
 
 @contextmanager
-def _named(path: Path) -> Iterator[None]:
+def _named(path: Path, doing: str) -> Iterator[None]:
     """Where nothing can be locked, the file itself is the lock for as long as the process that it names is there."""
     signs = [sign.stat().st_mtime for sign in (path, path.with_name("log.jsonl")) if sign.exists()]
     if signs and not is_alive(read_object(path), time.time() - max(signs)):
@@ -122,7 +129,7 @@ def _named(path: Path) -> Iterator[None]:
         with path.open("x") as file:
             file.write(json.dumps(identity()))
     except FileExistsError:
-        raise _taken(path) from None
+        raise _taken(path, doing) from None
     try:
         yield
     finally:
@@ -137,7 +144,7 @@ def _is_there(file: IO[str], path: Path) -> bool:
         return False
 
 
-def _taken(path: Path) -> UsageError:
+def _taken(path: Path, doing: str) -> UsageError:
     process = read_object(path).get("pid")
     who = f"process {process}" if process else "another process"
-    return UsageError(f"{path.parent} is being trained by {who}; wait for it or stop it")
+    return UsageError(f"{path.parent} is being {doing} by {who}; wait for it or stop it")

@@ -5,17 +5,19 @@ import json
 import sys
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, redirect_stdout, suppress
+from contextlib import ExitStack, redirect_stdout, suppress
 from pathlib import Path
 
-from vaelab.errors import UsageError, VaelabError
-from vaelab.io.files import lock, read_object, write_whole
+from vaelab.errors import VaelabError
+from vaelab.io.files import read_object, write_whole
 from vaelab.recipe.trackers import Spec
+from vaelab.runs.claim import held
 from vaelab.runs.folder import RunFolder
 from vaelab.runs.state import read_state
 from vaelab.tracking.follower import FILE, Follower
 from vaelab.tracking.tracker import make
 
+LOCK = "tracking.lock"
 PERIOD = 1.0  # seconds between two looks at the folder
 PATIENCE = 30.0  # seconds that trackers may take once the training is over
 
@@ -33,7 +35,9 @@ def track(run: str | Path, specs: Iterable[Spec], *, follow: bool = False, done:
         with suppress(OSError):  # nobody listens to a training that was killed
             print(text, file=output, flush=True)
 
-    with _alone(folder.path, PATIENCE if follow else 0.0), redirect_stdout(sys.stderr):  # what the services print
+    with ExitStack() as alone, redirect_stdout(sys.stderr):  # for two would send all twice; what the services print
+        with suppress(OSError):  # of a folder that cannot be written
+            alone.enter_context(held(folder.path / LOCK, "tracked", PATIENCE if follow else 0.0))
         followers, kept = [Follower(folder, name, tracker, done) for name, tracker in trackers.items()], True
         for ended in _looks(folder.path, follow):
             for one in followers:
@@ -83,30 +87,3 @@ def _store(folder: Path, followers: list[Follower]) -> bool:
     except VaelabError:  # a full disk is the training's to say
         return False
     return True
-
-
-@contextmanager
-def _alone(folder: Path, patience: float) -> Iterator[None]:
-    """Hold a folder, for two followers would send everything twice and write over each other's marks.
-
-    UsageError if another holds it still after `patience` seconds.
-    """
-    end = time.monotonic() + patience
-    try:
-        file = (folder / f"{FILE}.lock").open("a")
-    except OSError:  # of a folder that cannot be written
-        yield
-        return
-    with file:
-        while True:
-            try:
-                lock(file)
-                break
-            except BlockingIOError:
-                if time.monotonic() >= end:
-                    by = "by its training or another vaelab track"
-                    raise UsageError(f"{folder} is being tracked already, {by}; wait until that has ended") from None
-                time.sleep(PERIOD / 5)
-            except OSError:  # of files that cannot be locked
-                break
-        yield

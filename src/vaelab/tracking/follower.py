@@ -2,10 +2,10 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from pydantic import BaseModel
 
@@ -46,15 +46,6 @@ class Sent(BaseModel):
         return cls()
 
 
-class Picture(NamedTuple):
-    """A PNG, the step that it shows, and when it was changed."""
-
-    name: str
-    path: Path
-    step: int
-    changed: int
-
-
 class Follower:
     """A tracker, opened as soon as there is something for it; where it fails, `failed` says why and what to do.
 
@@ -84,7 +75,7 @@ class Follower:
 
     def _send(self, ended: RunFolder | None) -> None:
         rows = [row for row in self._rows(last=ended is not None) if mark_of(row) > self.sent.mark]
-        pictures = [p for p in self._pictures() if self.sent.pictures.get(p.path.name) != p.changed]
+        pictures = self._pictures()
         numbers = numbers_of(ended)
         digest = data_hash(numbers)[:12] if numbers else self.sent.metrics
         if not (rows or pictures or digest != self.sent.metrics):
@@ -95,9 +86,9 @@ class Follower:
         for row in rows:
             self.tracker.scalars(values_of(row), int(row["step"]), row["epoch"])
             self.sent.mark = mark_of(row)
-        for picture in pictures:
-            self.tracker.image(picture.name, picture.path, picture.step)
-            self.sent.pictures[picture.path.name] = picture.changed
+        for path, changed in pictures.items():
+            self._send_picture(path)
+            self.sent.pictures[path.name] = changed
         if digest != self.sent.metrics:
             self.tracker.scalars(numbers, self.last, max(self.steps, default=0))
             self.sent.metrics = digest
@@ -128,13 +119,17 @@ class Follower:
         self.steps |= {int(row["epoch"]): int(row["step"]) for row in log.rows if row["kind"] == "epoch"}
         return list(log.rows)
 
-    def _pictures(self) -> Iterator[Picture]:
-        """All PNGs; those that were drawn of an epoch are of the step at which it ended."""
-        for path in sorted(self.run.figures.glob("*.png")):
-            drawn = DRAWN_AT.fullmatch(path.stem)
-            name = f"images/{drawn[2]}" if drawn else f"figures/{path.stem}"
-            step = self.steps.get(int(drawn[1]), int(drawn[1])) if drawn else self.last
-            yield Picture(name, path, step, path.stat().st_mtime_ns)
+    def _pictures(self) -> dict[Path, int]:
+        """The PNGs that were drawn since, and when they were changed."""
+        changed = {path: path.stat().st_mtime_ns for path in sorted(self.run.figures.glob("*.png"))}
+        return {path: when for path, when in changed.items() if self.sent.pictures.get(path.name) != when}
+
+    def _send_picture(self, path: Path) -> None:
+        """Send a PNG; one that was drawn of an epoch is of the step at which it ended."""
+        if drawn := DRAWN_AT.fullmatch(path.stem):
+            self.tracker.image(f"images/{drawn[2]}", path, self.steps.get(int(drawn[1]), int(drawn[1])))
+        else:
+            self.tracker.image(f"figures/{path.stem}", path, self.last)
 
     def _remedy(self, error: BaseException) -> str:
         """The fix: services raise OSErrors too, but those of files name one."""
