@@ -1,7 +1,7 @@
 """The table of a comparison: a row for each number, and a row of its own wherever numbers do not compare."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -35,6 +35,11 @@ class Row:
     about: Value
     protocol: Mapping[str, Any]
     cells: Mapping[str, Cell]
+
+    @property
+    def title(self) -> str:
+        """The label as people say it."""
+        return self.label.replace(self.name, self.about.title, 1)
 
     @property
     def best(self) -> set[str]:
@@ -104,7 +109,7 @@ def _numbers(run: RunFolder) -> Iterator[tuple[str, Number, dict[str, Any], Cell
     for metric, measured in results.metrics.items():
         asked = options(part("metric", metric)) if metric in names("metric") else measured.protocol
         kept = {k: v for k, v in measured.protocol.items() if k in {*asked, *DECISIVE} - {*INDIFFERENT}}
-        protocol = _flat({**kept, "data": data})
+        protocol = flat({**kept, "data": data})
         for found in numbers(metric, measured):
             if found.value is not None:
                 scores = _scores(found.about, measured.protocol.get("scores"))
@@ -116,12 +121,14 @@ def _scores(about: Value, of: object) -> dict[str, str]:
     return {} if about.scores is None or not isinstance(of, str) else {"scores": about.scores.get(of, of)}
 
 
-def _flat(tree: Mapping[str, Any], above: str = "") -> dict[str, Any]:
-    """Nested names joined with dots."""
-    flat: dict[str, Any] = {}
+def flat(tree: Mapping[str, Any], above: str = "", whole: Collection[str] = ()) -> dict[str, Any]:
+    """Nested names joined with dots; what is in `whole` stays in one."""
+    found: dict[str, Any] = {}
     for key, value in tree.items():
-        flat |= _flat(value, f"{above}{key}.") if isinstance(value, Mapping) else {f"{above}{key}": value}
-    return flat
+        name = f"{above}{key}"
+        nested = isinstance(value, Mapping) and name not in whole
+        found |= flat(value, f"{name}.", whole) if nested else {name: value}
+    return found
 
 
 def _remarks(columns: Sequence[Column]) -> list[str]:

@@ -1,27 +1,16 @@
-"""The numbers of an evaluation as rows to read: value, interval, unit, and in short how each was measured."""
+"""The numbers of an evaluation in words: those seen first, and in short how each was measured."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from vaelab.evaluation.columns import Column
-from vaelab.evaluation.table import rows_of
 from vaelab.io.formatting import counted, typeset
 from vaelab.metrics.measurement import Value
-from vaelab.metrics.names import about_metric, about_number, metric_of, numbers
+from vaelab.metrics.names import about_number, metric_of, numbers
 from vaelab.runs.folder import RunFolder
 from vaelab.runs.log import finite
 from vaelab.runs.recipe import kind_of
 from vaelab.runs.results import SPLITS, MetricResult, Results
-
-
-class Line(NamedTuple):
-    """A number of one run."""
-
-    title: str
-    value: str
-    interval: str
-    unit: str
 
 
 class Tile(NamedTuple):
@@ -30,36 +19,6 @@ class Tile(NamedTuple):
     title: str
     value: str
     note: str
-
-
-class Group(NamedTuple):
-    """The numbers of one metric, and in short how they were measured."""
-
-    title: str
-    protocol: str
-    lines: list[Line]
-
-
-class Measured(NamedTuple):
-    """A split's numbers, what could not be measured and why, and what must be known of them."""
-
-    of: str  # which images
-    groups: list[Group]
-    remarks: list[str]
-    protocols: str  # in full
-
-
-class Cell(NamedTuple):
-    """A number in the table of several runs."""
-
-    value: str
-    interval: str
-    best: bool
-
-
-def measured(run: RunFolder) -> list[Measured]:
-    """The tables of one run."""
-    return [_measured(results) for results in run.measured.values()]
 
 
 def tiles(run: RunFolder) -> list[Tile]:
@@ -73,7 +32,7 @@ def tiles(run: RunFolder) -> list[Tile]:
     for metric, measured in results.metrics.items() if results else ():
         for _, value, _, about in numbers(metric, measured):
             if about.tile and value is not None:
-                note = " · ".join(text for text in (about.unit or about.meaning, _short(measured)) if text)
+                note = " · ".join(text for text in (about.unit or about.meaning, protocol_of(measured)) if text)
                 found.append(Tile(*_seen(about, value, measured.values, split), note))
     return found
 
@@ -85,51 +44,31 @@ def _seen(about: Value, value: float, values: Mapping[str, Any], split: str) -> 
     return about.tile, f"{value} of {values[about.of]}" if about.of in values else typeset(value)
 
 
-def side_by_side(runs: Sequence[RunFolder]) -> tuple[list[tuple[str, str, list[Cell]]], list[str]]:
-    """Title, unit and a cell for each run, row by row; and what does not compare, is missing or must be known."""
-    rows, notes = rows_of([Column((run,)) for run in runs])
-    table = []
-    for row in rows:
-        cells = []
-        for run in runs:
-            cell = row.cells.get(run.name)
-            value, interval = (typeset(cell.value), _ends(cell.interval)) if cell else ("–", "")
-            cells.append(Cell(value, interval, run.name in row.best))
-        table.append((row.label.replace(row.name, row.about.title, 1), row.about.unit, cells))
-    return table, notes
-
-
 def title_of(name: str) -> str:
     """A number's name as people say it."""
     return about_number(metric_of(name), name).title
 
 
-def _measured(results: Results) -> Measured:
-    groups = [
-        Group(about_metric(metric).title, _short(measured), _lines(metric, measured))
-        for metric, measured in results.metrics.items()
-    ]
-    told = [f"{name} was not measured: {reason}" for name, reason in results.unavailable.items()]
+def remarks(results: Results) -> list[str]:
+    """What could not be measured and why, what was expected, and what must be known of the numbers."""
+    missing = [f"{name} was not measured: {reason}" for name, reason in results.unavailable.items()]
     verdicts = [verdict.text(title_of(verdict.name), typeset) for verdict in results.expected]
-    told += [f"{text[:1].upper()}{text[1:]}" for text in verdicts]
-    protocols = {name: found.protocol for name, found in results.metrics.items()}
-    full = json.dumps(protocols, indent=2, ensure_ascii=False)
-    return Measured(results.counted, groups, [*told, *results.notes, *results.remarks], full)
+    told = [f"{text[:1].upper()}{text[1:]}" for text in verdicts]
+    return [*missing, *told, *results.notes, *results.remarks]
 
 
-def _lines(metric: str, measured: MetricResult) -> list[Line]:
-    return [
-        Line(found.about.title, typeset(found.value), _ends(found.interval), found.about.unit)
-        for found in numbers(metric, measured)
-    ]
+def protocols(results: Results) -> str:
+    """How each metric was measured, in full."""
+    found = {name: metric.protocol for name, metric in results.metrics.items()}
+    return json.dumps(found, indent=2, ensure_ascii=False)
 
 
-def _ends(interval: tuple[float, float] | None) -> str:
+def ends(interval: tuple[float, float] | None) -> str:
     """`72.10 … 74.60`, "" for none."""
     return f"{typeset(interval[0])} … {typeset(interval[1])}" if interval else ""
 
 
-def _short(found: MetricResult) -> str:
+def protocol_of(found: MetricResult) -> str:
     """`10,000 images · 100 draws · 10,000 samples of the prior · features of classifier 91e7 · k = 5`."""
     counts = {thing: count for thing in ("images", "samples", "fakes") if (count := found.count(thing)) is not None}
     said = [counted(counts["images"], "image")] if "images" in counts else []

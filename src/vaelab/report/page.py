@@ -2,24 +2,27 @@
 
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from markupsafe import Markup
 
+from vaelab.evaluation.columns import Column
+from vaelab.evaluation.table import rows_of
 from vaelab.io.formatting import counted, span, typeset
+from vaelab.metrics.names import about_metric, numbers
 from vaelab.report.charts import Bar, bars
 from vaelab.report.curves import curves_of, curves_of_all
 from vaelab.report.diagnosis import diagnose
 from vaelab.report.differences import differences
 from vaelab.report.finding import LEVELS
 from vaelab.report.learned import threshold
-from vaelab.report.numbers import measured, side_by_side, tiles
+from vaelab.report.numbers import ends, protocol_of, protocols, remarks, tiles
 from vaelab.report.pictures import exhibits
 from vaelab.report.pixels import Pixels
 from vaelab.report.sentence import sentence
@@ -31,69 +34,82 @@ HERE = Path(__file__).parent
 UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")  # what no page may hold, as in names of files
 
 
+class Dimensions(NamedTuple):
+    """The KL of each latent dimension of a run, the largest first, or why that is missing."""
+
+    name: str
+    bars: list[Bar]
+    threshold: float  # nats from which a dimension counts as used
+    missing: str
+
+    @classmethod
+    def of(cls, run: RunFolder) -> "Dimensions":
+        """Those of a run, `z7` with its level where there are several."""
+        levels = [level for level, size in enumerate(run.recipe.levels, 1) for _ in range(size)]
+        curve = run.current.curve("active_units", "kl_per_dimension") if run.current else []
+        known = [(int(d), kl) for d, kl in curve]
+        found = [Bar(f"z{d}", kl, levels[d - 1] if 0 < d <= len(levels) else None) for d, kl in known]
+        missing = "" if found else _missing(run)
+        return cls(run.name, sorted(found, key=lambda bar: -bar.value), threshold(run), missing)
+
+    @property
+    def svg(self) -> str:
+        """The drawing."""
+        return bars(self.bars, self.threshold)
+
+    @property
+    def used(self) -> int:
+        """Dimensions that carry information."""
+        return sum(bar.value >= self.threshold for bar in self.bars)
+
+    @property
+    def levels(self) -> list[int]:
+        """The levels that there are, if several."""
+        return sorted({bar.level for bar in self.bars if bar.level})
+
+
 def page(runs: Sequence[RunFolder], refused: Sequence[str] = ()) -> str:
     """The HTML of a report; `refused` says of what could not be shown at all."""
-    names, described = [run.name for run in runs], [run for run in runs if run.recipe.sections]
+    alone, described = len(runs) == 1, [run for run in runs if run.recipe.sections]
     shown, differing = exhibits(runs), differences(described)
+    rows, notes = ([], []) if alone else rows_of([Column((run,)) for run in runs])
+    problems = [text if alone else f"{run.name}: {text}" for run in runs for text in run.problems]
     known = {
-        "runs": [_run(run) for run in runs],
-        "title": f"{len(runs)} runs side by side",
-        "problems": [*refused, *_apart(runs, differing), *_unlike(runs), *_problems(runs)],
+        "runs": runs,
+        "title": runs[0].name if alone else f"{len(runs)} runs side by side",
+        "problems": [*refused, *_apart(runs, differing), *_unlike(runs), *problems],
+        "tiles": tiles(runs[0]) if alone else [],
+        "charts": curves_of(runs[0]) if alone else curves_of_all(runs, [run.name for run in runs]),
         "first": [exhibit for exhibit in shown if exhibit.first and exhibit.pictures],
         "rest": [exhibit for exhibit in shown if not exhibit.first or not exhibit.pictures],
-        "compared": [run.name for run in described] if len(described) > 1 else [],
+        "dimensions": list(map(Dimensions.of, runs)),
+        "measured": list(runs[0].measured.values()) if alone else [],
+        "rows": rows,
+        "notes": notes,
+        "compared": described if len(described) > 1 else [],
         "differences": differing,
-        "levels": LEVELS,
         "made": time.strftime("%d %B %Y, %H:%M"),
-        "version": version("vaelab"),
-        "style": Markup((HERE / "page.css").read_text(encoding="utf-8")),
-        "script": Markup((HERE / "page.js").read_text(encoding="utf-8")),
-        "tiles": [],
-        "measured": [],
-        "table": [],
-        "notes": [],
     }
-    if len(runs) == 1:
-        known |= {"title": names[0], "tiles": tiles(runs[0]), "charts": curves_of(runs[0])}
-        known |= {"measured": measured(runs[0])}
-    else:
-        known |= {"charts": curves_of_all(runs, names)}
-        known["table"], known["notes"] = side_by_side(runs)
     return UNSEEN.sub(lambda found: found[0].encode("unicode_escape").decode(), _template().render(known))
 
 
 @cache
-def _template() -> Any:
+def _template() -> Template:
     environment = Environment(
         loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
+    environment.filters |= {"typeset": typeset, "ends": ends, "protocol": protocol_of, "protocols": protocols}
+    environment.filters |= {"remarks": remarks, "yaml": _yaml}
+    environment.globals |= {"sentence": sentence, "ended": _ended, "judged": _judged, "diagnose": diagnose}
+    environment.globals |= {"about_metric": about_metric, "numbers": numbers, "levels": LEVELS, "finite": finite}
+    environment.globals |= {"version": version("vaelab")}
+    environment.globals |= {"style": Markup((HERE / "page.css").read_text(encoding="utf-8"))}
+    environment.globals |= {"script": Markup((HERE / "page.js").read_text(encoding="utf-8"))}
     return environment.get_template("page.html")
 
 
-def _run(run: RunFolder) -> dict[str, Any]:
-    """What the template says of one run."""
-    dimensions, used, sections = _dimensions(run), threshold(run), dict(run.recipe.sections)
-    return {
-        "name": run.name,
-        "path": str(run.path),
-        "state": run.state,
-        "reason": run.state.reason.removeprefix(f"{run.state.word} "),
-        "ended": _ended(run),
-        "sentence": sentence(run),
-        "judged": _judged(run.log.last_stage),
-        "findings": diagnose(run),
-        "flat": "" if dimensions else _flat(run),
-        "bars": Markup(bars(dimensions, used)) if dimensions else "",
-        "carrying": f"{sum(bar.value >= used for bar in dimensions)} of {len(dimensions)}",
-        "threshold": f"{used:g}",
-        "levels": sorted({bar.level for bar in dimensions if bar.level}),
-        "unmeasured": not run.measured and run.has_model,
-        "recipe": yaml.safe_dump(sections, sort_keys=False, allow_unicode=True) if sections else "",
-        "made": run.recipe.provenance,
-        "paper": run.recipe.section("paper"),
-        "bound": typeset(finite(run.log.best, "loss")) if run.log.best else "–",
-        "bound_name": run.recipe.bound,
-    }
+def _yaml(sections: Mapping[str, Any]) -> str:
+    return yaml.safe_dump(dict(sections), sort_keys=False, allow_unicode=True)
 
 
 def _judged(stage: Log) -> str:
@@ -105,22 +121,12 @@ def _judged(stage: Log) -> str:
     return f"the last stage ({stage.train[0]['resolution']:g} pixels, {epochs})"
 
 
-def _dimensions(run: RunFolder) -> list[Bar]:
-    """`z7`, its KL in nats and its level, the largest first; nothing where that was not measured."""
-    levels = [level for level, size in enumerate(run.recipe.levels, 1) for _ in range(size)]
-    curve = run.current.curve("active_units", "kl_per_dimension") if run.current else []
-    known = [(int(d), kl) for d, kl in curve]
-    found = [Bar(f"z{d}", kl, levels[d - 1] if 0 < d <= len(levels) else None) for d, kl in known]
-    return sorted(found, key=lambda bar: -bar.value)
-
-
-def _flat(run: RunFolder) -> str:
+def _missing(run: RunFolder) -> str:
     """Why there are no bars of the KL of each dimension."""
     if run.current and "active_units" in run.current.metrics:
-        return f"{run.name}: this prior and posterior have no KL per dimension in closed form, so there are no bars."
-    if not run.has_model:
-        return ""
-    return f"{run.name}: the KL of each dimension was not measured of these weights yet; the metric active_units does"
+        return "this prior and posterior have no KL per dimension in closed form, so there are no bars."
+    measured = "the KL of each dimension was not measured of these weights yet; the metric active_units does"
+    return measured if run.has_model else ""
 
 
 def _ended(run: RunFolder) -> str:
@@ -153,8 +159,3 @@ def _unlike(runs: Sequence[RunFolder]) -> list[str]:
         return []
     told = ", ".join(f"{name} by {way}" for name, way in ways.items())
     return [f"These runs score pixels in different ways ({told}), so their losses and bounds in nats do not compare."]
-
-
-def _problems(runs: Sequence[RunFolder]) -> list[str]:
-    """What is wrong with each."""
-    return [text if len(runs) == 1 else f"{run.name}: {text}" for run in runs for text in run.problems]

@@ -5,8 +5,7 @@ from typing import Any
 
 from vaelab.io.formatting import counted
 from vaelab.runs.folder import RunFolder
-from vaelab.runs.log import finite
-from vaelab.runs.recipe import NO_LIKELIHOODS, kind_of
+from vaelab.runs.recipe import kind_of, options_of
 
 PRIORS = {
     "normal": "a standard normal prior",
@@ -38,8 +37,8 @@ def sentence(run: RunFolder) -> str:
     if not run.recipe.sections:
         length = f"; it was trained {_length(run)}" if _is_told(run) else ", nor for how long"
         return f"What was trained is not known, because its recipe cannot be read{length}."
-    model = run.recipe.sections.get("model", {})
-    what = f"A {'conditional ' if model.get('condition') else ''}variational autoencoder{_latents(run)}"
+    conditional = "conditional " if run.recipe.section("model").get("condition") else ""
+    what = f"A {conditional}variational autoencoder{_latents(run)}"
     kept = f"; epoch {run.log.best['epoch']:g} is the best and was kept" if run.log.best else ""
     return f"{what}, {_parts(run)}, {_trained(run)} {_aim(run)}{kept}."
 
@@ -55,87 +54,75 @@ def _trained(run: RunFolder) -> str:
         return f"{'is being' if run.state.word == 'running' else 'was'} trained {on} {_length(run)}{_growth(run)}"
     if run.state.word == "done" or run.has_model:
         return f"was trained {on}, for how long is not known,"
-    length = f" for {counted(run.epochs, 'epoch')}" if run.epochs else ""
-    return f"was to be trained {on}{length}"
+    return f"was to be trained {on}" + (f" for {counted(run.epochs, 'epoch')}" if run.epochs else "")
 
 
 def _aim(run: RunFolder) -> str:
-    if run.recipe.part("likelihood")[0] in NO_LIKELIHOODS:
+    if not run.recipe.is_likelihood:
         return "to minimise that loss and the KL"
-    kind = kind_of(run.recipe.sections.get("objective", ""))
+    kind = run.recipe.objective
     return f"to maximise {OBJECTIVES.get(kind, f'the objective {kind}')}"
 
 
 def _length(run: RunFolder) -> str:
-    if run.epochs and run.log.epoch == run.epochs:
-        return f"for {counted(run.log.epoch, 'epoch')}"
-    of = f" of {run.epochs:,}" if run.epochs else ""
-    return (
-        f"for {run.log.epoch:,}{of} epochs"
-        if run.log.epoch
-        else f"for less than one{of or ' epoch'}{' epochs' if of else ''}"
-    )
+    done, asked = run.log.epoch, run.epochs
+    if asked and done == asked:
+        return f"for {counted(done, 'epoch')}"
+    if done:
+        return f"for {done:,}{f' of {asked:,}' if asked else ''} epochs"
+    return f"for less than one{f' of {asked:,} epochs' if asked else ' epoch'}"
 
 
 def _latents(run: RunFolder) -> str:
     """` with 12 latent dimensions in 2 levels (4 and 8, the top first)`."""
-    if levels := run.recipe.levels:
-        sizes = f"{', '.join(map(str, levels[:-1]))} and {levels[-1]}" if len(levels) > 1 else f"{levels[0]}"
-        of = f" in {counted(len(levels), 'level')} ({sizes}, the top first)" if len(levels) > 1 else ""
-        return f" with {counted(sum(levels), 'latent dimension')}{of}"
-    size = run.recipe.sections.get("model", {}).get("latent_dim")
-    return f" with {counted(size, 'latent dimension')}" if isinstance(size, int) else ""
+    size, levels = run.recipe.section("model").get("latent_dim"), run.recipe.levels
+    count = sum(levels) if levels else size
+    if not isinstance(count, int):
+        return ""
+    text = f" with {counted(count, 'latent dimension')}"
+    if len(levels) < 2:
+        return text
+    sizes = f"{', '.join(map(str, levels[:-1]))} and {levels[-1]}"
+    return f"{text} in {counted(len(levels), 'level')} ({sizes}, the top first)"
 
 
 def _growth(run: RunFolder) -> str:
     """`, grown from 4 to 32 pixels in 4 stages`, as far as it came."""
-    sizes = sorted({size for row in run.log.rows if (size := finite(row, "resolution")) is not None})
-    if not sizes:
-        return ""
-    reached = f"{sizes[0]:g} to {sizes[-1]:g}" if len(sizes) > 1 else f"{sizes[0]:g}"
-    if run.has_model:  # which is kept in the last stage alone
-        return f", grown from {reached} pixels in {counted(len(sizes), 'stage')}," if len(sizes) > 1 else ""
-    return f", in its stage of {sizes[-1]:g} pixels, not yet the last,"
+    sizes = run.log.resolutions
+    if sizes and not run.has_model:  # which is kept in the last stage alone
+        return f", in its stage of {sizes[-1]:g} pixels, not yet the last,"
+    stages = counted(len(sizes), "stage")
+    return f", grown from {sizes[0]:g} to {sizes[-1]:g} pixels in {stages}," if len(sizes) > 1 else ""
 
 
 def _parts(run: RunFolder) -> str:
-    backbone, options = run.recipe.part("backbone")
-    posterior, flow = run.recipe.part("posterior")
-    prior, mixture = run.recipe.part("prior")
-    kind = run.recipe.part("likelihood")[0]
-    what = "loss in place of a likelihood" if kind in NO_LIKELIHOODS else "likelihood"
-    likelihood = LIKELIHOODS.get(kind, f"{_a(kind)} {what}")
-    sizes = f" ({_size(options)})" if _size(options) else ""
-    texts = [BACKBONES.get(backbone, f"{_a(backbone)} backbone") + sizes]
-    known = POSTERIORS.get(posterior, f"{_a(posterior)} posterior")
-    texts.append(f"{_a(_flow(flow))} flow posterior" if posterior == "flow" else known)
-    texts.append(_prior(prior, mixture))
-    return f"built of {', '.join(texts)} and {likelihood}"
+    (backbone, options), (posterior, flow) = run.recipe.part("backbone"), run.recipe.part("posterior")
+    likelihood = run.recipe.part("likelihood")[0]
+    if posterior == "flow":
+        known = f"{_a(kind_of(flow.get('flow', 'coupling')))} flow posterior"
+    else:
+        known = POSTERIORS.get(posterior, f"{_a(posterior)} posterior")
+    networks = BACKBONES.get(backbone, f"{_a(backbone)} backbone") + _size(options)
+    what = "likelihood" if run.recipe.is_likelihood else "loss in place of a likelihood"
+    scored = LIKELIHOODS.get(likelihood, f"{_a(likelihood)} {what}")
+    return f"built of {networks}, {known}, {_prior(*run.recipe.part('prior'))} and {scored}"
 
 
 def _prior(kind: str, options: Mapping[str, Any]) -> str:
     """`a VampPrior of 500 pseudo-inputs`; of several levels also what the top one is."""
-    text, top = PRIORS.get(kind, f"{_a(kind)} prior") + _components(kind, options), options.get("top", "normal")
-    if kind not in ("two_level", "ladder") or kind_of(top) == "normal":
-        return text
-    return f"{text} with {_prior(kind_of(top), top if isinstance(top, Mapping) else {})} at the top"
+    text, count, top = PRIORS.get(kind, f"{_a(kind)} prior"), options.get("components"), options.get("top", "normal")
+    if isinstance(count, int):
+        text += f" of {count:,} {'pseudo-inputs' if kind == 'vamp' else 'components'}"
+    levelled = kind in ("two_level", "ladder") and kind_of(top) != "normal"
+    return f"{text} with {_prior(kind_of(top), options_of(top))} at the top" if levelled else text
 
 
 def _size(options: Mapping[str, Any]) -> str:
-    if isinstance(options.get("channels"), list):
-        return f"{'–'.join(map(str, options['channels']))} channels"
-    width = f"width {options['width']}" if "width" in options else ""
-    depth = f"depth {options['depth']}" if "depth" in options else ""
-    return ", ".join(text for text in (width, depth) if text)
-
-
-def _flow(options: Mapping[str, Any]) -> str:
-    return kind_of(options.get("flow", "coupling"))
-
-
-def _components(prior: str, options: Mapping[str, Any]) -> str:
-    what = "pseudo-inputs" if prior == "vamp" else "components"
-    return f" of {options['components']:,} {what}" if isinstance(options.get("components"), int) else ""
+    """` (width 300, depth 2)`, as far as the recipe tells."""
+    if isinstance(channels := options.get("channels"), list):
+        return f" ({'–'.join(map(str, channels))} channels)"
+    found = ", ".join(f"{key} {options[key]}" for key in ("width", "depth") if key in options)
+    return f" ({found})" if found else ""
 
 
 def _a(word: str) -> str:
