@@ -11,7 +11,7 @@ from hashlib import sha256
 import pytest
 
 from vaelab.errors import UsageError, VaelabError
-from vaelab.recipe.trackers import name_of, parsed
+from vaelab.recipe.trackers import parsed
 from vaelab.registry.schema import Part
 from vaelab.runs.claim import held
 from vaelab.runs.folder import RunFolder
@@ -259,7 +259,7 @@ def test_numbers_that_are_not_finite_are_left_out(run, fake, value):
     ],
 )
 def test_a_name_is_what_one_types(spec):
-    assert parsed(name_of(Part.of(spec))) == spec
+    assert parsed(str(Part.of(spec))) == spec
 
 
 def test_one_that_is_dropped_says_how_to_send_the_rest(run, fake):

@@ -18,7 +18,7 @@ from vaelab.recipe.identity import LENGTHS, MEANS, RECORDS, identity
 from vaelab.recipe.sections import Alterations, Evaluate, Expectation, Model
 from vaelab.recipe.shortening import length_of, run_steps, shorten
 from vaelab.recipe.text import as_texts, find, plain, read_recipe, with_overrides
-from vaelab.recipe.trackers import Spec, name_of, parsed
+from vaelab.recipe.trackers import Spec, parsed
 from vaelab.registry import Role
 from vaelab.registry.plugins import with_plugins
 from vaelab.registry.schema import OptionsOf, Part, build, parse, resolve
@@ -87,7 +87,7 @@ class Recipe:
         own_length = own_length or length_of(options.get("train"))
         given = with_overrides(options, texts)
         sections = parse(cls, given, "", problems)
-        trackers = [name_of(tracker) for tracker in sections.get("track", ())]
+        trackers = sections.get("track", ())
         problems += [f"track: {t} stands twice; leave one out" for i, t in enumerate(trackers) if t in trackers[:i]]
         if problems:
             raise Problems(problems, f"recipe {name!r} has these problems")

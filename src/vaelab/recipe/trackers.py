@@ -6,7 +6,6 @@ from typing import Any
 
 from vaelab.errors import UsageError
 from vaelab.recipe.text import with_overrides
-from vaelab.registry.schema import Part
 
 Spec = str | Mapping[str, Any]  # "tensorboard", or {"kind": "swanlab", "mode": "local"}
 
@@ -18,8 +17,3 @@ def parsed(text: str) -> dict[str, Any]:
     except ValueError as error:
         raise UsageError(f"tracker {text!r}: {str(error).lower()}; write it like 'swanlab mode=local'") from error
     return with_overrides({"kind": name}, options)
-
-
-def name_of(tracker: Part) -> str:
-    """Kind and options as `parsed` takes them, by which a tracker is known again."""
-    return shlex.join([tracker.kind, *(f"{k}={v}" for k, v in sorted(tracker.options.items()))])

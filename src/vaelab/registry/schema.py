@@ -7,6 +7,7 @@ import functools
 import inspect
 import json
 import re
+import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, is_dataclass
 from typing import Any, get_args, get_origin
@@ -45,7 +46,8 @@ class Part:
         return {"kind": self.kind} | {k: v.as_mapping() if isinstance(v, Part) else v for k, v in self.options.items()}
 
     def __str__(self) -> str:
-        return self.kind
+        """`swanlab mode=local`, as it is typed."""
+        return shlex.join([self.kind, *(f"{k}={v}" for k, v in sorted(self.options.items()))])
 
 
 @dataclass(frozen=True)

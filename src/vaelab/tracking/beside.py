@@ -9,7 +9,6 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from vaelab.io.progress import note, say
-from vaelab.recipe.trackers import name_of
 from vaelab.registry import part
 from vaelab.registry.plugins import MODULE
 from vaelab.registry.schema import Part
@@ -35,7 +34,7 @@ def tracked(folder: Path, trackers: Sequence[Part], done: int | None = None) -> 
 def _start(folder: Path, trackers: Sequence[Part], done: int | None) -> tuple[subprocess.Popen[str], threading.Thread]:
     """Apart from the terminal, so that Ctrl-C ends the training and not what tells of it, and after the training."""
     modules = {part("tracker", one.kind).__module__ for one in trackers}
-    options = [("--to", name_of(one)) for one in trackers]
+    options = [("--to", str(one)) for one in trackers]
     options += [("--plugin", str(sys.modules[name].__file__)) for name in modules if name.startswith(MODULE)]
     options += [] if done is None else [("--rewind", str(done))]
     words = [word for pair in options for word in pair]

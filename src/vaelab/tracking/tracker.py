@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from vaelab.errors import Problems
-from vaelab.recipe.trackers import Spec, name_of
+from vaelab.recipe.trackers import Spec
 from vaelab.registry.schema import Part, build, parse_parts
 from vaelab.runs.folder import RunFolder
 
@@ -60,7 +60,7 @@ def make(specs: Iterable[Spec | Part]) -> dict[str, Tracker]:
     parts = parse_parts("tracker", list(specs), "track", problems := [])
     if problems:
         raise Problems(problems, "these trackers have these problems")
-    trackers = {name_of(part): build("tracker", part, "track") for part in parts}
+    trackers = {str(part): build("tracker", part, "track") for part in parts}
     if problems := [f"track: {why}" for tracker in trackers.values() if (why := tracker.missing())]:
         raise Problems(problems, "these trackers cannot be used")
     return trackers
