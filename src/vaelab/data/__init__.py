@@ -50,20 +50,21 @@ def from_arrays(
     splits = {name: _split(name, *pair) for name, pair in given.items() if pair}
     binary = bool(((splits["train"].images == 0) | (splits["train"].images == 255)).all())
     pool = checked(
-        Pool(**splits, classes=classes, binary=binary, split_by="its caller" if valid or test else None),
+        Pool(
+            splits["train"],
+            splits.get("valid"),
+            splits.get("test"),
+            classes=classes,
+            binary=binary,
+            split_by="its caller" if valid or test else None,
+        ),
         "the data holds",
     )
-
-    class Arrays(Source):
-        name = "arrays"
-
-        def read(self, directory: str | os.PathLike | None) -> Pool:
-            return pool
 
     chosen = parse(Source, options, "data", problems := [])
     if problems:
         raise Problems(problems, "the options have these problems")
-    return Arrays(**chosen).load()
+    return type("arrays", (Source,), {"read": lambda self, directory: pool})(**chosen).load()
 
 
 def as_dataset(data: Any, directory: str | os.PathLike | None = None) -> Dataset:
@@ -82,7 +83,9 @@ def as_dataset(data: Any, directory: str | os.PathLike | None = None) -> Dataset
         raise UsageError(f"data has no split {odd[0]!r}", "name its images train, valid and test")
     if "train" not in splits:
         raise UsageError("there are no images to train on", 'give data, or data={"train": images, "test": others}')
-    pairs = {name: found if isinstance(found, tuple) else (found, None) for name, found in splits.items()}
+    pairs: dict[str, Any] = {
+        name: found if isinstance(found, tuple) else (found, None) for name, found in splits.items()
+    }
     if odd := [name for name, pair in pairs.items() if len(pair) != 2]:
         raise UsageError(f"the {odd[0]} split is {len(pairs[odd[0]])} things", "give images, or (images, labels)")
     return from_arrays(*pairs.pop("train"), **pairs)

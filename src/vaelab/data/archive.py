@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
 from typing import IO, Any, NamedTuple
-from zipfile import ZipFile, ZipInfo
+from zipfile import ZipFile
 
 from vaelab.data.decode import image_names, is_image
 from vaelab.errors import Damaged, UsageError
@@ -17,32 +17,6 @@ from vaelab.io.files import parsing
 
 ABSOLUTE = re.compile(r"[/\\]|[A-Za-z]:")  # on any system
 CLIMBS = re.compile(r"(^|[/\\])\.\.($|[/\\])")
-
-
-class Zip(NamedTuple):
-    """The files in a zip archive: sorted names, and the content of one, verified by its checksum, from any thread."""
-
-    names: list[str]
-    read: Callable[[str], bytes]
-
-
-@contextmanager
-def open_zip(path: Path) -> Iterator[Zip]:
-    """UsageError for an archive that is broken or encrypted, or whose members lead outside (see `refuse_escape`)."""
-    with parsing(path):
-        archive = ZipFile(path)
-
-    def read(name: str) -> bytes:
-        with parsing(path):
-            return archive.read(name)
-
-    with archive:
-        members = archive.infolist()
-        if any(member.flag_bits & 1 for member in members):
-            raise Damaged(path, "it is encrypted")
-        for member in members:
-            refuse_escape(path, member.filename, read(member.filename).decode() if _is_link(member) else None)
-        yield Zip(sorted(m.filename for m in members if not (m.is_dir() or _is_link(m))), read)
 
 
 class Images(NamedTuple):
@@ -55,16 +29,32 @@ class Images(NamedTuple):
 
 @contextmanager
 def open_images(path: Path) -> Iterator[Images]:
-    """The images below a folder or in a zip archive, alike; UsageError for an archive that has none."""
+    """The images below a folder or in a zip archive, alike, to be read from any thread and verified by checksum.
+
+    UsageError for an archive that is broken or encrypted, has no images, or whose members lead outside.
+    """
     if path.is_dir():
         names = image_names(path)
         yield Images(names, [stamp(path / name) for name in names], path.joinpath)
         return
-    with open_zip(path) as archive:
-        names = [name for name in archive.names if is_image(name)]
+    with parsing(path):
+        archive = ZipFile(path)
+
+    def read(name: str) -> bytes:
+        with parsing(path):
+            return archive.read(name)
+
+    with archive:
+        members = archive.infolist()
+        links = [m.filename for m in members if stat.S_ISLNK(m.external_attr >> 16)]
+        if any(member.flag_bits & 1 for member in members):
+            raise Damaged(path, "it is encrypted")
+        for member in members:
+            refuse_escape(path, member.filename, read(member.filename).decode() if member.filename in links else None)
+        names = sorted(m.filename for m in members if is_image(m.filename) and m.filename not in links)
         if not names:
             raise Damaged(path, "it holds no images")
-        yield Images(names, stamp(path), lambda name: BytesIO(archive.read(name)))
+        yield Images(names, stamp(path), lambda name: BytesIO(read(name)))
 
 
 def stamp(path: Path) -> list[int]:
@@ -74,7 +64,7 @@ def stamp(path: Path) -> list[int]:
 
 
 def read_tar(path: Path, names: list[str]) -> list[bytes]:
-    """The contents of these files in a tar archive of any compression, in one pass; UsageError as for `open_zip`."""
+    """The contents of these files in a tar archive of any compression, in one pass; UsageError as for `open_images`."""
     found = {}
     with parsing(path), tarfile.open(path) as archive:
         for member in archive:
@@ -98,7 +88,3 @@ def refuse_escape(path: Path, name: str, link: str | None = None) -> None:
             f"{path} holds {what}, which leads out of the folder it would be unpacked in; the archive is not to be "
             "trusted and was not read, so get the original one"
         )
-
-
-def _is_link(member: ZipInfo) -> bool:
-    return stat.S_ISLNK(member.external_attr >> 16)

@@ -1,7 +1,6 @@
 """A small network that has learned to tell a set's own classes apart, in seconds on a processor."""
 
 import contextlib
-from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
@@ -64,20 +63,13 @@ def _trained(data: Dataset) -> nn.Sequential:
     with seeded(0), torch.enable_grad():
         classes = max(int(split.labels.max()) for split in (data.train, data.valid) if split.labels is not None) + 1
         network = _network(data.x_shape[0], classes)
-        if not _load(path, network):
-            _train(network, data)
-            with contextlib.suppress(VaelabError):  # a full disk costs the time of another training, not the numbers
-                files.write_whole(path, lambda target: target.write_bytes(save(network.state_dict())))
+        with contextlib.suppress(OSError, RuntimeError, SafetensorError):  # not there, or not whole
+            network.load_state_dict(load_file(path))
+            return network
+        _train(network, data)
+        with contextlib.suppress(VaelabError):  # a full disk costs the time of another training, not the numbers
+            files.write_whole(path, lambda target: target.write_bytes(save(network.state_dict())))
     return network
-
-
-def _load(path: Path, network: nn.Module) -> bool:
-    """Whether the weights were there, whole."""
-    try:
-        network.load_state_dict(load_file(path))
-    except (OSError, RuntimeError, SafetensorError):
-        return False
-    return True
 
 
 def _network(channels: int, classes: int) -> nn.Sequential:
@@ -98,12 +90,13 @@ def _train(network: nn.Sequential, data: Dataset) -> None:
     count = len(data.train) + len(data.valid)
     steps = min(STEPS, -(-EPOCHS * count // ROWS))
     order = torch.cat([torch.randperm(count) for _ in range(-(-steps * ROWS // count))])
+    labels = torch.cat([split.labels for split in (data.train, data.valid) if split.labels is not None])
     optimizer = torch.optim.AdamW(network.parameters())
     cycle = torch.optim.lr_scheduler.OneCycleLR(optimizer, LEARNING_RATE, total_steps=steps)
     with Bar("training a classifier", steps) as bar:
         for index in order[: steps * ROWS].split(ROWS):
-            images, labels = _either(data, index)
-            loss = cross_entropy(network(_resized(data.augment(images))), labels)
+            images = _counted_through(data.train.images, data.valid.images, index)
+            loss = cross_entropy(network(_resized(data.augment(images))), labels[index])
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
@@ -111,12 +104,11 @@ def _train(network: nn.Sequential, data: Dataset) -> None:
             bar.update(1)
 
 
-def _either(data: Dataset, index: Tensor) -> tuple[Tensor, Tensor]:
-    """Images and labels of training and validation images that are counted through, in the order of `index`."""
-    held = index >= len(data.train)
-    first, second = data.train[index[~held]], data.valid[index[held] - len(data.train)]
-    order = torch.cat([(~held).nonzero(), held.nonzero()]).flatten().argsort()
-    return torch.cat([first.images, second.images])[order], torch.cat([first.labels, second.labels])[order]  # pyright: ignore
+def _counted_through(first: Tensor, second: Tensor, index: Tensor) -> Tensor:
+    """Rows of two tensors, the second's numbered after the first's."""
+    rows, held = first[index.clamp(max=len(first) - 1)], index >= len(first)
+    rows[held] = second[index[held] - len(first)]
+    return rows
 
 
 def _resized(x: Tensor) -> Tensor:

@@ -44,7 +44,7 @@ def gmm(
     with warnings.catch_warnings():  # a mixture that has not converged is a density as well
         warnings.simplefilter("ignore", ConvergenceWarning)
         fitted = GaussianMixture(components, covariance_type=kind, random_state=seed).fit(z.numpy())
-    matrices = fitted.covariances_
+    matrices = np.asarray(fitted.covariances_)
     matrices = matrices if covariance == "full" else matrices[:, :, None] * np.eye(matrices.shape[1])
     arrays = fitted.weights_, fitted.means_, np.linalg.cholesky(matrices)
     weights, means, factors = (torch.as_tensor(array).to(location) for array in arrays)

@@ -2,11 +2,11 @@
 
 import math
 from collections.abc import Sequence
-from typing import ClassVar
 
 import torch
 from torch import Tensor
 from torch.distributions import Distribution, Independent, Normal
+from torch.distributions.constraints import Constraint
 
 from vaelab.data.source import Split
 from vaelab.errors import NeedsSampler
@@ -42,7 +42,10 @@ class NearestPosterior(Distribution):
     These weights have no closed form, hence there is no `log_prob`.
     """
 
-    arg_constraints: ClassVar = {}  # pyright: ignore
+    @property
+    def arg_constraints(self) -> dict[str, Constraint]:
+        """None to check."""
+        return {}
 
     def __init__(self, prior: Distribution, means: Tensor, scales: Tensor) -> None:
         self.prior, self.means, self.scales = prior, means, scales
@@ -51,7 +54,7 @@ class NearestPosterior(Distribution):
         self._offsets = -(mean.square() * precision - precision.log() + math.log(2 * math.pi)).sum(-1) / 2
         super().__init__(event_shape=means.shape[-1:], validate_args=False)
 
-    def sample(self, sample_shape: Sequence[int] = ()) -> Tensor:  # pyright: ignore
+    def sample(self, sample_shape: Sequence[int] = torch.Size()) -> Tensor:
         """z [*sample_shape, D]."""
         with torch.no_grad():
             index = self.nearest(self.prior.sample(torch.Size(sample_shape)))

@@ -2,11 +2,11 @@
 
 import math
 from collections.abc import Sequence
-from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution, Independent, Normal
+from torch.distributions.constraints import Constraint
 
 from vaelab.backbones.mlp import mlp
 from vaelab.data.source import Split
@@ -49,13 +49,16 @@ def two_stage(
 class TwoStage(Distribution):
     """Draws pass both stages, noise included; log p(z) is an integral without a closed form, `elbo` bounds it."""
 
-    arg_constraints: ClassVar = {}  # pyright: ignore
+    @property
+    def arg_constraints(self) -> dict[str, Constraint]:
+        """None to check."""
+        return {}
 
     def __init__(self, second: VAE, location: Tensor, scale: Tensor) -> None:
         self.second, self.location, self.scale = second, location, scale
         super().__init__(event_shape=location.shape, validate_args=False)
 
-    def sample(self, sample_shape: Sequence[int] = ()) -> Tensor:  # pyright: ignore
+    def sample(self, sample_shape: Sequence[int] = torch.Size()) -> Tensor:
         """z [*sample_shape, D]."""
         shape = torch.Size(sample_shape)
         with torch.no_grad():
