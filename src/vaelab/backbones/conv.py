@@ -8,7 +8,7 @@ from vaelab.nn.activation import Activation, Shape, activation_layer
 from vaelab.registry import Count, Size, register
 
 
-@register("backbone", "conv")
+@register("backbone", "conv", about="convolutional networks")
 def conv(
     x_shape: Shape,
     latent_dim: int,

@@ -21,7 +21,7 @@ class GatedConv(nn.Module):
         return nn.functional.glu(self.conv(x), -3)
 
 
-@register("backbone", "gated_conv")
+@register("backbone", "gated_conv", about="gated convolutional networks")
 def gated_conv(x_shape: Shape, latent_dim: int, out_channels: int, *, width: Size = 300) -> tuple[nn.Module, nn.Module]:
     """Gated convolutions in; out, two gated linear layers, the first of `width` units, and gated convolutions.
 

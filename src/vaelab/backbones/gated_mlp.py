@@ -8,7 +8,7 @@ from vaelab.nn.gated import GatedLinear
 from vaelab.registry import Depth, Size, register
 
 
-@register("backbone", "gated_mlp")
+@register("backbone", "gated_mlp", about="gated fully connected networks")
 def gated_mlp(
     x_shape: tuple[int, int, int], latent_dim: int, out_channels: int, *, width: Size = 300, depth: Depth = 2
 ) -> tuple[nn.Module, nn.Module]:

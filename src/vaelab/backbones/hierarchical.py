@@ -37,7 +37,7 @@ class Joined(nn.Module):
         return torch.cat([gate(part) for gate, part in zip(self.gates, z.split(self.levels, -1), strict=True)], -1)
 
 
-@register("backbone", "hierarchical_mlp")
+@register("backbone", "hierarchical_mlp", about="gated fully connected networks of two levels")
 def hierarchical_mlp(
     x_shape: Shape, latent_dim: int, out_channels: int, levels: tuple[int, ...] = (), *, width: Size = 300
 ) -> tuple[nn.Module, nn.Module]:
@@ -57,7 +57,7 @@ def hierarchical_mlp(
     return Branches(networks, [width] * count), decoder
 
 
-@register("backbone", "hierarchical_conv")
+@register("backbone", "hierarchical_conv", about="gated convolutional networks of two levels")
 def hierarchical_conv(
     x_shape: Shape,
     latent_dim: int,

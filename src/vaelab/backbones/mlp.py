@@ -8,7 +8,7 @@ from vaelab.nn.activation import Activation, Shape, activation_layer
 from vaelab.registry import Depth, Size, register
 
 
-@register("backbone", "mlp")
+@register("backbone", "mlp", about="fully connected networks")
 def mlp(
     x_shape: Shape,
     latent_dim: int,

@@ -55,7 +55,7 @@ class ProgressiveDecoder(GrowingDecoder):
         return growth.blend(enlarged(self.to_image[stage - 1](old)), output) if growth.fading else output
 
 
-@register("backbone", "progressive")
+@register("backbone", "progressive", about="growing convolutional networks")
 def progressive(
     x_shape: Shape,
     latent_dim: int,

@@ -103,7 +103,7 @@ class PyramidEncoder(nn.Module):
         return picture[:, : self.channels].sigmoid()
 
 
-@register("backbone", "progressive_residual")
+@register("backbone", "progressive_residual", about="growing convolutional networks, a level of latents for each stage")
 def progressive_residual(
     x_shape: Shape,
     latent_dim: int,

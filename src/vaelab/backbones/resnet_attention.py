@@ -42,7 +42,7 @@ class Symmetric(nn.Module):
         return 2 * x - 1
 
 
-@register("backbone", "resnet_attention")
+@register("backbone", "resnet_attention", about="residual networks with attention")
 def resnet_attention(
     x_shape: Shape,
     latent_dim: int,

@@ -16,7 +16,7 @@ _BASE = 4  # pixels a side of the smallest maps inside
 _leaky = functools.partial(nn.LeakyReLU, 0.2, inplace=True)  # what goes before needs no output in its backward
 
 
-@register("backbone", "vampalign_conv")
+@register("backbone", "vampalign_conv", about="convolutional networks")
 def vampalign_conv(
     x_shape: Shape, latent_dim: int, out_channels: int, *, channels: tuple[Size, ...] = (32, 64, 128, 256)
 ) -> tuple[nn.Module, nn.Module]:
@@ -27,7 +27,7 @@ def vampalign_conv(
     return conv(x_shape, latent_dim, out_channels, channels=channels)
 
 
-@register("backbone", "vampalign_resnet")
+@register("backbone", "vampalign_resnet", about="residual networks")
 def vampalign_resnet(
     x_shape: Shape,
     latent_dim: int,

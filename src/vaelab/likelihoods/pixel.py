@@ -15,7 +15,7 @@ from vaelab.roles import Likelihood, Unchecked
 VALUES = {"cpu": 2**22, "other": 2**28}  # of a layer that are computed at once
 
 
-@register("likelihood", "pixel")
+@register("likelihood", "pixel", about="an autoregressive likelihood of pixels")
 class PixelLikelihood(Likelihood):
     """p(x | z) = Π_i p(x_i | x_<i, z), i in raster order, each factor the base's (Gulrajani et al. 2017).
 

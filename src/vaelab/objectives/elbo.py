@@ -10,7 +10,7 @@ from vaelab.roles import Objective, Terms
 from vaelab.schedules import Constant, Scheduled
 
 
-@register("objective", "elbo")
+@register("objective", "elbo", about="the ELBO")
 @dataclass(frozen=True)
 class ELBO(Objective):
     """loss = −E log p(x | z) + β · KL(q ‖ p) (Kingma & Welling 2014; β-VAE, Higgins et al. 2017).

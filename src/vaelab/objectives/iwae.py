@@ -10,7 +10,7 @@ from vaelab.registry import Size, register
 from vaelab.roles import Objective, Terms
 
 
-@register("objective", "iwae")
+@register("objective", "iwae", about="the importance-weighted bound")
 @dataclass(frozen=True)
 class IWAE(Objective):
     """loss = −E log (1/K) Σ_k w_k, with w_k = p(x, z_k) / q(z_k | x) (Burda et al. 2016).

@@ -12,7 +12,7 @@ from vaelab.registry import Role, register
 from vaelab.roles import Posterior
 
 
-@register("posterior", "flow")
+@register("posterior", "flow", about="a posterior with a {flow} flow")
 class FlowPosterior(Posterior):
     """z = f(u) with u ~ N(mean(x), diag σ²(x)) and an invertible flow f (Rezende & Mohamed 2015).
 

@@ -29,7 +29,7 @@ class Lower(Level):
         return self.head(self.joint(torch.cat([of_above, features.expand_as(of_above)], -1)))
 
 
-@register("posterior", "two_level")
+@register("posterior", "two_level", about="a posterior of two levels")
 class TwoLevelPosterior(Posterior):
     """q(z₁ | x) q(z₂ | x, z₁), both diagonal normals, z₁ the top level (Tomczak & Welling 2018, who count from below).
 

@@ -14,7 +14,7 @@ from vaelab.registry import Positive, register
 from vaelab.roles import Posterior, Prior
 
 
-@register("prior", "exemplar")
+@register("prior", "exemplar", about="an exemplar prior of {components} images")
 class ExemplarPrior(Prior):
     """p(z) = 1/N Σ_n N(mean(x_n), σ² I), with N = `components` training images and one learned σ (Norouzi et al. 2020).
 

@@ -14,7 +14,7 @@ from vaelab.registry import Role, register
 from vaelab.roles import Latent, Posterior, Prior
 
 
-@register("prior", "flow")
+@register("prior", "flow", about="a flow prior")
 class FlowPrior(Prior):
     """z = f(u) with u ~ N(0, I) and an invertible flow f (Huang et al. 2017).
 

@@ -13,7 +13,7 @@ from vaelab.roles import Posterior, Prior
 Components = Annotated[int, Field(gt=0, le=1_000_000)]  # of a mixture; more would fit into no memory
 
 
-@register("prior", "mixture")
+@register("prior", "mixture", about="a mixture prior of {components} components")
 class MixturePrior(Prior):
     """p(z) = Σ_k w_k N(mean_k, diag σ_k²), all learned with the rest of the model (Dilokthanakul et al. 2016).
 

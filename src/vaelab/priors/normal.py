@@ -10,7 +10,7 @@ from vaelab.registry import register
 from vaelab.roles import Posterior, Prior
 
 
-@register("prior", "normal")
+@register("prior", "normal", about="a standard normal prior")
 class NormalPrior(Prior):
     """p(z) = N(0, I) (Kingma & Welling 2014); for a conditional model p(z | y) = N(mean_y, diag σ_y²), learned."""
 

@@ -69,7 +69,7 @@ class Upon(Level):
         return self.head(self.net(above))
 
 
-@register("prior", "two_level")
+@register("prior", "two_level", about="a hierarchical prior")
 class TwoLevelPrior(LeveledPrior):
     """p(z₁) Π_l p(z_l | z_<l) with `top`, such as vamp or mixture, as p(z₁), and two gated layers for each level below.
 

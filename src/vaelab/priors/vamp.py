@@ -20,7 +20,7 @@ from vaelab.registry import Fraction, NonNegative, register
 from vaelab.roles import Posterior, Prior
 
 
-@register("prior", "vamp")
+@register("prior", "vamp", about="a VampPrior of {components} pseudo-inputs")
 class VampPrior(Prior):
     """p(z) = Σ_k w_k q(z | u_k), with `components` pseudo-inputs u_k in [0, 1] (Tomczak & Welling 2018).
 

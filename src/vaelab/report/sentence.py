@@ -4,32 +4,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from vaelab.io.formatting import counted
+from vaelab.registry import about, part
+from vaelab.registry.schema import defaults
 from vaelab.runs.folder import RunFolder
 from vaelab.runs.recipe import kind_of, options_of
-
-PRIORS = {
-    "normal": "a standard normal prior",
-    "vamp": "a VampPrior",
-    "mixture": "a mixture prior",
-    "flow": "a flow prior",
-    "two_level": "a hierarchical prior",
-}
-POSTERIORS = {"two_level": "a posterior of two levels"}
-LIKELIHOODS = {"pixel": "an autoregressive likelihood of pixels"}
-BACKBONES = {
-    "mlp": "fully connected networks",
-    "gated_mlp": "gated fully connected networks",
-    "conv": "convolutional networks",
-    "gated_conv": "gated convolutional networks",
-    "vampalign_conv": "convolutional networks",
-    "vampalign_resnet": "residual networks",
-    "resnet_attention": "residual networks with attention",
-    "hierarchical_mlp": "gated fully connected networks of two levels",
-    "hierarchical_conv": "gated convolutional networks of two levels",
-    "progressive": "growing convolutional networks",
-    "progressive_residual": "growing convolutional networks, a level of latents for each stage",
-}
-OBJECTIVES = {"elbo": "the ELBO", "iwae": "the importance-weighted bound"}
 
 
 def sentence(run: RunFolder) -> str:
@@ -61,7 +39,7 @@ def _aim(run: RunFolder) -> str:
     if not run.recipe.is_likelihood:
         return "to minimise that loss and the KL"
     kind = run.recipe.objective
-    return f"to maximise {OBJECTIVES.get(kind, f'the objective {kind}')}"
+    return f"to maximise {about('objective', kind) or f'the objective {kind}'}"
 
 
 def _length(run: RunFolder) -> str:
@@ -96,25 +74,25 @@ def _growth(run: RunFolder) -> str:
 
 
 def _parts(run: RunFolder) -> str:
-    (backbone, options), (posterior, flow) = run.recipe.part("backbone"), run.recipe.part("posterior")
-    likelihood = run.recipe.part("likelihood")[0]
-    if posterior == "flow":
-        known = f"{_a(kind_of(flow.get('flow', 'coupling')))} flow posterior"
+    kind, options = run.recipe.part("backbone")
+    networks = _said("backbone", kind, options) + _size(options)
+    posterior, prior = (_said(role, *run.recipe.part(role)) for role in ("posterior", "prior"))
+    kind, options = run.recipe.part("likelihood")
+    loss = f"{_a(kind)} loss in place of a likelihood"
+    scored = _said("likelihood", kind, options) if run.recipe.is_likelihood else loss
+    return f"built of {networks}, {posterior}, {prior} and {scored}"
+
+
+def _said(role: str, kind: str, options: Mapping[str, Any]) -> str:
+    """`a VampPrior of 500 pseudo-inputs`: the part in its own words; of several levels also what the top one is."""
+    words = about(role, kind)
+    if isinstance(words, str):
+        values = defaults(part(role, kind)) | dict(options)
+        text = words.format_map({k: f"{v:,}" if isinstance(v, int) else kind_of(v) for k, v in values.items()})
     else:
-        known = POSTERIORS.get(posterior, f"{_a(posterior)} posterior")
-    networks = BACKBONES.get(backbone, f"{_a(backbone)} backbone") + _size(options)
-    what = "likelihood" if run.recipe.is_likelihood else "loss in place of a likelihood"
-    scored = LIKELIHOODS.get(likelihood, f"{_a(likelihood)} {what}")
-    return f"built of {networks}, {known}, {_prior(*run.recipe.part('prior'))} and {scored}"
-
-
-def _prior(kind: str, options: Mapping[str, Any]) -> str:
-    """`a VampPrior of 500 pseudo-inputs`; of several levels also what the top one is."""
-    text, count, top = PRIORS.get(kind, f"{_a(kind)} prior"), options.get("components"), options.get("top", "normal")
-    if isinstance(count, int):
-        text += f" of {count:,} {'pseudo-inputs' if kind == 'vamp' else 'components'}"
-    levelled = kind in ("two_level", "ladder") and kind_of(top) != "normal"
-    return f"{text} with {_prior(kind_of(top), options_of(top))} at the top" if levelled else text
+        text = f"{_a(kind)} {role}"
+    top = options.get("top", "normal") if role == "prior" else "normal"
+    return text if kind_of(top) == "normal" else f"{text} with {_said(role, kind_of(top), options_of(top))} at the top"
 
 
 def _size(options: Mapping[str, Any]) -> str:
