@@ -15,6 +15,7 @@ from vaelab.evaluation.evaluate import verdicts
 from vaelab.evaluation.measure import finite
 from vaelab.recipe.recipe import Recipe
 from vaelab.recipe.restore import restore
+from vaelab.runs.recipe import StoredRecipe
 
 TINY = """
 paper: {title: Größe β, url: https://example.org, differs: [everything]}
@@ -59,6 +60,17 @@ def test_the_model_file_alone_is_enough(run, tmp_path):
     assert first.shape == (3, 1, 8, 8) and first.min() >= 0 and first.max() <= 1
 
 
+def test_a_recipe_is_trained_as_an_object_too(run, tmp_path):
+    recipe = vaelab.Recipe.read(run.parent / "tiny.yaml", ["train.epochs=1"])
+    first = vaelab.train(recipe, run=tmp_path / "run", device="cpu", quiet=True)
+    longer = recipe.overridden(["train.epochs=2"])
+    assert vaelab.train(longer, run=first, device="cpu", quiet=True, resume=True) == first
+    ours, theirs = load_file(first / "model.safetensors"), load_file(run / "model.safetensors")
+    assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+    with pytest.raises(UsageError, match="may change only train's steps"):
+        vaelab.train(recipe, {"train.lr": 1}, run=first, device="cpu", resume=True)
+
+
 def test_loading_leaves_the_random_numbers_alone(run):
     torch.manual_seed(5)
     expected = torch.rand(3)
@@ -71,8 +83,8 @@ def test_the_model_is_the_one_that_was_trained(run):
     model, recipe, x_shape = restore(run)
     saved = load_file(run / "model.safetensors")
     assert all(torch.equal(value, saved[name]) for name, value in model.state_dict().items())
-    assert recipe == Recipe.read(str(run)) and x_shape == (1, 8, 8)
-    fresh = recipe.build_model(x_shape).state_dict()
+    assert (recipe.name, x_shape) == ("tiny", (1, 8, 8))
+    fresh = Recipe.of(recipe.sections).build_model(x_shape).state_dict()
     assert not all(torch.equal(fresh[name], value) for name, value in saved.items())
 
 
@@ -105,9 +117,8 @@ def test_all_mistakes_of_an_evaluation_come_at_once(run):
     assert "unknown metric 'ssmi'" in said and "unknown split 'tst'; did you mean 'test'?" in said
 
 
-def _expecting(expect: dict) -> Recipe:
-    model = {"latent_dim": 2, "backbone": "mlp"}
-    return Recipe.of({"data": "shapes", "train": {"epochs": 1}, "model": model, "expect": expect})
+def _expecting(expect: dict) -> StoredRecipe:
+    return StoredRecipe({"expect": expect})
 
 
 @pytest.mark.parametrize(

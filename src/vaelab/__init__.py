@@ -10,16 +10,18 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from vaelab.data.dataset import Dataset
     from vaelab.evaluation.compare import compare
     from vaelab.evaluation.evaluate import evaluate, evaluate_images
     from vaelab.model import VAE
     from vaelab.recipe.recipe import Recipe
     from vaelab.registry.plugins import load_plugin
-    from vaelab.workbench import load, plot, sample, train
+    from vaelab.workbench import fit, load, plot, sample, train
 
 # Found when first used, so that importing vaelab costs nothing.
 _HOMES = {
     "train": "workbench",
+    "fit": "workbench",
     "load": "workbench",
     "sample": "workbench",
     "plot": "workbench",
@@ -30,8 +32,22 @@ _HOMES = {
     "load_plugin": "registry.plugins",
     "Recipe": "recipe.recipe",
     "VAE": "model",
+    "Dataset": "data.dataset",
 }
-__all__ = ["VAE", "Recipe", "compare", "evaluate", "evaluate_images", "load", "load_plugin", "plot", "sample", "train"]
+__all__ = [
+    "VAE",
+    "Dataset",
+    "Recipe",
+    "compare",
+    "evaluate",
+    "evaluate_images",
+    "fit",
+    "load",
+    "load_plugin",
+    "plot",
+    "sample",
+    "train",
+]
 
 
 def __getattr__(name: str) -> Any:

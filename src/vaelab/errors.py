@@ -151,6 +151,15 @@ class NeedsPlugin(UsageError):
         super().__init__(what, f"{self.read} in vaelab.load_plugin")
 
 
+class ComposedByHand(UsageError):
+    """A run whose model no recipe describes, so that its caller has to build it again."""
+
+    def __init__(self, run: Path, what: str = "model") -> None:
+        again = f"build it again and give it as {what}" if what == "model" else f"give it again as {what}"
+        super().__init__(f"{run} was composed by hand, so its recipe does not say its {what}", again)
+        self.run, self.what = run, what
+
+
 class Unwritable(VaelabError):
     """A file that could not be written; `mend` is what makes its place take it."""
 

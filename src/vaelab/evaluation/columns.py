@@ -9,11 +9,10 @@ from vaelab.errors import UsageError
 from vaelab.evaluation.quality import distinct
 from vaelab.io.formatting import printable, typed
 from vaelab.recipe.identity import identity
-from vaelab.recipe.restore import restore, weights_hash
+from vaelab.recipe.restore import recipe_of, weights_hash
 from vaelab.registry import hint
 from vaelab.registry import names as registered
 from vaelab.runs.folder import RunFolder, folder_of
-from vaelab.runs.recipe import StoredRecipe
 from vaelab.runs.results import Results
 
 Measure = Callable[[Path, str, list[str] | None], object]  # a run, why, and by which metrics, None for the usual
@@ -42,7 +41,7 @@ def read_runs(paths: Sequence[str | Path], measure: Measure | None = None) -> li
         raise UsageError("a comparison needs two different runs or more; name their folders")
     taken = ["real", "original"]  # which stand beside them in figures
     names = [printable(name) for name in distinct(folders, taken=taken)]
-    recipes = [restore(folder)[1].options for folder in folders]
+    recipes = [recipe_of(folder) for folder in folders]
     lacking = {folder: why for folder in folders if (why := _lack(folder))}
     whole = [RunFolder.read(folder).measured["test"].metrics for folder in folders if folder not in lacking]
     metrics = [name for name in dict.fromkeys(chain(*whole)) if name in registered("metric")]
@@ -52,7 +51,7 @@ def read_runs(paths: Sequence[str | Path], measure: Measure | None = None) -> li
     if left := [f"{why}; run: vaelab evaluate {typed(folder)}" for folder in lacking if (why := _lack(folder))]:
         raise UsageError(left[0])
     known = zip(map(RunFolder.read, folders), names, recipes, strict=True)
-    return [replace(run, name=name, recipe=StoredRecipe(options)) for run, name, options in known]
+    return [replace(run, name=name, recipe=recipe) for run, name, recipe in known]
 
 
 def columns_of(runs: Sequence[RunFolder], group: bool, order: Sequence[str] | None) -> list[Column]:

@@ -16,12 +16,12 @@ from vaelab.io.files import check_writable, write_whole
 from vaelab.io.formatting import printable
 from vaelab.model import VAE
 from vaelab.recipe.begin import versions
-from vaelab.recipe.recipe import Recipe
 from vaelab.recipe.restore import changes, open_run, weights_hash
 from vaelab.registry import hint, names
 from vaelab.registry.schema import Part
 from vaelab.runs.folder import folder_of
 from vaelab.runs.log import Log, finite
+from vaelab.runs.recipe import StoredRecipe
 from vaelab.runs.results import FILES, Results
 from vaelab.samplers.drawing import refuse_many
 from vaelab.training.process_group import pick_device
@@ -36,6 +36,8 @@ def evaluate(
     out: str | Path | None = None,
     device: str = "auto",
     announce: Callable[[str], None] = lambda name: None,
+    model: VAE | None = None,
+    data: Any = None,
     **options: Any,
 ) -> dict[str, Any]:
     """Measure a trained model and put the numbers, each with its protocol, into the folder's `metrics.json`, or `out`.
@@ -45,11 +47,12 @@ def evaluate(
     cannot be computed of this run are reported as such, the others are computed. Numbers of the same weights that are
     already in the file stay there unless computed anew; splits other than test have files of their own. A place that
     takes no file is refused before anything is measured; Unwritten, with the numbers, where it takes none afterwards.
+    `model` and `data` are those of a run composed by hand (see `vaelab.fit`).
     """
     folder = folder_of(run)
     path = Path(out) if out else folder / FILES.get(split, "")
     chosen, draws = specs(_names(metrics), options, split)
-    model, recipe, data = open_run(run, data_dir, device)
+    model, recipe, data = open_run(run, data_dir, device, model, data)
     refuse_many(draws.n or 0, data.x_shape)
     target = Target(data=data, split=split, device=pick_device(device), data_dir=data_dir, model=model, samples=draws)
     check_writable(path)
@@ -133,7 +136,7 @@ def notes(model: VAE, data: Dataset) -> list[str]:
     return []
 
 
-def verdicts(recipe: Recipe, folder: Path, entries: Mapping[str, Entry]) -> list[dict[str, Any]]:
+def verdicts(recipe: StoredRecipe, folder: Path, entries: Mapping[str, Entry]) -> list[dict[str, Any]]:
     """What the recipe expects, beside what was reached: of the metrics and of the last epoch, as `train_loss`.
 
     Of a recipe that was altered both are told, with what was altered, and `met` is None.
@@ -143,11 +146,11 @@ def verdicts(recipe: Recipe, folder: Path, entries: Mapping[str, Entry]) -> list
     for row in (row for row in log.rows if row["kind"] == "epoch"):
         last = {f"{row['split']}_{k}": finite(row, k) for k in ("loss", "reconstruction", "kl")}
         reached, epoch = reached | {k: v for k, v in last.items() if v is not None}, int(row["epoch"])
-    altered = recipe.altered
+    altered = recipe.sections.get("altered")
     return [
         {"name": name, **bar, "reached": reached[name]}
         | ({"met": None, "altered": altered, "epoch": epoch} if altered else {"met": _met(reached[name], bar)})
-        for name, bar in recipe.expect.items()
+        for name, bar in recipe.sections.get("expect", {}).items()
         if name in reached
     ]
 

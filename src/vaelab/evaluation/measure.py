@@ -18,7 +18,6 @@ from vaelab.io.places import Directory, also_in
 from vaelab.metrics.names import metric_of, quick, stored, unknown
 from vaelab.model import VAE
 from vaelab.recipe.begin import versions
-from vaelab.recipe.recipe import Recipe
 from vaelab.recipe.sections import Evaluate
 from vaelab.registry import hint, names, part
 from vaelab.registry.schema import Part, build, check_part, defaults, options, parse
@@ -163,10 +162,9 @@ class ValidationMetrics:
 
     @classmethod
     def of(
-        cls, recipe: Recipe, data: Dataset, device: torch.device, epochs: int, data_dir: Directory = None
+        cls, asked: Evaluate, data: Dataset, device: torch.device, epochs: int, data_dir: Directory = None
     ) -> "ValidationMetrics":
         """What a recipe's `evaluate` section asks for."""
-        asked = recipe.evaluate
         chosen = {metric.kind: metric.as_mapping() for metric in asked.metrics}
         draws = SampleSpec(asked.n, asked.sampler, asked.pixels, asked.seed)
         return cls(

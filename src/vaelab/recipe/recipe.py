@@ -11,10 +11,9 @@ from vaelab.data import load_set
 from vaelab.data.source import Dataset
 from vaelab.distributions.seeds import seeded
 from vaelab.errors import Problems, TooShort, UsageError
-from vaelab.io.hashing import data_hash
 from vaelab.io.memory import weights_within_memory
 from vaelab.model import VAE
-from vaelab.recipe.identity import LENGTHS, MEANS, RECORDS, identity
+from vaelab.recipe.identity import MEANS, RECORDS, fingerprint, identity
 from vaelab.recipe.sections import Alterations, Evaluate, Expectation, Model
 from vaelab.recipe.shortening import length_of, run_steps, shorten
 from vaelab.recipe.text import as_texts, find, plain, read_recipe, with_overrides
@@ -22,6 +21,7 @@ from vaelab.recipe.trackers import Spec, parsed
 from vaelab.registry import Role
 from vaelab.registry.plugins import with_plugins
 from vaelab.registry.schema import OptionsOf, Part, build, parse, resolve
+from vaelab.roles import Objective
 from vaelab.training.initialise import initialise
 from vaelab.training.loop import steps_per_epoch
 from vaelab.training.options import Best, TrainOptions
@@ -122,15 +122,9 @@ class Recipe:
         said = f"a run of {lengths} epochs: {', '.join(names)} shortened likewise" if names else ""
         return Recipe.of(options, self.name), said
 
-    @classmethod
-    def from_json(cls, text: str) -> "Recipe":
-        """The recipe in a model's metadata."""
-        stored = json.loads(text)
-        return cls.of(stored["options"], stored["name"])
-
     def to_json(self) -> str:
-        """One line of text from which `from_json` makes the same recipe, but for who follows its training."""
-        return json.dumps({"name": self.name, "options": {k: v for k, v in self.options.items() if k != "track"}})
+        """See `as_json`."""
+        return as_json(self.name, self.options)
 
     def identity(self, but: Collection[str] = ()) -> dict[str, Any]:
         """What makes it this experiment and no other, without the options `but` of `train`."""
@@ -138,9 +132,8 @@ class Recipe:
 
     @property
     def fingerprint(self) -> str:
-        """A hash of all that decides the weights after a step, so that a checkpoint meets its own recipe again."""
-        decisive = self.identity(but=LENGTHS + RECORDS)
-        return data_hash(decisive)
+        """See `identity.fingerprint`."""
+        return fingerprint(self.options)
 
     @property
     def seed(self) -> int:
@@ -180,38 +173,53 @@ class Recipe:
             return self.model.compose(x_shape, classes, steps_per_epoch)
 
     def build_training(self, data: Dataset, processes: int = 1, model: VAE | None = None) -> tuple[Any, TrainOptions]:
-        """The objective and the train options, with every duration in steps; of a model that grows, with its stages."""
-        per_epoch = self._steps_per_epoch(len(data.train), processes)
-        try:
-            train = TrainOptions(**resolve(TrainOptions, self.train, "train", steps_per_epoch=per_epoch))
-        except ValueError as error:
-            raise UsageError(f"train: {error}") from error
-        growth = model.growth if model else None
-        if growth and growth.settled >= train.steps:  # no step would train the complete model
-            raise TooShort(
-                f"the model is complete after epoch {growth.settled / per_epoch:g} alone, and the run has "
-                f"{train.steps / per_epoch:g}; shorten the stages with model.backbone.epochs_per_stage, or train longer"
-            )
-        if growth and train.at_stage == "reset" and train.lr_warmup_steps > growth.stage_steps:
-            raise UsageError(
-                f"train: lr_warmup_steps {train.lr_warmup_steps} is longer than a stage of {growth.stage_steps} steps, "
-                "with each of which at_stage: reset begins anew; shorten it"
-            )
-        stages = {"stage_steps": growth.stage_steps, "stage_count": growth.stages} if growth else {}
-        pixels = data.train.images[0].numel()
-        supplied = {"steps_per_epoch": per_epoch, "pixels": pixels, **stages}
-        objective = build("objective", self.objective, **supplied)
-        if objective.settled > train.steps:
-            raise TooShort(
-                f"objective: its schedules end at epoch {objective.settled / per_epoch:g}, but the run has "
-                f"{train.steps / per_epoch:g} epochs; shorten them, for example with objective.beta.epochs="
-                f"{train.steps / per_epoch:g}, or train longer"
-            )
-        return objective, train
+        """See `build_training`."""
+        return build_training(self.train, self.objective, data, processes, model)
 
     def _steps_per_epoch(self, images: int, processes: int = 1) -> int:
         batch_size = self.train.get("batch_size", TrainOptions.batch_size)
         return steps_per_epoch(images, batch_size, processes)
+
+
+def as_json(name: str, sections: Mapping[str, Any], **noted: str) -> str:
+    """A recipe as a model file holds it, but for who follows its training, and what else is noted."""
+    return json.dumps({"name": name, "options": {k: v for k, v in sections.items() if k != "track"}} | noted)
+
+
+def build_training(
+    train: Mapping[str, Any], objective: Any, data: Dataset, processes: int = 1, model: VAE | None = None
+) -> tuple[Any, TrainOptions]:
+    """The objective, which may be one already, and the train options, with every duration in steps.
+
+    Of a model that grows, the objective is told the stages.
+    """
+    per_epoch = steps_per_epoch(len(data.train), train.get("batch_size", TrainOptions.batch_size), processes)
+    try:
+        options = TrainOptions(**resolve(TrainOptions, train, "train", steps_per_epoch=per_epoch))
+    except ValueError as error:
+        raise UsageError(f"train: {error}") from error
+    growth = model.growth if model else None
+    if growth and growth.settled >= options.steps:  # no step would train the complete model
+        raise TooShort(
+            f"the model is complete after epoch {growth.settled / per_epoch:g} alone, and the run has "
+            f"{options.steps / per_epoch:g}; shorten the stages with model.backbone.epochs_per_stage, or train longer"
+        )
+    if growth and options.at_stage == "reset" and options.lr_warmup_steps > growth.stage_steps:
+        raise UsageError(
+            f"train: lr_warmup_steps {options.lr_warmup_steps} is longer than a stage of {growth.stage_steps} steps, "
+            "with each of which at_stage: reset begins anew; shorten it"
+        )
+    stages = {"stage_steps": growth.stage_steps, "stage_count": growth.stages} if growth else {}
+    pixels = data.train.images[0].numel()
+    supplied = {"steps_per_epoch": per_epoch, "pixels": pixels, **stages}
+    goal = objective if isinstance(objective, Objective) else build("objective", objective, **supplied)
+    if goal.settled > options.steps:
+        raise TooShort(
+            f"objective: its schedules end at epoch {goal.settled / per_epoch:g}, but the run has "
+            f"{options.steps / per_epoch:g} epochs; shorten them, for example with objective.beta.epochs="
+            f"{options.steps / per_epoch:g}, or train longer"
+        )
+    return goal, options
 
 
 def _decides(override: str, options: Mapping[str, Any]) -> bool:

@@ -1,14 +1,18 @@
 """A trained run on disk, restored: its model, recipe and data."""
 
+import copy
 import json
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from vaelab.data.source import Dataset
-from vaelab.errors import UsageError
+from vaelab.data import as_dataset
+from vaelab.data.dataset import Dataset
+from vaelab.errors import ComposedByHand, UsageError
 from vaelab.io.files import expanded
 from vaelab.io.hashing import short_hash
 from vaelab.model import VAE
@@ -20,15 +24,23 @@ from vaelab.training.checkpoint import read_model
 from vaelab.training.process_group import pick_device
 
 
-def open_run(run: str | Path, data_dir: str | Path | None, device: str) -> tuple[VAE, Recipe, Dataset]:
-    """Model, recipe and data of a trained run; the data from where it was when the run was trained, unless told."""
-    model, recipe, x_shape = restore(run, device)
-    data = recipe.load_data(data_dir or StoredRecipe.read(folder_of(run) / "recipe.yaml")[0].data_dir)
-    if data.x_shape != x_shape:
-        raise UsageError(f"the images are {data.x_shape}, the model was trained on {x_shape}; name its own data")
-    if changed := changes(run, data):
+def open_run(
+    run: str | Path, data_dir: str | Path | None, device: str, model: VAE | None = None, data: Any = None
+) -> tuple[VAE, StoredRecipe, Dataset]:
+    """Model, recipe and data of a trained run; the data from where it was when the run was trained, unless told.
+
+    `model` and `data` are those of a run composed by hand, which its caller gives again, the data in any form.
+    """
+    restored, recipe, x_shape = restore(run, device, model)
+    if data is None and "given" in recipe.section("data"):
+        raise ComposedByHand(folder_of(run), "data")
+    directory = data_dir or StoredRecipe.read(folder_of(run) / "recipe.yaml")[0].data_dir
+    found = as_dataset(recipe.sections["data"] if data is None else data, directory)
+    if found.x_shape != x_shape:
+        raise UsageError(f"the images are {found.x_shape}, the model was trained on {x_shape}; name its own data")
+    if changed := changes(run, found):
         warnings.warn(changed, stacklevel=2)
-    return model, recipe, data
+    return restored, recipe, found
 
 
 def changes(run: str | Path, data: Dataset) -> str | None:
@@ -42,38 +54,63 @@ def changes(run: str | Path, data: Dataset) -> str | None:
     )
 
 
-def restore(run: str | Path, device: str = "cpu") -> tuple[VAE, Recipe, tuple[int, int, int]]:
-    """Model in eval mode, recipe and image shape, from the model file alone."""
+def restore(
+    run: str | Path, device: str = "cpu", model: VAE | None = None
+) -> tuple[VAE, StoredRecipe, tuple[int, int, int]]:
+    """Model in eval mode, recipe and image shape, from the model file alone; a copy of `model` in place of its own."""
     path = expanded(run)
     tensors, metadata = read_model(model_file(path))
-    if not {"recipe", "x_shape"} <= set(metadata):
-        raise UsageError(f"{path} was not written by vaelab: it has no recipe in its metadata; name a vaelab run")
+    recipe = _recipe_in(metadata, path)
     if broken := [k for k, t in tensors.items() if t.is_floating_point() and not t.isfinite().all()]:
         raise UsageError(f"{path}: {broken[0]} holds values that are not finite; train again with a smaller train.lr")
+    if model is None and recipe.by_hand:
+        raise ComposedByHand(path, "model")
     try:
-        with with_plugins(json.loads(metadata.get("plugins", "[]")), folder_of(run)):
-            recipe = Recipe.from_json(metadata["recipe"])
         x_shape = tuple(json.loads(metadata["x_shape"]))
-        model = recipe.build_model(x_shape, json.loads(metadata.get("classes", "0")))
-        model.load_state_dict(tensors)
+        restored = copy.deepcopy(model) if model else _built(recipe, x_shape, metadata, folder_of(run))
+        if model is not None:
+            _refuse_other_model(restored, tensors, f"{path} holds another model", "build the one that was trained")
+        restored.load_state_dict(tensors)
     except (RuntimeError, ValueError, TypeError, KeyError) as error:
         raise UsageError(
             f"the weights in {path} do not fit the recipe in it; restore the file or train again"
         ) from error
-    return model.to(pick_device(device)).eval().requires_grad_(False), recipe, x_shape
+    return restored.to(pick_device(device)).eval().requires_grad_(False), recipe, x_shape
+
+
+def _built(recipe: StoredRecipe, x_shape: tuple[int, int, int], metadata: Mapping[str, str], folder: Path) -> VAE:
+    with with_plugins(json.loads(metadata.get("plugins", "[]")), folder):
+        classes = json.loads(metadata.get("classes", "0"))
+        return Recipe.of(recipe.sections, recipe.name).build_model(x_shape, classes)
+
+
+def recipe_of(run: str | Path) -> StoredRecipe:
+    """The recipe in a model file, or the sections that tell of a model composed by hand."""
+    return _recipe_in(read_model(model_file(run))[1], expanded(run))
 
 
 def take_weights(model: VAE, run: str | Path) -> None:
     """Let a model have the weights of a trained run; UsageError where that is another model."""
-    mine, theirs = model.state_dict(), restore(run)[0].state_dict()
-    shapes = [{name: list(tensor.shape) for name, tensor in state.items()} for state in (mine, theirs)]
-    if odd := [name for name in {**mine, **theirs} if shapes[0].get(name) != shapes[1].get(name)]:
-        here, there = (found.get(odd[0], "not there") for found in shapes)
-        raise UsageError(
-            f"train.init: {run} holds another model: {odd[0]} is {there} in it, and {here} in this one; "
-            "name a run with the same model section"
-        )
-    model.load_state_dict(theirs)
+    tensors = read_model(model_file(run))[0]
+    _refuse_other_model(model, tensors, f"train.init: {run} holds another model", "name a run with the same model")
+    model.load_state_dict(tensors)
+
+
+def _recipe_in(metadata: Mapping[str, str], path: Path) -> StoredRecipe:
+    if not {"recipe", "x_shape"} <= set(metadata):
+        raise UsageError(f"{path} was not written by vaelab: it has no recipe in its metadata; name a vaelab run")
+    try:
+        stored = json.loads(metadata["recipe"])
+        return StoredRecipe(stored["options"], {k: v for k, v in stored.items() if k != "options"})
+    except (ValueError, TypeError, KeyError) as error:
+        raise UsageError(f"the recipe in {path} cannot be read; restore the file or train again") from error
+
+
+def _refuse_other_model(model: VAE, tensors: Mapping[str, Tensor], problem: str, fix: str) -> None:
+    mine, theirs = ({name: list(t.shape) for name, t in state.items()} for state in (model.state_dict(), tensors))
+    if odd := [name for name in {**mine, **theirs} if mine.get(name) != theirs.get(name)]:
+        here, there = (found.get(odd[0], "not there") for found in (mine, theirs))
+        raise UsageError(f"{problem}: {odd[0]} is {there} in it, and {here} in this one", fix)
 
 
 def weights_hash(run: str | Path) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from vaelab.errors import UsageError, shown
+from vaelab.errors import ComposedByHand, UsageError, shown
 from vaelab.io.files import expanded
 from vaelab.io.places import SHIPPED, shipped_names
 from vaelab.io.strict_yaml import parse_yaml, read_yaml
@@ -18,6 +18,8 @@ def read_recipe(path: Path) -> tuple[str, dict[str, Any], list[Any]]:
     options = _extended(read_yaml(path), path)
     made = options.pop("made", {})
     made = made if isinstance(made, Mapping) else {}
+    if made.get("composed"):
+        raise ComposedByHand(path.parent)
     return str(made.get("name", path.stem)), options, made.get("plugins", [])
 
 

@@ -15,6 +15,8 @@ OF_KIND = ("data", "objective")  # that may be a kind alone
 NO_LIKELIHOODS = ("perceptual", "pyramid")  # kinds of a model's likelihood that are a loss, and no log p(x | z)
 OF_TEST_IMAGES = ("train_size", "flip")  # options of data that leave the test images as they are
 
+BY_HAND = "by hand"  # the note of who composed a model that no recipe describes
+
 
 @dataclass(frozen=True)
 class StoredRecipe:
@@ -50,6 +52,16 @@ class StoredRecipe:
     def name(self) -> str:
         """The recipe's name, "" where that is not known."""
         return str(self.provenance.get("name", ""))
+
+    @property
+    def binary(self) -> bool:
+        """Whether it binarises its images."""
+        return self.section("data").get("binarise", "none") != "none"
+
+    @property
+    def by_hand(self) -> bool:
+        """Whether its model was composed by hand, so that these sections cannot build it."""
+        return self.provenance.get("composed") == BY_HAND
 
     @property
     def data_dir(self) -> str | None:

@@ -137,10 +137,14 @@ def find_checkpoint(folder: Path) -> Checkpoint | None:
     return read_checkpoint(path) if path.exists() else None
 
 
-def refuse_other(checkpoint: Checkpoint, path: Path, fingerprint: str, images: str) -> None:
-    """UsageError for a checkpoint of another recipe, or of a training on other images."""
+def refuse_other_recipe(checkpoint: Checkpoint, path: Path, fingerprint: str) -> None:
+    """UsageError for a checkpoint of another recipe."""
     if checkpoint.fingerprint != fingerprint:
         raise OtherRecipe(path)
+
+
+def refuse_other_images(checkpoint: Checkpoint, path: Path, images: str) -> None:
+    """UsageError for a checkpoint of a training on other images."""
     if checkpoint.images not in (None, images):
         raise UsageError(
             f"{path} was trained on {checkpoint.images}, and now there are {images}, split anew; "

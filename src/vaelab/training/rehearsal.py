@@ -19,8 +19,11 @@ SAMPLES = 64  # draws at most, which show as much as the thousands that a traini
 
 
 @torch.no_grad()
-def rehearse(model: VAE, objective: Any, data: Dataset) -> None:
-    """Score two training images as a step will; UsageError says which part does not do what is asked of it."""
+def rehearse(model: VAE, objective: Any, data: Dataset, foreign: bool = False) -> None:
+    """Score two training images as a step will; UsageError says which part does not do what is asked of it.
+
+    `foreign` are parts that are not ours, or may not be.
+    """
     first = data.train[:IMAGES]
     x, y = to_floats(first.images), first.labels if model.classes else None
     try:
@@ -31,7 +34,9 @@ def rehearse(model: VAE, objective: Any, data: Dataset) -> None:
     except VaelabError:
         raise
     except Exception as error:
-        if not isinstance(error, ValueError) and not plugin_records():  # a fault of ours, whose traceback is wanted
+        if not (
+            foreign or isinstance(error, ValueError) or plugin_records()
+        ):  # a fault of ours, whose traceback is wanted
             raise
         raise UsageError(f"these parts do not go together: {error}") from error
 
