@@ -60,7 +60,7 @@ def plain(value):
 def table(made):
     """The cells of the Markdown table by row label."""
     lines = [[cell.strip() for cell in line.split("|")[1:-1]] for line in made.text.splitlines() if line[:1] == "|"]
-    return {label: cells for label, *cells in [lines[0], *lines[2:]]}
+    return {label: cells for label, _, *cells in [lines[0], *lines[2:]]}
 
 
 def test_a_row_for_every_number_with_its_interval_and_best(make, tmp_path):

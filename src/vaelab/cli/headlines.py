@@ -9,7 +9,6 @@ from vaelab.metrics.names import Number, numbers
 from vaelab.runs.results import Results
 
 COUNT = 10
-ARROWS = {"higher": " ↑", "lower": " ↓"}
 
 
 def show_headlines(results: Results) -> None:
@@ -29,5 +28,9 @@ def show_headlines(results: Results) -> None:
 def _row(found: Number, values: Mapping[str, Any]) -> list[str]:
     about = found.about
     value = f"{found.value} of {values[about.of]}" if about.of in values else number(found.value)
-    arrow = ARROWS.get(str(about.better), "")
-    return [found.name, f"{value} {about.unit}".rstrip(), interval(found.interval), about.meaning + arrow]
+    return [
+        found.name,
+        f"{value} {about.unit}".rstrip(),
+        interval(found.interval),
+        f"{about.meaning} {about.arrow}".rstrip(),
+    ]

@@ -30,14 +30,14 @@ class Comparison:
     def text(self) -> str:
         """The table, which reads well on a terminal and is Markdown, and the notes."""
         lines = [
-            ["", *self.columns],
-            *([row.label, *(_cell(row, *c) for c in self.columns.items())] for row in self.rows),
+            ["", "unit", *self.columns],
+            *([row.label, row.about.mark, *(_cell(row, *c) for c in self.columns.items())] for row in self.rows),
         ]
         lines = [[cell.replace("|", "\\|") for cell in line] for line in lines]
         widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
         lines.insert(1, ["-" * width for width in widths])
         table = ["| " + " | ".join(map(str.ljust, line, widths)) + " |" for line in lines]
-        key = "**Best of its row**, [95 % interval]: over images, of several seeds over these."
+        key = "**Best of its row** (↑ more is better), [95 % interval]: over images, of several seeds over these."
         return "\n".join([*table, "", key, *(f"\n- {note}" for note in self.notes), ""])
 
 
@@ -91,11 +91,26 @@ def compare(
 
 def _long(made: Comparison) -> Iterator[Sequence[Any]]:
     """A line for each number of each column."""
-    yield ["metric", "name", "label", "run", "value", "low", "high", "runs", "best", "protocol"]
+    yield [
+        "metric",
+        "name",
+        "label",
+        "run",
+        "value",
+        "low",
+        "high",
+        "runs",
+        "best",
+        "protocol",
+        "title",
+        "unit",
+        "better",
+    ]
     for row in made.rows:
         for label, cell in row.cells.items():
             number = cell.value, *(cell.interval or ("", "")), cell.runs
-            yield [row.metric, row.name, row.label, label, *number, label in row.best, json.dumps(row.protocol)]
+            about = row.about.title, row.about.unit, row.about.better
+            yield [row.metric, row.name, row.label, label, *number, label in row.best, json.dumps(row.protocol), *about]
 
 
 def _cell(row: Row, label: str, runs: int) -> str:

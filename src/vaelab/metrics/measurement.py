@@ -25,6 +25,16 @@ class Value:
     tile: str = ""  # its short title where a report shows it above all tables
     scores: Mapping[str, str] | None = None  # where it depends on what p(x | z) scores: which of these are as others
 
+    @property
+    def mark(self) -> str:
+        """Unit and direction, `nats ↑`."""
+        return f"{self.unit} {self.arrow}".strip()
+
+    @property
+    def arrow(self) -> str:
+        """Where better values lie: ↑, ↓ or, where they lie near a number, nothing."""
+        return {"higher": "↑", "lower": "↓"}.get(str(self.better), "")
+
     def loss(self, value: float) -> float:
         """What is least at the best value; NaN where no value is better than another."""
         if isinstance(self.better, int | float):

@@ -31,8 +31,9 @@ def about_metric(metric: str) -> About:
 def about_number(metric: str, name: str, stored: object = None) -> Value:
     """The declaration of a metric's number; of one that has none what was `stored` with it, or its name."""
     kept: Mapping[str, Any] = stored if isinstance(stored, Mapping) else {}
-    title, better = kept.get("title") or _words(name), kept.get("better")
-    return _declared(metric, name) or Value(str(title), str(kept.get("unit", "")), better)
+    title, better = str(kept.get("title") or _words(name)), kept.get("better")
+    known = better if isinstance(better, str | int | float) else None
+    return _declared(metric, name) or Value(title, str(kept.get("unit", "")), known)  # pyright: ignore[reportArgumentType]
 
 
 def numbers(metric: str, measured: MetricResult) -> list[Number]:
