@@ -44,7 +44,7 @@ from vaelab.training.loop import Loop
 from vaelab.training.options import TrainOptions
 from vaelab.training.process_group import ProcessGroup
 from vaelab.training.rehearsal import rehearse
-from vaelab.training.terminal import TrainingDisplay
+from vaelab.training.terminal import ShownLog
 
 
 def train(
@@ -169,8 +169,8 @@ def _run(
             if resume and training.track:
                 forget(folder / "log.jsonl", done)  # before anyone follows it
             stack.enter_context(tracked(folder, training.track, done if resume else None))
-        display = None if quiet or not group.is_main else TrainingDisplay()
-        log = LogWriter(folder / "log.jsonl", silent=not group.is_main, display=display)
+        path, shown = folder / "log.jsonl", group.is_main and not quiet
+        log = ShownLog(path) if shown else LogWriter(path, silent=not group.is_main)
         stack.enter_context(closing(log))
         _learn(training, folder, group, checkpoint, metrics, log, stack.enter_context(Interrupt()))
 

@@ -33,7 +33,7 @@ from vaelab.training.checkpoint import (
 from vaelab.training.interrupt import Interrupt
 from vaelab.training.process_group import ProcessGroup
 from vaelab.training.step import TrainState
-from vaelab.training.terminal import TrainingDisplay
+from vaelab.training.terminal import ShownLog
 
 CPU = torch.device("cpu")
 
@@ -348,7 +348,7 @@ def test_the_log_is_json_whatever_the_numbers_are(tmp_path):
 
 
 def test_all_but_one_process_are_silent(tmp_path, capsys):
-    log = LogWriter(tmp_path / "log.jsonl", silent=True, display=TrainingDisplay())
+    log = LogWriter(tmp_path / "log.jsonl", silent=True)
     log.begin(0, 1, 1)
     log.write({"kind": "step", "step": 1})
     log.close()
@@ -369,7 +369,7 @@ def test_off_a_terminal_there_is_a_line_per_epoch(train, capsys):
 
 
 def test_numbers_of_any_size_keep_to_their_columns(tmp_path, capsys):
-    log = LogWriter(tmp_path / "log.jsonl", display=TrainingDisplay())
+    log = ShownLog(tmp_path / "log.jsonl")
     log.begin(0, 4, 4)
     for epoch, loss in enumerate((-93.125, -1493.0, 32267.78, -1e30), 1):
         at = {"kind": "epoch", "epoch": epoch, "step": epoch, "loss": loss}
@@ -387,7 +387,7 @@ def test_the_table_has_a_line_per_tenth_of_a_run_and_at_least_one_a_minute(tmp_p
     def told(seconds: float, epochs: int = 200) -> list[int]:
         """The epochs with a line of their own in a run whose epochs last so long."""
         nonlocal now
-        log = LogWriter(tmp_path / "log.jsonl", display=TrainingDisplay())
+        log = ShownLog(tmp_path / "log.jsonl")
         log.begin(0, epochs, epochs)
         for epoch in range(1, epochs + 1):
             now += seconds

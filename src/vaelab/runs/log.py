@@ -1,14 +1,13 @@
 """The log of a run: one JSON object per logged step, epoch or evaluation, a line each in `log.jsonl`."""
 
-import contextlib
 import json
 import math
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from vaelab.errors import FolderGone
 from vaelab.io.files import disk_error, parse_json, write_whole
@@ -86,30 +85,16 @@ class Log:
         return Log([*kept, *(row for row in self.valid if row["epoch"] in epochs)], 0, earlier)
 
 
-class Display(Protocol):
-    """Where rows are shown while they are written."""
-
-    def begin(self, done: int, steps: int, epochs: int) -> None:
-        """A training of so many steps begins after step `done`."""
-
-    def show(self, row: Row) -> None:
-        """A row was written."""
-
-    def end(self) -> None:
-        """The training has ended."""
-
-
 class LogWriter:
-    """Appends one JSON object per event and shows it; silent in all processes but the main one."""
+    """Appends one JSON object per event; silent in all processes but the main one."""
 
-    def __init__(self, path: Path, *, silent: bool = False, display: Display | None = None) -> None:
-        self.path, self.silent, self.display = path, silent, None if silent else display
+    def __init__(self, path: Path, *, silent: bool = False) -> None:
+        self.path, self.silent = path, silent
 
     def begin(self, done: int, steps: int, epochs: int) -> None:
-        """Forget rows after step `done`, which a killed run may have left, and begin to show."""
+        """Forget rows after step `done`, which a killed run may have left."""
         if not self.silent:
             forget(self.path, done)
-            self._show(lambda display: display.begin(done, steps, epochs))
 
     def write(self, row: Row) -> None:
         """Append a row; numbers that are no numbers become null, as JSON has none."""
@@ -123,17 +108,9 @@ class LogWriter:
             raise FolderGone(self.path.parent) from error
         except OSError as error:
             raise disk_error(self.path, error) from error
-        self._show(lambda display: display.show(row))
 
     def close(self) -> None:
-        """Leave the terminal tidy."""
-        self._show(lambda display: display.end())
-
-    def _show(self, act: Callable[[Display], None]) -> None:
-        """On a terminal, which may go away: the training goes on without it."""
-        if self.display:
-            with contextlib.suppress(OSError, ValueError):
-                act(self.display)
+        """The end of the training."""
 
 
 def forget(path: Path, done: int) -> None:

@@ -1,11 +1,13 @@
 """A training on the terminal: a progress bar, and a table with a line per tenth of the run."""
 
+import contextlib
 import sys
 import textwrap
 import time
+from pathlib import Path
 
 from vaelab.io.progress import say, terminal
-from vaelab.runs.log import Row
+from vaelab.runs.log import LogWriter, Row
 
 WIDTHS = "{:>9}  {:>9}  {:>9}  {:>8}  {:>6}  {:>10}  {:>10}"  # 73 columns
 HEAD = WIDTHS.format("epoch", "loss", "rec", "kl", "β", "valid ", "images/s")
@@ -15,29 +17,48 @@ INDENT = " " * 11  # of what else is measured, below the numbers of an epoch
 SHORT = {"loss": "loss", "rec": "reconstruction", "kl": "kl"}
 
 
-class TrainingDisplay:
-    """A rich progress bar on a terminal, and a table: a line per tenth of the run, and at least one a minute."""
+class ShownLog(LogWriter):
+    """A log that is shown as it is written: a bar on a terminal, and a table with a line per tenth of the run.
 
-    def __init__(self) -> None:
+    Long epochs have a line each, and at least one a minute. Where the terminal goes away the training goes on.
+    """
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
         self.progress = self.task = None
-        self.tenth, self.said = -1, 0.0
+        self.tenth, self.said, self.headed = -1, 0.0, False
         self.train: Row = {}
         self.measured: Row = {}
-        self.headed = False
 
     def begin(self, done: int, steps: int, epochs: int) -> None:
-        """The bar of a training of so many steps, where there is a terminal."""
+        """Begin the log, and the bar of so many steps where there is a terminal."""
+        super().begin(done, steps, epochs)
         self.epochs = epochs
-        if sys.stderr is not None and sys.stderr.isatty():
-            from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+        with contextlib.suppress(OSError, ValueError):
+            if sys.stderr is not None and sys.stderr.isatty():
+                self._start(done, steps)
 
-            columns = (BarColumn(12), TextColumn("{task.percentage:>3.0f}%  {task.description}"), TimeRemainingColumn())
-            self.progress = Progress(*columns, console=terminal(), transient=True)
-            self.progress.start()
-            self.task = self.progress.add_task("starting", total=steps, completed=done)
+    def write(self, row: Row) -> None:
+        """Append a row, and show it: a step in the bar, an epoch that is due in the table."""
+        super().write(row)
+        with contextlib.suppress(OSError, ValueError):
+            self._show(row)
 
-    def show(self, row: Row) -> None:
-        """A step in the bar; an epoch that is due in the table."""
+    def close(self) -> None:
+        """Leave the terminal tidy."""
+        with contextlib.suppress(OSError, ValueError):
+            if self.progress:
+                self.progress.stop()
+
+    def _start(self, done: int, steps: int) -> None:
+        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+        columns = (BarColumn(12), TextColumn("{task.percentage:>3.0f}%  {task.description}"), TimeRemainingColumn())
+        self.progress = Progress(*columns, console=terminal(), transient=True)
+        self.progress.start()
+        self.task = self.progress.add_task("starting", total=steps, completed=done)
+
+    def _show(self, row: Row) -> None:
         if row["kind"] == "step" and self.progress and self.task is not None:
             self.progress.update(self.task, completed=row["step"], description=_short(row))
         elif row["kind"] == "epoch" and row["split"] == "train":
@@ -69,11 +90,6 @@ class TrainingDisplay:
                 self.progress.console.print(line, highlight=False, soft_wrap=True)
             else:
                 say(line)
-
-    def end(self) -> None:
-        """The terminal as it was."""
-        if self.progress:
-            self.progress.stop()
 
 
 def _table_line(valid: Row, train: Row, epochs: int) -> str:
