@@ -12,7 +12,7 @@ from typing import IO
 
 from vaelab.errors import UsageError
 from vaelab.io.files import disk_error, lock, read_object, remove_remains
-from vaelab.runs.state import identity, is_alive
+from vaelab.runs.state import is_alive, this_process
 
 LOCK = "training.lock"
 RETRY = 0.2  # seconds between two looks at who holds a path
@@ -26,8 +26,10 @@ def claimed(path: Path, *, new: bool = False) -> Iterator[Path]:
     `new` asks for one that was not there: `path`, or else `path`-2, `path`-3, …. What was made and is empty in the end
     is removed.
     """
-    for name in (str(path), path.resolve().name):
-        _refuse_odd(name)
+    try:
+        f"{path} {path.resolve().name}".encode()
+    except UnicodeEncodeError as error:  # a name that a file system holds, and no file of a run
+        raise UsageError(f"{path} is no text in UTF-8, as a run's folder has to be; choose another name") from error
     made: list[Path] = []
     try:
         with ExitStack() as stack:
@@ -36,14 +38,6 @@ def claimed(path: Path, *, new: bool = False) -> Iterator[Path]:
         for place in made:
             with contextlib.suppress(OSError):  # it is not empty
                 place.rmdir()
-
-
-def _refuse_odd(name: str) -> None:
-    """UsageError for a name that a file system holds and no file of a run: one that is no text."""
-    try:
-        name.encode()
-    except UnicodeEncodeError as error:
-        raise UsageError(f"{name} is no text in UTF-8, as a run's folder has to be; choose another name") from error
 
 
 def _enter(path: Path, new: bool, made: list[Path], stack: ExitStack) -> Path:
@@ -114,7 +108,7 @@ def _locked(path: Path, doing: str, end: float) -> IO[str] | None:
             return None
         if _is_there(file, path):
             with contextlib.suppress(OSError):  # a full disk is the training's to say
-                path.write_text(json.dumps(identity()))
+                path.write_text(json.dumps(this_process()))
             return file
         file.close()  # whoever held it has removed it meanwhile
 
@@ -127,7 +121,7 @@ def _named(path: Path, doing: str) -> Iterator[None]:
         path.unlink(missing_ok=True)
     try:
         with path.open("x") as file:
-            file.write(json.dumps(identity()))
+            file.write(json.dumps(this_process()))
     except FileExistsError:
         raise _taken(path, doing) from None
     try:

@@ -42,7 +42,7 @@ def recorded(folder: Path) -> Iterator[None]:
     """
     found, rows = read_object(folder / FILE), _logged(folder)
     began, before = time.time(), read_state(folder, False).seconds or 0.0  # also those of a process that was killed
-    _write(folder, {"state": "running", "began": began, "seconds": before} | identity())
+    _write(folder, {"state": "running", "began": began, "seconds": before} | this_process())
 
     def close(state: str, **why: Any) -> None:
         _write(folder, {"state": state, "reason": "", "seconds": round(before + time.time() - began, 1)} | why)
@@ -84,7 +84,7 @@ def read_state(folder: Path, reached_end: bool) -> State:
     return State("stopped", "it ended before its last epoch and left no word why", None, seen)
 
 
-def identity() -> dict[str, Any]:
+def this_process() -> dict[str, Any]:
     """This process, as `is_alive` knows it again."""
     return {"pid": os.getpid(), "born": _born(os.getpid()), "host": socket.gethostname()}
 

@@ -14,6 +14,7 @@ from vaelab.io.progress import note
 from vaelab.runs.folder import RunFolder, is_run
 from vaelab.runs.log import finite
 
+NUMBERS = (1, 2, 4)  # columns after the name that stand to the right
 DEPTH = 3  # folders below the one that is named
 
 
@@ -36,20 +37,19 @@ def runs_table(directory: Path) -> str:
     runs = find_runs(directory)
     if not runs:
         return f"no runs in {directory}; start one: vaelab train digits-vamp"
-    lines = [["run", "data", "epoch", "best ELBO", "state", "age"]]
-    lines += [_cells(run, directory) for run in runs]
-    width = _width()
-    told = [
-        f"{_name(run, directory)}: {run.state.reason}" for run in runs if run.state.reason and run.state.word != "done"
-    ]
-    unknown = [run for run in runs if run.log.best and not run.recipe.sections]
-    told += [f"{_name(run, directory)}: its recipe cannot be read, so its number may be no ELBO" for run in unknown]
-    bounds = sorted(
-        {run.recipe.bound.removeprefix("−") for run in runs if run.log.best and run not in unknown} - {"ELBO"}
-    )
-    notes = [f"best ELBO: of validation images, in nats; here also {', '.join(bounds)}"] if bounds else []
-    below = [textwrap.fill(printable(" ".join(text.split())), width, **_HANGING) for text in [*told, *notes]]
-    return "\n".join([*_table(lines, width), *below])
+    told, bounds = [], set()
+    for run in runs:
+        name, state = _name(run, directory), run.state
+        told += [f"{name}: {state.reason}"] if state.reason and state.word != "done" else []
+        if run.log.best and not run.recipe.sections:
+            told.append(f"{name}: its recipe cannot be read, so its number may be no ELBO")
+        elif run.log.best:
+            bounds.add(run.recipe.bound.removeprefix("−"))
+    if others := sorted(bounds - {"ELBO"}):
+        told.append(f"best ELBO: of validation images, in nats; here also {', '.join(others)}")
+    lines = [["run", "data", "epoch", "best ELBO", "state", "age"], *(_cells(run, directory) for run in runs)]
+    below = [textwrap.fill(printable(" ".join(text.split())), _width(), **_HANGING) for text in told]
+    return "\n".join([*_table(lines, _width()), *below])
 
 
 def summary(path: Path) -> str:
@@ -93,24 +93,15 @@ def _name(run: RunFolder, directory: Path) -> str:
 
 def _table(lines: Sequence[Sequence[str]], width: int) -> list[str]:
     """Columns that fit a terminal; a name too long for its column stands on a line of its own, above its numbers."""
-    names, rest = [line[0] for line in lines], _columns([line[1:] for line in lines])
-    room = max(2, width - len(rest[0]) - 2)
-    first = max((len(name) for name in names if len(name) <= room), default=2)
+    widths = [max(map(len, column)) for column in zip(*(line[1:] for line in lines), strict=True)]
+    room = max(2, width - sum(widths) - 2 * len(widths))
+    first = max((len(line[0]) for line in lines if len(line[0]) <= room), default=2)
     table = []
-    for name, numbers in zip(names, rest, strict=True):
+    for name, *rest in lines:
         table += [name] if len(name) > first else []
-        table.append(f"{'' if len(name) > first else name:<{first}}  {numbers}".rstrip())
+        cells = [c.rjust(w) if i in NUMBERS else c.ljust(w) for i, (c, w) in enumerate(zip(rest, widths, strict=True))]
+        table.append("  ".join([f"{'' if len(name) > first else name:<{first}}", *cells]).rstrip())
     return table
-
-
-def _columns(lines: Sequence[Sequence[str]]) -> list[str]:
-    """Lines of equal length, words to the left and numbers to the right."""
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    right = {1, 2, 4}
-    return [
-        "  ".join(c.rjust(w) if i in right else c.ljust(w) for i, (c, w) in enumerate(zip(line, widths, strict=True)))
-        for line in lines
-    ]
 
 
 def _read(path: Path) -> RunFolder | None:
