@@ -11,6 +11,7 @@ import vaelab.recipe.recipe  # noqa: F401  # registers all parts
 from vaelab.recipe.sections import Evaluate, Model
 from vaelab.registry import part
 from vaelab.registry.schema import options, role_of
+from vaelab.schedules import Constant
 from vaelab.training.options import Best, TrainOptions
 
 SECTIONS = {"model": Model, "train": TrainOptions, "evaluate": Evaluate, "best": Best}
@@ -44,7 +45,7 @@ def _option(name: str, parameter: inspect.Parameter, told: str, width: int) -> l
     """Name, type and default on one line; what it means, folded, below."""
     default = parameter.default
     kind = type_in_words(parameter.annotation)
-    given = "must be given" if default is parameter.empty else f"default {_value(default)}"
+    given = "must be given" if default is parameter.empty else f"default {written(default)}"
     indent = " " * (width + 4)
     columns = max(40, shutil.get_terminal_size().columns)
     head = textwrap.fill(f"{kind}; {given}", columns, initial_indent=f"  {name:<{width}}  ", subsequent_indent=indent)
@@ -80,9 +81,9 @@ def _bounded(text: str, marks: tuple[Any, ...]) -> str:
     return f"{text} {', '.join(signs)}".rstrip()
 
 
-def _value(default: Any) -> str:
-    """As a recipe writes it."""
-    default = getattr(default, "value", default)
+def written(default: Any) -> str:
+    """A default as a recipe writes it."""
+    default = default.value if isinstance(default, Constant) else default
     if default is None or isinstance(default, bool):
-        return {None: "none", True: "true", False: "false"}[default]
+        return {None: "null", True: "true", False: "false"}[default]
     return f"[{', '.join(map(str, default))}]" if isinstance(default, tuple) else str(default)

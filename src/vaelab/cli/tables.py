@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Column, Table
 
+from vaelab.cli.parts import written
 from vaelab.data import load_set
 from vaelab.errors import UsageError
 from vaelab.evaluation.images import write_images
@@ -185,10 +186,7 @@ def _option(name: str, parameter: inspect.Parameter) -> str:
     if get_args(annotation) and "Literal" in str(annotation) and role_of(annotation) is None:
         others = [str(v) for v in get_args(annotation) if v != default and isinstance(v, str)]
         return f"{name}={'|'.join([str(default), *others])}"
-    if default is parameter.empty:
-        return name
-    value = getattr(default, "value", default)
-    return f"{name}={list(value) if isinstance(value, tuple) else value}"
+    return name if default is parameter.empty else f"{name}={written(default)}"
 
 
 def _recipe_rows() -> list[list[str]]:
