@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from vaelab.model import VAE
     from vaelab.recipe.recipe import Recipe
     from vaelab.registry.plugins import load_plugin
+    from vaelab.roles import Likelihood, Posterior, Prior
     from vaelab.workbench import fit, load, plot, sample, train
 
 # Found when first used, so that importing vaelab costs nothing.
@@ -32,11 +33,17 @@ _HOMES = {
     "load_plugin": "registry.plugins",
     "Recipe": "recipe.recipe",
     "VAE": "model",
+    "Prior": "roles",
+    "Posterior": "roles",
+    "Likelihood": "roles",
     "Dataset": "data.dataset",
 }
 __all__ = [
     "VAE",
     "Dataset",
+    "Likelihood",
+    "Posterior",
+    "Prior",
     "Recipe",
     "compare",
     "evaluate",

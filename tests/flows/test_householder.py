@@ -1,7 +1,7 @@
 import torch
 from torch import Tensor
 
-from vaelab.flows.householder import reflect
+from vaelab.nn.reflections import reflect
 from vaelab.registry.schema import build
 
 

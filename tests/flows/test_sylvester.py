@@ -1,7 +1,7 @@
 import torch
 
-from vaelab.flows.householder import reflect
 from vaelab.flows.sylvester import Sylvester
+from vaelab.nn.reflections import reflect
 
 
 def layer(columns: int) -> Sylvester:

@@ -9,10 +9,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from vaelab.backbones.gated_conv import GatedConv
 from vaelab.backbones.resnet_attention import SelfAttention
 from vaelab.errors import UsageError
 from vaelab.likelihoods import perceptual
+from vaelab.nn.gated import GatedConv
 from vaelab.recipe.recipe import Recipe
 from vaelab.registry import part
 from vaelab.registry.schema import build, defaults

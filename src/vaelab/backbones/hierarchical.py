@@ -7,22 +7,10 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from vaelab.backbones.gated_conv import to_features, to_image
 from vaelab.nn.activation import Shape
-from vaelab.nn.gated import GatedLinear
+from vaelab.nn.branches import Branches
+from vaelab.nn.gated import GatedLinear, to_features, to_image
 from vaelab.registry import Size, register
-
-
-class Branches(nn.Module):
-    """One network for each level, whose outputs stand side by side; `widths` is how many features each gives."""
-
-    def __init__(self, networks: Sequence[nn.Module], widths: list[int]) -> None:
-        super().__init__()
-        self.networks, self.widths = nn.ModuleList(networks), widths
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Images [B, C, H, W] -> features [B, Σ widths]."""
-        return torch.cat([network(x) for network in self.networks], -1)
 
 
 class Joined(nn.Module):

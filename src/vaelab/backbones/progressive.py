@@ -7,7 +7,7 @@ from typing import Literal
 from torch import Tensor, nn
 
 from vaelab.nn.activation import Shape
-from vaelab.nn.growth import GrowingDecoder, averaged, enlarged, grown
+from vaelab.nn.growth import GrowingDecoder, averaged, down, enlarged, grown, to_maps, up
 from vaelab.nn.small_maps import ChannelsLast
 from vaelab.registry import Fraction, Size, register
 from vaelab.roles import Growth
@@ -83,20 +83,3 @@ def progressive(
     widths = [max(base_channels >> stage, min_channels) for stage in range(growth.stages)]
     decoder = ProgressiveDecoder(growth, latent_dim, out_channels, widths, stage_weight)
     return ProgressiveEncoder(growth, x_shape[0], widths), decoder
-
-
-def to_maps(latent_dim: int, width: int, side: int, activation: nn.Module) -> nn.Module:
-    """Latents [N, D] -> maps [N, width, side, side]."""
-    return nn.Sequential(
-        nn.Linear(latent_dim, width * side**2), activation, nn.Unflatten(-1, (width, side, side)), ChannelsLast()
-    )
-
-
-def down(inside: int, outside: int) -> nn.Module:
-    """From `outside` channels to `inside` at half the size."""
-    return nn.Sequential(nn.Conv2d(outside, inside, 3, padding=1), nn.LeakyReLU(0.2), nn.AvgPool2d(2))
-
-
-def up(inside: int, outside: int) -> nn.Module:
-    """From `inside` channels to `outside` at twice the size."""
-    return nn.Sequential(nn.Upsample(scale_factor=2), nn.Conv2d(inside, outside, 3, padding=1), nn.LeakyReLU(0.2))

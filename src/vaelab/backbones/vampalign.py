@@ -1,4 +1,4 @@
-"""The two backbones of VampAlign: plain convolutions, and residual ones with normalisation."""
+"""Residual convolutions with normalisation, of VampAlign."""
 
 import functools
 import itertools
@@ -6,7 +6,6 @@ from typing import Literal
 
 from torch import nn
 
-from vaelab.backbones.conv import conv
 from vaelab.nn.activation import Shape
 from vaelab.nn.residual import ResBlock, group_norm
 from vaelab.nn.small_maps import ChannelsLast, Conv2d, ConvTranspose2d
@@ -14,17 +13,6 @@ from vaelab.registry import Size, register
 
 _BASE = 4  # pixels a side of the smallest maps inside
 _leaky = functools.partial(nn.LeakyReLU, 0.2, inplace=True)  # what goes before needs no output in its backward
-
-
-@register("backbone", "vampalign_conv", about="convolutional networks")
-def vampalign_conv(
-    x_shape: Shape, latent_dim: int, out_channels: int, *, channels: tuple[Size, ...] = (32, 64, 128, 256)
-) -> tuple[nn.Module, nn.Module]:
-    """`conv` with ReLU and no linear layer inside: VampAlign's baseline at 64 × 64.
-
-    With `channels` of 32, 64, 128 and images of 32 × 32 it is the form for MNIST.
-    """
-    return conv(x_shape, latent_dim, out_channels, channels=channels)
 
 
 @register("backbone", "vampalign_resnet", about="residual networks")

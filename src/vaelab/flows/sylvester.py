@@ -7,8 +7,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from vaelab.flows.chain import Amortised, Layer, LayeredFlow
-from vaelab.flows.householder import normals, reflect
 from vaelab.flows.monotone import LEAST_SLOPE, root
+from vaelab.nn.reflections import normals, reflect
 from vaelab.registry import Count, Depth, Size, register
 
 

@@ -1,13 +1,14 @@
-"""The resolutions of a growing model: which fit its images, and how images of one stage are scored in full size."""
+"""Layers of a growing model, the stages that fit its images, and how those of one stage are scored in full size."""
 
 import math
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 from torch.distributions import Distribution
 
 from vaelab.nn.activation import Shape
+from vaelab.nn.small_maps import ChannelsLast
 from vaelab.roles import Decoder, Growth, Unchecked
 
 
@@ -101,3 +102,20 @@ def enlarged(x: Tensor, factor: int = 2) -> Tensor:
     if factor == 1:
         return x
     return F.interpolate(x.flatten(0, -4), scale_factor=factor, mode="nearest").unflatten(0, x.shape[:-3])
+
+
+def to_maps(latent_dim: int, width: int, side: int, activation: nn.Module) -> nn.Module:
+    """Latents [N, D] -> maps [N, width, side, side]."""
+    return nn.Sequential(
+        nn.Linear(latent_dim, width * side**2), activation, nn.Unflatten(-1, (width, side, side)), ChannelsLast()
+    )
+
+
+def down(inside: int, outside: int) -> nn.Module:
+    """From `outside` channels to `inside` at half the size."""
+    return nn.Sequential(nn.Conv2d(outside, inside, 3, padding=1), nn.LeakyReLU(0.2), nn.AvgPool2d(2))
+
+
+def up(inside: int, outside: int) -> nn.Module:
+    """From `inside` channels to `outside` at twice the size."""
+    return nn.Sequential(nn.Upsample(scale_factor=2), nn.Conv2d(inside, outside, 3, padding=1), nn.LeakyReLU(0.2))

@@ -1,9 +1,12 @@
-"""The linear layer that ends a network in a diagonal normal."""
+"""The linear layer that ends a network in a diagonal normal, and how many features it gets."""
 
+import torch
 from torch import Tensor, nn
 from torch.distributions import Independent
 
 from vaelab.distributions.normal import at_least_float32, diagonal_normal
+from vaelab.nn.conditioning import LabelledEncoder, apply
+from vaelab.nn.pyramid import PyramidEncoder
 
 
 class NormalHead(nn.Linear):
@@ -22,3 +25,18 @@ class NormalHead(nn.Linear):
         """[..., F] -> distribution over [..., D]."""
         mean, log_variance = at_least_float32(super().forward(features)).chunk(2, -1)
         return diagonal_normal(mean, log_variance.clamp(*self.bounds) / 2)
+
+
+@torch.no_grad()
+def features_of(encoder: nn.Module, x_shape: tuple[int, int, int]) -> int:
+    """The encoder's output size, from one image, so that a backbone need not declare it.
+
+    ValueError of one that has latents for each of its stages, which another posterior gives it.
+    """
+    if isinstance(encoder, PyramidEncoder):
+        raise ValueError("this backbone has latents for each of its stages; set model.posterior=residual")
+    training = encoder.training
+    y = torch.zeros(1, dtype=torch.int64) if isinstance(encoder, LabelledEncoder) else None
+    features = apply(encoder.eval(), torch.zeros(1, *x_shape), y).shape[-1]
+    encoder.train(training)
+    return features

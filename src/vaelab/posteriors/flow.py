@@ -7,7 +7,8 @@ from torch import Tensor, nn
 from vaelab.distributions.normal import at_least_float32
 from vaelab.distributions.pushforward import Pushforward
 from vaelab.nn.conditioning import apply
-from vaelab.posteriors.gaussian import GaussianPosterior, features_of
+from vaelab.nn.heads import features_of
+from vaelab.posteriors.gaussian import GaussianPosterior
 from vaelab.registry import Role, register
 from vaelab.roles import Posterior
 

@@ -1,11 +1,10 @@
 """Diagonal Gaussian posterior."""
 
-import torch
 from torch import Tensor, nn
 from torch.distributions import Independent
 
-from vaelab.nn.conditioning import LabelledEncoder, apply
-from vaelab.nn.heads import NormalHead
+from vaelab.nn.conditioning import apply
+from vaelab.nn.heads import NormalHead, features_of
 from vaelab.registry import register
 from vaelab.roles import Posterior
 
@@ -36,18 +35,3 @@ class GaussianPosterior(Posterior):
     def given_features(self, features: Tensor) -> Independent:
         """The distribution of an image with these features [B, F]."""
         return self.head(features)
-
-
-@torch.no_grad()
-def features_of(encoder: nn.Module, x_shape: tuple[int, int, int]) -> int:
-    """The encoder's output size, from one image, so that a backbone need not declare it.
-
-    ValueError of an encoder that works with one posterior alone, whose `posterior` names it.
-    """
-    if needed := getattr(encoder, "posterior", None):
-        raise ValueError(f"this backbone has latents for each of its stages; set model.posterior={needed}")
-    training = encoder.training
-    y = torch.zeros(1, dtype=torch.int64) if isinstance(encoder, LabelledEncoder) else None
-    features = apply(encoder.eval(), torch.zeros(1, *x_shape), y).shape[-1]
-    encoder.train(training)
-    return features

@@ -11,8 +11,7 @@ from torch.distributions import Independent
 from vaelab.distributions.hierarchy import Hierarchy
 from vaelab.distributions.normal import diagonal_normal
 from vaelab.nn.conditioning import apply
-from vaelab.nn.heads import NormalHead
-from vaelab.posteriors.gaussian import features_of
+from vaelab.nn.heads import NormalHead, features_of
 from vaelab.registry import Size, register
 from vaelab.roles import Level, Posterior
 

@@ -1,17 +1,16 @@
 """The posterior of a Laplacian-pyramid VAE: each stage looks at what the stages before left of the image."""
 
-from collections.abc import Iterator
 from typing import cast
 
 import torch
 from torch import Tensor, nn
 from torch.distributions import Independent
 
-from vaelab.backbones.progressive_residual import PyramidEncoder
 from vaelab.distributions.hierarchy import Hierarchy
 from vaelab.distributions.normal import diagonal_normal
 from vaelab.nn.conditioning import LabelledEncoder
 from vaelab.nn.heads import NormalHead
+from vaelab.nn.pyramid import PyramidEncoder
 from vaelab.registry import register
 from vaelab.roles import Level, Posterior
 
@@ -21,25 +20,19 @@ class Stage(Level):
 
     def __init__(self, encoder: PyramidEncoder, features: int, number: int, bounds: tuple[float, float]) -> None:
         super().__init__()
-        self._encoder = (encoder,)  # a tuple, so that its weights are listed once
-        self.above, self.latent_dim = encoder.decoder.levels[:number], encoder.decoder.levels[number]
+        self.growth, self.features = encoder.growth, encoder.forward  # whose weights are listed once, by the posterior
+        self.above, self.latent_dim = encoder.levels[:number], encoder.levels[number]
         self.head = NormalHead(features, self.latent_dim, bounds)
 
     def forward(self, above: Tensor, x: Tensor) -> Independent:
         """z_<s [..., B, D_<s] and images [B, C, H, W] -> distribution over z_s."""
-        (encoder,), lead = self._encoder, above.shape[:-1]
-        if len(self.above) > encoder.growth.stage:
+        lead = above.shape[:-1]
+        if len(self.above) > self.growth.stage:
             nothing = above.new_zeros(*lead, self.latent_dim)
             return diagonal_normal(nothing, nothing)
         parts = above.reshape(-1, above.shape[-1]).split(self.above, -1)
-        features = encoder(x.expand(*lead, *x.shape[1:]).flatten(0, -4), parts)
+        features = self.features(x.expand(*lead, *x.shape[1:]).flatten(0, -4), parts)
         return self.head(features.unflatten(0, lead))
-
-    def parameters(self, recurse: bool = True) -> Iterator[nn.Parameter]:
-        """Those that it shares, too: what a constant copy must not learn."""
-        (encoder,) = self._encoder
-        for module in (self.head, encoder, encoder.decoder):
-            yield from module.parameters(recurse)
 
 
 @register("posterior", "residual")
@@ -64,8 +57,8 @@ class ResidualPosterior(Posterior):
         with torch.no_grad():
             features = encoder(torch.zeros(1, *x_shape)).shape[-1]
         self.encoder = encoder
-        first, *later = range(len(encoder.decoder.levels))
-        self.first = NormalHead(features, encoder.decoder.levels[first], log_variance)
+        first, *later = range(len(encoder.levels))
+        self.first = NormalHead(features, encoder.levels[first], log_variance)
         self.stages = nn.ModuleList(Stage(encoder, features, number, log_variance) for number in later)
 
     def forward(self, x: Tensor, y: Tensor | None = None) -> Hierarchy:

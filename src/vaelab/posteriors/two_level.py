@@ -4,12 +4,11 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Independent
 
-from vaelab.backbones.hierarchical import Branches
 from vaelab.distributions.hierarchy import Hierarchy
+from vaelab.nn.branches import Branches
 from vaelab.nn.conditioning import LabelledEncoder, bare
 from vaelab.nn.gated import GatedLinear
-from vaelab.nn.heads import NormalHead
-from vaelab.posteriors.gaussian import features_of
+from vaelab.nn.heads import NormalHead, features_of
 from vaelab.registry import Size, register
 from vaelab.roles import Level, Posterior
 

@@ -7,9 +7,7 @@ from torch import Tensor, nn
 
 from vaelab.data.source import Split
 from vaelab.distributions.mixture import DiagonalMixture
-from vaelab.priors.chosen import distinct
-from vaelab.priors.mixture import Components, dealt_out
-from vaelab.priors.vamp import gaussian_of, running_statistics
+from vaelab.priors.components import Components, dealt_out, distinct, gaussian_of, running_statistics
 from vaelab.registry import Positive, register
 from vaelab.roles import Posterior, Prior
 

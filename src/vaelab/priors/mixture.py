@@ -1,16 +1,12 @@
 """A learned mixture of Gaussians as the prior."""
 
-from typing import Annotated
-
 import torch
-from pydantic import Field
 from torch import nn
 
 from vaelab.distributions.mixture import DiagonalMixture
+from vaelab.priors.components import Components, dealt_out
 from vaelab.registry import register
 from vaelab.roles import Posterior, Prior
-
-Components = Annotated[int, Field(gt=0, le=1_000_000)]  # of a mixture; more would fit into no memory
 
 
 @register("prior", "mixture", about="a mixture prior of {components} components")
@@ -39,10 +35,3 @@ class MixturePrior(Prior):
     def forward(self, posterior: Posterior) -> DiagonalMixture:
         """The same distribution whatever the posterior."""
         return DiagonalMixture(self.mean, self.log_std.exp(), self.log_weights, self.labels)
-
-
-def dealt_out(components: int, classes: int) -> torch.Tensor:
-    """A class for each component [K], as evenly as can be; ValueError if there are more classes."""
-    if components < classes:
-        raise ValueError(f"{components} components are too few for {classes} classes; set components={classes} or more")
-    return torch.arange(components) % classes

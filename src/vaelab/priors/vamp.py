@@ -1,21 +1,15 @@
 """VampPrior: the mixture of the posteriors of learned pseudo-inputs."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
-from torch.nn.modules.batchnorm import _BatchNorm
 
 from vaelab.data.source import Split
-from vaelab.distributions.hierarchy import Hierarchy
 from vaelab.distributions.mixture import DiagonalMixture
-from vaelab.distributions.normal import normal_of
 from vaelab.distributions.pushforward import Pushforward
-from vaelab.priors.chosen import centres, distinct
-from vaelab.priors.mixture import Components, dealt_out
+from vaelab.priors.components import Components, centres, dealt_out, distinct, gaussian_of, running_statistics
 from vaelab.registry import Fraction, NonNegative, register
 from vaelab.roles import Posterior, Prior
 
@@ -81,32 +75,6 @@ class VampPrior(Prior):
                 "set model.prior.of=base, or leave out the flow's context"
             )
         return Pushforward(mixture, q.flow)
-
-
-def gaussian_of(q: Distribution) -> tuple[Tensor, Tensor]:
-    """Mean and standard deviation [K, D] of a diagonal Gaussian, or of the base of its pushforward."""
-    base = q.base if isinstance(q, Pushforward) else q
-    if normal := normal_of(base):
-        return normal.loc, normal.scale
-    if isinstance(q, Hierarchy):
-        raise ValueError(
-            "this prior is of one level, and the posterior has more; make it the top of a two_level, or of a ladder if "
-            "the posterior is one"
-        )
-    raise ValueError(f"this prior is made of diagonal Gaussian posteriors, not {type(base).__name__}; set another")
-
-
-@contextmanager
-def running_statistics(module: nn.Module) -> Iterator[None]:
-    """Batch normalisation by running statistics, which stay as they are, whatever the mode."""
-    layers = [layer for layer in module.modules() if isinstance(layer, _BatchNorm) and layer.training]
-    for layer in layers:
-        layer.training = False
-    try:
-        yield
-    finally:
-        for layer in layers:
-            layer.training = True
 
 
 class _Bounded(torch.autograd.Function):

@@ -1,4 +1,4 @@
-"""The prior of a VAE with two levels of latents."""
+"""Priors of latents in levels, with any other prior at the top."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -98,3 +98,23 @@ class TwoLevelPrior(LeveledPrior):
     def below(self, posterior: Posterior) -> Sequence[Level]:
         """p(z_l | z_<l), whatever the posterior."""
         return cast(list[Level], list(self.lower))
+
+
+@register("prior", "ladder")
+class LadderPrior(LeveledPrior):
+    """p(z₁) Π_l p(z_l | z_<l), whose way down belongs to the posterior `ladder` (Sønderby et al. 2016).
+
+    `top` may be any prior of the top level.
+    """
+
+    def __init__(self, *, top: Annotated[Any, Role("prior", latent_dim="top_dim")] = "normal") -> None:
+        super().__init__(top)
+
+    def below(self, posterior: Posterior) -> Sequence[Level]:
+        """The posterior's own; ValueError of another posterior."""
+        if not posterior.downs:
+            raise ValueError(
+                "a ladder prior shares its way down with the posterior; set model.posterior=ladder, or of another one "
+                "model.prior=two_level"
+            )
+        return posterior.downs

@@ -1,14 +1,32 @@
-"""Images that a prior begins with: distinct ones of the training split, or the centres of its clusters."""
+"""Components of a mixture prior: how many, of which classes, of which images, and of what an encoder says of these."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Annotated
 
 import numpy as np
 import torch
-from torch import Tensor
+from pydantic import Field
+from torch import Tensor, nn
+from torch.distributions import Distribution
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from vaelab.data.images import stream, to_bytes
 from vaelab.data.source import Split
+from vaelab.distributions.hierarchy import Hierarchy
+from vaelab.distributions.normal import normal_of
+from vaelab.distributions.pushforward import Pushforward
 from vaelab.errors import UsageError
 
+Components = Annotated[int, Field(gt=0, le=1_000_000)]  # of a mixture; more would fit into no memory
 CLUSTERED = 20_000  # images that k-means sees
+
+
+def dealt_out(components: int, classes: int) -> torch.Tensor:
+    """A class for each component [K], as evenly as can be; ValueError if there are more classes."""
+    if components < classes:
+        raise ValueError(f"{components} components are too few for {classes} classes; set components={classes} or more")
+    return torch.arange(components) % classes
 
 
 def distinct(split: Split, labels: Tensor | None, components: int, seed: int) -> Tensor:
@@ -59,3 +77,29 @@ def _centres(images: Tensor, count: int, seed: int, of: str) -> Tensor:
     options["reassignment_ratio"] = 0.0  # small clusters keep their centre; moved to a random image, two would be alike
     fitted = MiniBatchKMeans(count, **options).fit(flat)  # pyright: ignore[reportArgumentType]
     return to_bytes(torch.from_numpy(fitted.cluster_centers_).view(count, *images.shape[1:]))
+
+
+def gaussian_of(q: Distribution) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation [K, D] of a diagonal Gaussian, or of the base of its pushforward."""
+    base = q.base if isinstance(q, Pushforward) else q
+    if normal := normal_of(base):
+        return normal.loc, normal.scale
+    if isinstance(q, Hierarchy):
+        raise ValueError(
+            "this prior is of one level, and the posterior has more; make it the top of a two_level, or of a ladder if "
+            "the posterior is one"
+        )
+    raise ValueError(f"this prior is made of diagonal Gaussian posteriors, not {type(base).__name__}; set another")
+
+
+@contextmanager
+def running_statistics(module: nn.Module) -> Iterator[None]:
+    """Batch normalisation by running statistics, which stay as they are, whatever the mode."""
+    layers = [layer for layer in module.modules() if isinstance(layer, _BatchNorm) and layer.training]
+    for layer in layers:
+        layer.training = False
+    try:
+        yield
+    finally:
+        for layer in layers:
+            layer.training = True
