@@ -178,3 +178,12 @@ def test_the_seconds_of_a_process_that_was_killed_count_when_the_run_goes_on(tmp
         assert json.loads((tmp_path / "state.json").read_text())["seconds"] == pytest.approx(130, abs=5)
         (tmp_path / "log.jsonl").write_text("{}\n{}\n")
     assert read_state(tmp_path, False).seconds == pytest.approx(130, abs=5)
+
+
+def test_a_process_that_ended_and_is_not_waited_for_is_killed(tmp_path):
+    code = "import sys; from pathlib import Path; from vaelab.runs.state import recorded; import os\n"
+    code += f"with recorded(Path({str(tmp_path)!r})): os.kill(os.getpid(), 9)"
+    child = subprocess.Popen([sys.executable, "-c", code])
+    os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)  # it stays in the table of processes
+    assert word(tmp_path) == "killed"
+    child.wait()

@@ -109,9 +109,13 @@ def _is_here(found: Mapping[str, Any]) -> bool:
 
 
 def _born(pid: int) -> str:
-    """When a process began, in clock ticks, which tells it from a later one of its number; "" where /proc is not."""
+    """When a process began, in clock ticks, which tells it from a later one of its number.
+
+    "" where /proc is not, and of one that has ended and is only kept until its parent asks for it.
+    """
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        return "" if fields[0] == "Z" else fields[19]
     except (OSError, IndexError):
         return ""
 

@@ -59,7 +59,7 @@ def _wait(folder: Path, child: subprocess.Popen[str], talk: threading.Thread) ->
     """Wait for the trackers, but not for ever."""
     problem, chatter = "", folder / CHATTER
     try:
-        if child.wait(PATIENCE) not in (0, 1):  # or a tracker failed, which was said
+        if child.wait(PATIENCE):
             problem = f"the process that tracks ended early ({child.returncode}), see {chatter}"
     except subprocess.TimeoutExpired:
         problem = f"tracking had {PATIENCE:g} s at the end and was not through"

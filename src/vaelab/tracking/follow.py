@@ -27,7 +27,8 @@ def track(run: str | Path, specs: Iterable[Spec], *, follow: bool = False, done:
 
     With `follow`, go on until the run has ended; a tracker that hangs then ends this process, which is to be its own.
     In a run that was resumed after step `done`, what was sent of later steps is to be forgotten, where a tracker can.
-    VaelabError if a tracker fails, once the others are through. Where to look, and remarks, go to standard output.
+    A tracker that fails is a note then, and without `follow` a VaelabError, once the others are through. Where to look
+    and notes go to standard output.
     """
     folder, trackers, output = RunFolder.read(run), make(specs), sys.stdout
 
@@ -51,7 +52,7 @@ def track(run: str | Path, specs: Iterable[Spec], *, follow: bool = False, done:
             if all(one.failed for one in followers):
                 break
     faulthandler.cancel_dump_traceback_later()
-    if failed := [one.failed for one in followers if one.failed]:
+    if not follow and (failed := [one.failed for one in followers if one.failed]):
         raise VaelabError("; ".join(failed))
     for remark in _remarks(folder, followers, kept, follow):
         say(f"note: {remark}")
