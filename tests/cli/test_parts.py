@@ -32,7 +32,7 @@ def test_options_are_told_with_type_and_default():
     assert "  batch_size       whole number > 0; default 128\n                   images in a step" in told
     assert "steps            whole number > 0; must be given" in told
     assert "betas            list of 2, each number ≥ 0, ≤ 1; default [0.9, 0.999]" in told
-    assert "clip_norm        number > 0 or none; default none" in told
+    assert "clip_norm        number > 0 or null; default null" in told
     assert "compile          true or false; default false" in told
     assert "prior        a prior (vaelab list prior); default normal" in listed("model")
 
@@ -65,7 +65,7 @@ def test_what_there_is_not_is_guessed(words, said):
     [
         (Size, "whole number > 0"),
         (Count, "whole number ≥ 0"),
-        (Fraction | None, "number ≥ 0, ≤ 1 or none"),
+        (Fraction | None, "number ≥ 0, ≤ 1 or null"),
         (tuple[Size, ...], "list, each whole number > 0"),
         (str, "text"),
         (TrainOptions, "TrainOptions"),

@@ -65,7 +65,7 @@ def type_in_words(annotation: Any) -> str:
         count = "" if ... in inside or len(inside) == 1 else f" of {len(inside)}"
         return f"list{count}, each {type_in_words(inside[0])}"
     if inside:  # a union
-        return " or ".join("none" if kind is type(None) else type_in_words(kind) for kind in inside)
+        return " or ".join("null" if kind is type(None) else type_in_words(kind) for kind in inside)
     return WORDS.get(annotation, str(getattr(annotation, "__name__", annotation)))
 
 
