@@ -8,6 +8,7 @@ import yaml
 from safetensors.torch import save_file
 
 from vaelab.errors import UsageError
+from vaelab.registry.schema import Part
 from vaelab.runs.folder import RunFolder
 
 
@@ -106,8 +107,8 @@ def test_what_its_loss_is_called(tmp_path, model, objective, name):
 
 def test_parts_have_defaults(tmp_path):
     run = make(tmp_path, model={"backbone": "mlp", "prior": {"kind": "vamp", "components": 5}})
-    assert run.recipe.part("backbone") == ("mlp", {}) and run.recipe.part("likelihood") == ("bernoulli", {})
-    assert run.recipe.part("prior")[0] == "vamp" and run.recipe.part("prior")[1]["components"] == 5
+    assert run.recipe.part("backbone") == Part("mlp") and run.recipe.part("likelihood") == Part("bernoulli")
+    assert run.recipe.part("prior") == Part("vamp", {"components": 5})
 
 
 def test_no_run(tmp_path):

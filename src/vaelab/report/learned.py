@@ -93,7 +93,7 @@ def unlike_prior(run: RunFolder) -> Finding | None:
         return None
     of = counted(int(protocol["images"]), "image") if finite(protocol, "images") else "the images"
     far = ks >= APART
-    is_fixed = run.recipe.part("prior")[0] == "normal"
+    is_fixed = run.recipe.part("prior").kind == "normal"
     learned = ", or a learned prior (model.prior=vamp)" if is_fixed else ""
     return Finding(
         "unlike prior",

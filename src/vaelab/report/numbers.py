@@ -9,7 +9,7 @@ from vaelab.metrics.measurement import Value
 from vaelab.metrics.names import about_number, metric_of, numbers
 from vaelab.runs.folder import RunFolder
 from vaelab.runs.log import finite
-from vaelab.runs.recipe import kind_of
+from vaelab.runs.recipe import part_of
 from vaelab.runs.results import SPLITS, MetricResult, Results
 
 
@@ -74,7 +74,7 @@ def protocol_of(found: MetricResult) -> str:
     said = [counted(counts["images"], "image")] if "images" in counts else []
     said += [counted(counts["samples"], "draw")] if "samples" in counts else []
     if "fakes" in counts:
-        kind = kind_of(found.protocol.get("sampler", "prior"))
+        kind = part_of(found.protocol.get("sampler", "prior")).kind
         said.append(f"{counts['fakes']:,} samples of the {kind}".replace("the gmm", "a fitted mixture"))
     for network in filter(None, map(found.extractor, ("extractor", "network"))):
         said.append(f"features of {network.get('name', '?')} {str(network.get('hash', ''))[:4]}".rstrip())

@@ -68,7 +68,7 @@ def exhibits(runs: Sequence[RunFolder]) -> list[Exhibit]:
 
 def _is_due(figure: About, run: RunFolder) -> bool:
     """Whether a run could have this figure and usually has."""
-    usual = figure.usual and (figure.part is None or run.recipe.part(figure.part[0])[0] == figure.part[1])
+    usual = figure.usual and (figure.part is None or run.recipe.part(figure.part[0]).kind == figure.part[1])
     return usual and run.has_model
 
 

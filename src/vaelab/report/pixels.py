@@ -8,10 +8,10 @@ from safetensors import SafetensorError, safe_open
 
 from vaelab.io.files import parse_json
 from vaelab.registry import names, part
-from vaelab.registry.schema import defaults
+from vaelab.registry.schema import Part, defaults
 from vaelab.roles import Likelihood
 from vaelab.runs.folder import RunFolder
-from vaelab.runs.recipe import kind_of, options_of
+from vaelab.runs.recipe import part_of
 
 
 class Pixels(NamedTuple):
@@ -28,18 +28,18 @@ class Pixels(NamedTuple):
     @classmethod
     def of(cls, run: RunFolder) -> "Pixels | None":
         """Those of a run; None where its loss is no likelihood, or the model file does not tell their shape."""
-        kind, options = run.recipe.part("likelihood")
-        kind, options = _base(options, "bernoulli") if kind == "pixel" else (kind, options)
+        chosen = run.recipe.part("likelihood")
+        chosen = _base(chosen, "bernoulli") if chosen.kind == "pixel" else chosen
         metadata = (run.header or {}).get("__metadata__")
-        if not run.recipe.is_likelihood or kind not in names("likelihood") or not isinstance(metadata, Mapping):
+        if not run.recipe.is_likelihood or chosen.kind not in names("likelihood") or not isinstance(metadata, Mapping):
             return None
         try:
             size = math.prod(parse_json(metadata["x_shape"]))
         except (ValueError, TypeError, LookupError):
             return None
-        likelihood = part("likelihood", kind)
+        likelihood = part("likelihood", chosen.kind)
         assert isinstance(likelihood, type) and issubclass(likelihood, Likelihood)
-        least = _least(kind, defaults(likelihood) | dict(options))
+        least = _least(chosen.kind, defaults(likelihood) | dict(chosen.options))
         return cls(size, likelihood.grey_levels, likelihood.scores == "density", least)
 
     def bits(self, nats: float) -> float:
@@ -54,12 +54,13 @@ class Pixels(NamedTuple):
 
 def learned_scale(run: RunFolder) -> float | None:
     """A learned σ or b of the likelihood, None where it is fixed or there is none."""
-    kind, options = run.recipe.part("likelihood")
-    kind, options = _base(options, "") if kind == "perceptual" else (kind, options)
-    learned = {"normal": options.get("fit", "fixed") != "fixed", "laplace": options.get("learnable", True)}
+    chosen = run.recipe.part("likelihood")
+    chosen = _base(chosen, "") if chosen.kind == "perceptual" else chosen
+    fit, learnable = chosen.options.get("fit", "fixed"), chosen.options.get("learnable", True)
+    learned = {"normal": fit != "fixed", "laplace": learnable}
     ends = ("log_sigma", "log_scale")
     found = [name for name in run.header or () if name.startswith("likelihood.") and name.endswith(ends)]
-    if not learned.get(kind) or not found:
+    if not learned.get(chosen.kind) or not found:
         return None
     try:
         with safe_open(run.model_file, "np") as file:
@@ -68,10 +69,9 @@ def learned_scale(run: RunFolder) -> float | None:
         return None
 
 
-def _base(options: Mapping[str, Any], default: str) -> tuple[str, Mapping[str, Any]]:
-    """The kind and options of the likelihood that another one builds on."""
-    base = options.get("base", default)
-    return kind_of(base), options_of(base)
+def _base(likelihood: Part, default: str) -> Part:
+    """The likelihood that another one builds on."""
+    return part_of(likelihood.options.get("base", default))
 
 
 def _least(kind: str, options: Mapping[str, Any]) -> float | None:

@@ -5,9 +5,9 @@ from typing import Any
 
 from vaelab.io.formatting import counted
 from vaelab.registry import about, part
-from vaelab.registry.schema import defaults
+from vaelab.registry.schema import Part, defaults
 from vaelab.runs.folder import RunFolder
-from vaelab.runs.recipe import kind_of, options_of
+from vaelab.runs.recipe import part_of
 
 
 def sentence(run: RunFolder) -> str:
@@ -74,25 +74,24 @@ def _growth(run: RunFolder) -> str:
 
 
 def _parts(run: RunFolder) -> str:
-    kind, options = run.recipe.part("backbone")
-    networks = _said("backbone", kind, options) + _size(options)
-    posterior, prior = (_said(role, *run.recipe.part(role)) for role in ("posterior", "prior"))
-    kind, options = run.recipe.part("likelihood")
-    loss = f"{_a(kind)} loss in place of a likelihood"
-    scored = _said("likelihood", kind, options) if run.recipe.is_likelihood else loss
+    backbone, likelihood = run.recipe.part("backbone"), run.recipe.part("likelihood")
+    networks = _said("backbone", backbone) + _size(backbone.options)
+    posterior, prior = (_said(role, run.recipe.part(role)) for role in ("posterior", "prior"))
+    loss = f"{_a(likelihood.kind)} loss in place of a likelihood"
+    scored = _said("likelihood", likelihood) if run.recipe.is_likelihood else loss
     return f"built of {networks}, {posterior}, {prior} and {scored}"
 
 
-def _said(role: str, kind: str, options: Mapping[str, Any]) -> str:
+def _said(role: str, chosen: Part) -> str:
     """`a VampPrior of 500 pseudo-inputs`: the part in its own words; of several levels also what the top one is."""
-    words = about(role, kind)
+    words = about(role, chosen.kind)
     if isinstance(words, str):
-        values = defaults(part(role, kind)) | dict(options)
-        text = words.format_map({k: f"{v:,}" if isinstance(v, int) else kind_of(v) for k, v in values.items()})
+        values = defaults(part(role, chosen.kind)) | dict(chosen.options)
+        text = words.format_map({k: f"{v:,}" if isinstance(v, int) else part_of(v).kind for k, v in values.items()})
     else:
-        text = f"{_a(kind)} {role}"
-    top = options.get("top", "normal") if role == "prior" else "normal"
-    return text if kind_of(top) == "normal" else f"{text} with {_said(role, kind_of(top), options_of(top))} at the top"
+        text = f"{_a(chosen.kind)} {role}"
+    top = part_of(chosen.options.get("top", "normal") if role == "prior" else "normal")
+    return text if top.kind == "normal" else f"{text} with {_said(role, top)} at the top"
 
 
 def _size(options: Mapping[str, Any]) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 
 from vaelab.errors import UsageError
 from vaelab.io.strict_yaml import read_yaml
+from vaelab.registry.schema import Part
 from vaelab.runs.log import finite
 
 DEFAULTS = {"posterior": "gaussian", "prior": "normal", "likelihood": "bernoulli"}
@@ -84,12 +85,11 @@ class StoredRecipe:
     @property
     def objective(self) -> str:
         """The kind of its objective."""
-        return kind_of(self.sections.get("objective", ""))
+        return part_of(self.sections.get("objective")).kind
 
-    def part(self, role: str) -> tuple[str, Mapping[str, Any]]:
-        """The kind of a part of the model, and its options; ("", {}) where the recipe does not say."""
-        spec = self.section("model").get(role, DEFAULTS.get(role, ""))
-        return kind_of(spec), options_of(spec)
+    def part(self, role: str) -> Part:
+        """A part of the model, of no kind where the recipe does not say."""
+        return part_of(self.section("model").get(role, DEFAULTS.get(role)))
 
     @property
     def levels(self) -> list[int]:
@@ -100,7 +100,7 @@ class StoredRecipe:
     @property
     def is_likelihood(self) -> bool:
         """Whether the model scores images by log p(x | z), and not by another loss."""
-        return self.part("likelihood")[0] not in NO_LIKELIHOODS
+        return self.part("likelihood").kind not in NO_LIKELIHOODS
 
     @property
     def bound(self) -> str:
@@ -115,11 +115,6 @@ class StoredRecipe:
         return finite(self.section(section), key)
 
 
-def kind_of(spec: Any) -> str:
-    """The kind of a part, given in short or with options."""
-    return str(spec.get("kind", "")) if isinstance(spec, Mapping) else str(spec)
-
-
-def options_of(spec: Any) -> Mapping[str, Any]:
-    """The options of a part, none where it is given in short."""
-    return spec if isinstance(spec, Mapping) else {}
+def part_of(given: Any) -> Part:
+    """The part that is given, of no kind where it is none."""
+    return Part.of(given) or Part("")
