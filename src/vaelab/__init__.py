@@ -16,9 +16,10 @@ if TYPE_CHECKING:
     from vaelab.model import VAE
     from vaelab.recipe.recipe import Recipe
     from vaelab.registry.plugins import load_plugin
-    from vaelab.roles import Likelihood, Posterior, Prior
+    from vaelab.roles import Decoder, Flow, Likelihood, Objective, Posterior, Prior
     from vaelab.workbench import fit, load, plot, sample, train
 
+_ROLES = ("Decoder", "Flow", "Likelihood", "Objective", "Posterior", "Prior")
 # Found when first used, so that importing vaelab costs nothing.
 _HOMES = {
     "train": "workbench",
@@ -33,15 +34,16 @@ _HOMES = {
     "load_plugin": "registry.plugins",
     "Recipe": "recipe.recipe",
     "VAE": "model",
-    "Prior": "roles",
-    "Posterior": "roles",
-    "Likelihood": "roles",
     "Dataset": "data.dataset",
+    **dict.fromkeys(_ROLES, "roles"),
 }
 __all__ = [
     "VAE",
     "Dataset",
+    "Decoder",
+    "Flow",
     "Likelihood",
+    "Objective",
     "Posterior",
     "Prior",
     "Recipe",

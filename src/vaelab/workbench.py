@@ -1,50 +1,38 @@
 """The public functions of a run: train a recipe, fit a model of one's own, load it, sample from it, plot it."""
 
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import ExitStack, closing, contextmanager
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict
-from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
 
-import torch
 from torch import Tensor
 from torch.distributions import Distribution
 
 from vaelab.data import as_dataset
-from vaelab.distributions.seeds import seeded
 from vaelab.errors import ChangedRecipe, Problems, UsageError
 from vaelab.evaluation import figures as gallery
+from vaelab.evaluation.epochs import carry_out, session
 from vaelab.evaluation.images import writer
-from vaelab.evaluation.measure import ValidationMetrics
-from vaelab.evaluation.stages import keep_pictures, kept_stages
+from vaelab.evaluation.stages import kept_stages
 from vaelab.io.places import also_in
-from vaelab.io.progress import say
 from vaelab.model import VAE
-from vaelab.performance import flushing_denormals
-from vaelab.recipe.begin import begin, begin_by_hand, write_recipe
+from vaelab.recipe.begin import begin, begin_by_hand
 from vaelab.recipe.identity import LENGTHS, RECORDS, fingerprint
 from vaelab.recipe.recipe import Recipe
-from vaelab.recipe.restore import labels_of, open_run, restore, take_weights
+from vaelab.recipe.restore import labels_of, open_run, restore
 from vaelab.recipe.text import as_texts, merged
 from vaelab.recipe.trackers import Spec
 from vaelab.recipe.training import Training
-from vaelab.registry.plugins import copy_plugins, plugin_records, with_plugins
+from vaelab.registry.plugins import plugin_records, with_plugins
 from vaelab.registry.schema import build, parse_part
 from vaelab.runs.folder import RunFolder
-from vaelab.runs.log import LogWriter, forget
 from vaelab.samplers.drawing import draw_batches, images, refuse_blind
-from vaelab.tracking.beside import tracked
 from vaelab.tracking.tracker import make
-from vaelab.training.checkpoint import Checkpoint, find_checkpoint, refuse_other_images, refuse_other_recipe, save_model
-from vaelab.training.interrupt import Interrupt
-from vaelab.training.loop import Loop
+from vaelab.training.checkpoint import find_checkpoint, refuse_other_images
 from vaelab.training.options import TrainOptions
 from vaelab.training.process_group import ProcessGroup
-from vaelab.training.rehearsal import rehearse
-from vaelab.training.terminal import ShownLog
 
 
 def train(
@@ -66,7 +54,7 @@ def train(
     """
     texts, group = as_texts(overrides), ProcessGroup.join(device)
     called = f"vaelab.train({', '.join(repr(word) for word in ([str(recipe)] if recipe else []) + list(texts))})"
-    with _session(group) as stack:
+    with session(group) as stack:
         folder, wanted = group.on_main(lambda: begin(stack, recipe, texts, run, resume))
         stack.enter_context(with_plugins(group.broadcast(plugin_records()), folder))  # that the main process has found
         checkpoint = group.main_first(lambda: find_checkpoint(folder))
@@ -76,7 +64,7 @@ def train(
         make(wanted.track)  # says what is not installed
         data = group.main_first(lambda: wanted.load_data(data_dir))
         training = Training.of(wanted, data, group)
-        _run(training, folder, group, checkpoint, called, data_dir, resume, quiet, began)
+        carry_out(training, folder, group, checkpoint, called, data_dir, resume, quiet, began)
     return folder
 
 
@@ -104,7 +92,7 @@ def fit(
     checkpoint of the folder `run`; what is not given of the options is as it was.
     """
     group = ProcessGroup.join(device)
-    with _session(group) as stack:
+    with session(group) as stack:
         folder, before = group.on_main(lambda: begin_by_hand(stack, run, resume))
         checkpoint = group.main_first(lambda: find_checkpoint(folder))
         stack.enter_context(also_in(data_dir))
@@ -116,91 +104,8 @@ def fit(
             refuse_other_images(checkpoint, folder / "last.pt", found.digest)
         if before and training.fingerprint != fingerprint(before):
             raise ChangedRecipe(folder, LENGTHS + RECORDS)
-        _run(training, folder, group, checkpoint, "vaelab.fit(…)", data_dir, resume, quiet)
+        carry_out(training, folder, group, checkpoint, "vaelab.fit(…)", data_dir, resume, quiet)
     return folder
-
-
-@contextmanager
-def _session(group: ProcessGroup) -> Iterator[ExitStack]:
-    """What holds while a process trains, and is as before afterwards; the main one closes in it what it has opened."""
-    with (
-        seeded(0, group.device),  # for training sets its own seeds, and gives the caller's back
-        flushing_denormals(),
-        torch.enable_grad(),  # whatever the caller has set
-        ExitStack() as stack,
-    ):
-        yield stack
-
-
-def _run(
-    training: Training,
-    folder: Path,
-    group: ProcessGroup,
-    checkpoint: Checkpoint | None,
-    called: str,
-    data_dir: str | Path | None,
-    resume: bool,
-    quiet: bool,
-    began: Callable[[Path], object] = lambda folder: None,
-) -> None:
-    """Begin or carry on a training in its folder; `called` tells how it was asked for."""
-    if checkpoint:
-        refuse_other_recipe(checkpoint, folder / "last.pt", training.fingerprint)
-        refuse_other_images(checkpoint, folder / "last.pt", training.data.digest)
-    elif training.options.init:
-        take_weights(training.model, training.options.init)
-    epochs = training.epochs(group.size)
-    metrics = ValidationMetrics.of(training.evaluate, training.data, group.device, epochs, data_dir)
-
-    def write() -> None:
-        rehearse(training.model, training.objective, training.data, foreign=bool(training.composed))
-        if not resume:
-            metrics.rehearse(training.model, training.best)
-        write_recipe(folder, training, called, data_dir)
-        copy_plugins(folder)
-        began(folder)
-        if not quiet:
-            say(training.data.summary)
-
-    group.on_main(write)
-    with ExitStack() as stack:
-        if group.is_main:
-            done = checkpoint.progress.step if checkpoint else 0
-            if resume and training.track:
-                forget(folder / "log.jsonl", done)  # before anyone follows it
-            stack.enter_context(tracked(folder, training.track, done if resume else None))
-        path, shown = folder / "log.jsonl", group.is_main and not quiet
-        log = ShownLog(path) if shown else LogWriter(path, silent=not group.is_main)
-        stack.enter_context(closing(log))
-        _learn(training, folder, group, checkpoint, metrics, log, stack.enter_context(Interrupt()))
-
-
-def _learn(
-    training: Training,
-    folder: Path,
-    group: ProcessGroup,
-    checkpoint: Checkpoint | None,
-    metrics: ValidationMetrics,
-    log: LogWriter,
-    interrupt: Interrupt,
-) -> None:
-    """Run the epochs: learn, validate, measure, and keep the weights of the best."""
-    model, objective, data, options = training.model, training.objective, training.data, training.options
-    kept = {"checkpoint": checkpoint, "fingerprint": training.fingerprint}
-    loop = Loop(model, objective, data, options, folder, group, log, interrupt, **kept)
-    while not loop.over:
-        learned, valid = loop.learn(), loop.validate()
-        measured = group.on_main(partial(metrics, loop.epoch, loop.model))
-        is_best = loop.record(learned, valid, measured, training.best.score(measured | valid))
-        group.on_main(partial(_keep, training, loop, folder, is_best))
-        loop.save()
-
-
-def _keep(training: Training, loop: Loop, folder: Path, is_best: bool) -> None:
-    """Write the weights of the best epoch, then pictures: a run killed before its checkpoint draws them again."""
-    if is_best:
-        save_model(folder / "model.safetensors", loop.model, training.metadata)
-    keep_pictures(loop.model, training.data, loop.epoch, loop.progress.step, training.options.draw_every, folder)
 
 
 def load(run: str | Path, device: str = "cpu", *, model: VAE | None = None) -> VAE:

@@ -11,9 +11,9 @@ import yaml
 
 from torture.campaign import LONG, Judged, typed, where
 from torture.mutations import SMALL, TEXT, WORDS, change, odd_part, override
-from vaelab import workbench as runs
 from vaelab.data.source import Dataset, Split
 from vaelab.errors import VaelabError, is_out_of_memory
+from vaelab.evaluation import epochs
 from vaelab.recipe.recipe import Recipe
 from vaelab.recipe.text import SHIPPED, find, read_recipe, shipped_names
 from vaelab.registry import roles
@@ -135,11 +135,11 @@ KINDS: dict[str, Callable[[Recipes, Random], str]] = {
 
 def untrained(words: list[str]) -> str:
     """What became of a command line, of which nothing is trained."""
-    learn, runs._learn = runs._learn, lambda *_: None
+    learn, epochs._learn = epochs._learn, lambda *_: None
     try:
         return typed(words)
     finally:
-        runs._learn = learn
+        epochs._learn = learn
 
 
 def _is_made(data: Any) -> bool:

@@ -121,7 +121,7 @@ def test_the_model_is_of_the_best_epoch(train, monkeypatch):
         seen.append({k: v.clone() for k, v in model.state_dict().items()})
         assert (epoch, step) == (len(seen), 6 * len(seen))
 
-    monkeypatch.setattr("vaelab.workbench.keep_pictures", look)
+    monkeypatch.setattr("vaelab.evaluation.epochs.keep_pictures", look)
     best = load_file(train("a", "objective.beta=1") / "model.safetensors")
     assert all(torch.equal(seen[1][k], best[k]) for k in best)
     assert not all(torch.equal(seen[3][k], best[k]) for k in best)

@@ -211,7 +211,7 @@ def build_training(
         )
     stages = {"stage_steps": growth.stage_steps, "stage_count": growth.stages} if growth else {}
     pixels = data.train.images[0].numel()
-    supplied = {"steps_per_epoch": per_epoch, "pixels": pixels, **stages}
+    supplied: dict[str, Any] = {"steps_per_epoch": per_epoch, "pixels": pixels, **stages}
     goal = objective if isinstance(objective, Objective) else build("objective", objective, **supplied)
     if goal.settled > options.steps:
         raise TooShort(

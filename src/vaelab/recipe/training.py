@@ -34,7 +34,7 @@ EPOCHS = 10  # of a training that is not told its length
 class Function(Objective):
     """An objective that is a function of the terms and the step, with the defaults of one for all else."""
 
-    function: Callable[[Terms, float | Tensor], tuple[Tensor, dict[str, Tensor | float]]]
+    function: Callable[..., Any]
 
     def __call__(self, terms: Terms, step: float | Tensor) -> tuple[Tensor, dict[str, Tensor | float]]:
         """Loss and scalars of the function."""
