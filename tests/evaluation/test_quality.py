@@ -35,7 +35,7 @@ def folder(tmp_path, images):
 def measuring(monkeypatch):
     """Counts how many sets are really measured."""
     counted = []
-    for kind in (module.Folder, module.Samples):
+    for kind in (module.ImageFolder, module.RunSamples):
         plain = kind.measure
         monkeypatch.setattr(kind, "measure", lambda self, plain=plain: counted.append(self) or plain(self))
     return counted

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from vaelab.errors import NotApplicable
-from vaelab.figures.curves import Log, coarse
+from vaelab.figures.curves import LoggedCurves, coarse
 from vaelab.figures.kl_ratio import kl_ratio
 from vaelab.figures.training_losses import training_losses
 
@@ -105,25 +105,25 @@ def test_x_is_in_steps_until_the_first_epoch_ends():
 
 
 def test_steps_lie_within_their_epochs():
-    x = Log(rows(4, per_epoch=10)).curve("step", "train", "loss").x
+    x = LoggedCurves(rows(4, per_epoch=10)).curve("step", "train", "loss").x
     np.testing.assert_allclose(x, np.arange(40) / 10)
 
 
 def test_missing_and_non_finite_values_are_left_out():
     log = rows(5, steps=False)
     log[0]["loss"], log[2]["loss"], log[4]["loss"] = float("nan"), None, float("inf")
-    assert Log(log).curve("epoch", "train", "loss").x.tolist() == [4, 5]
+    assert LoggedCurves(log).curve("epoch", "train", "loss").x.tolist() == [4, 5]
 
 
 def test_a_row_logged_again_replaces_the_first():
     log = [*rows(3, steps=False), {"kind": "epoch", "epoch": 2, "split": "train", "loss": 1.0}]
-    curve = Log(log).curve("epoch", "train", "loss")
+    curve = LoggedCurves(log).curve("epoch", "train", "loss")
     assert curve.x.tolist() == [1, 2, 3]
     assert curve.y[1] == 1.0
 
 
 def test_coarse_averages_neighbours():
-    curve = Log([{"epoch": e, "loss": float(e)} for e in range(1000)]).curve("epoch", "train", "loss")
+    curve = LoggedCurves([{"epoch": e, "loss": float(e)} for e in range(1000)]).curve("epoch", "train", "loss")
     assert len(coarse(curve, 250).y) == 250
     assert coarse(curve, 250).y[0] == 1.5
     assert coarse(curve, 2000).y.tolist() == curve.y.tolist()

@@ -11,7 +11,7 @@ from vaelab.evaluation.columns import columns_of, read_runs
 from vaelab.evaluation.comparison_figures import draw_figures
 from vaelab.evaluation.evaluate import evaluate
 from vaelab.evaluation.quality import write_csv
-from vaelab.evaluation.table import Row, rows_of
+from vaelab.evaluation.table import TableRow, rows_of
 from vaelab.io.files import write_whole
 from vaelab.io.formatting import number
 from vaelab.io.progress import note
@@ -22,7 +22,7 @@ class Comparison:
     """The columns' labels, with how many runs each stands for; the rows; what one must know; the files written."""
 
     columns: dict[str, int]
-    rows: list[Row]
+    rows: list[TableRow]
     notes: list[str]
     files: list[Path]
 
@@ -113,7 +113,7 @@ def _long(made: Comparison) -> Iterator[Sequence[Any]]:
             yield [row.metric, row.name, row.label, label, *number, label in row.best, json.dumps(row.protocol), *about]
 
 
-def _cell(row: Row, label: str, runs: int) -> str:
+def _cell(row: TableRow, label: str, runs: int) -> str:
     """`**1.50** [1.40, 1.60]`, and of how many runs, if not of all."""
     if (cell := row.cells.get(label)) is None:
         return "–"

@@ -49,7 +49,7 @@ def quality(
     if not paths:
         raise UsageError("nothing to measure; name folders of images, or runs")
     places = list(dict.fromkeys(_place(path) for path in paths))
-    sources = [Samples(p, n, seed, device) if _is_run(p) else Folder(p) for p in places]
+    sources = [RunSamples(p, n, seed, device) if _is_run(p) else ImageFolder(p) for p in places]
     for source in sources:  # all, before the first is measured
         source.fingerprint()
     stems = [Path(out) / tag for tag in distinct(places, taken=["summary"])]
@@ -67,7 +67,7 @@ def summary(tag: str, values: np.ndarray) -> dict[str, Any]:
     return row
 
 
-def measured(source: "Folder | Samples", stem: Path) -> Measured:
+def measured(source: "ImageFolder | RunSamples", stem: Path) -> Measured:
     """What `stem`.csv holds, if that was measured on the same images; else measured now, and written there."""
     table, note = Path(f"{stem}.csv"), Path(f"{stem}.json")
     fingerprint = source.fingerprint()
@@ -84,7 +84,7 @@ def measured(source: "Folder | Samples", stem: Path) -> Measured:
 
 
 @dataclass(frozen=True)
-class Folder:
+class ImageFolder:
     """All images below a folder, of any format and size."""
 
     path: Path
@@ -119,7 +119,7 @@ class Folder:
 
 
 @dataclass(frozen=True)
-class Samples:
+class RunSamples:
     """n images of a run, z from the prior: means of p(x | z), or draws from it where the images are binarised."""
 
     path: Path

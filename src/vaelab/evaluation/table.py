@@ -26,7 +26,7 @@ class Cell(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Row:
+class TableRow:
     """One number of all columns that have it under one protocol, by label; `protocol` is flat."""
 
     metric: str
@@ -50,7 +50,7 @@ class Row:
         return best if len(best) < len(loss) else set()
 
 
-def rows_of(columns: Sequence[Column]) -> tuple[list[Row], list[str]]:
+def rows_of(columns: Sequence[Column]) -> tuple[list[TableRow], list[str]]:
     """All rows in the order in which they first occur, and notes on numbers that do not compare or are not there."""
     found: dict[tuple[str, str], dict[str, tuple[dict[str, Any], dict[str, list[Cell]]]]] = {}
     declared: dict[tuple[str, str], Value] = {}
@@ -66,7 +66,7 @@ def rows_of(columns: Sequence[Column]) -> tuple[list[Row], list[str]]:
         labels, differ = told_apart(name, [protocol for protocol, _ in alike.values()])
         for label, (protocol, cells) in zip(labels, alike.values(), strict=True):
             values = {k: pooled(values) for k, values in cells.items()}
-            rows.append(Row(metric, name, label, declared[metric, name], protocol, values))
+            rows.append(TableRow(metric, name, label, declared[metric, name], protocol, values))
         if differ:
             splits.setdefault(differ, []).append(name)
     notes = [

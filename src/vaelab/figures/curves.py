@@ -1,7 +1,7 @@
 """Training logs as curves: tolerant reading of rows, y-limits that early epochs cannot squash, panels."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from numbers import Real
 from typing import Any, NamedTuple
 
@@ -14,8 +14,8 @@ from matplotlib.ticker import MaxNLocator
 
 from vaelab.errors import NotApplicable
 from vaelab.figures.style import MUTED, PAPER, SMALL, TITLE, TRAIN, VALID, quiet, remark, signed
+from vaelab.runs.log import Row
 
-Row = Mapping[str, Any]
 Value = str | Callable[[Row], float]  # a key of the rows, or a function of a row
 COLOURS = {"train": TRAIN, "valid": VALID}
 FEW = 12  # points that are drawn as dots, and all of which are kept in sight
@@ -28,7 +28,7 @@ class Curve(NamedTuple):
     y: np.ndarray
 
 
-class Log:
+class LoggedCurves:
     """The rows of log.jsonl, ready to be read as curves.
 
     `kind` is "step" or "epoch" (the default), `split` is "train" (the default) or "valid"; other rows are
@@ -71,7 +71,7 @@ class Log:
         return lambda step: last + (step - end) / length if length > 0 else np.nan
 
 
-def applied(log: Log, key: str) -> Curve:
+def applied(log: LoggedCurves, key: str) -> Curve:
     """What training steps had, or epochs where no step was logged; validation is at β = 1 by rule."""
     found = log.curve("step", "train", key)
     return found if len(found.x) else log.curve("epoch", "train", key)
@@ -93,7 +93,7 @@ def coarse(curve: Curve, most: int = 300) -> Curve:
     return Curve(*(v[:n].reshape(-1, k).mean(1) for v in curve))
 
 
-def panel(axes: Axes, log: Log, value: Value, title: str) -> list[Curve]:
+def panel(axes: Axes, log: LoggedCurves, value: Value, title: str) -> list[Curve]:
     """Training and validation by epoch, and the training steps faintly behind; returns the curves it drew.
 
     The first of them are those by epoch, if there are any.
@@ -119,7 +119,7 @@ def pen(curve: Curve) -> dict[str, Any]:
     return {"linewidth": 1.6 if len(curve.x) <= 200 else 1.0}
 
 
-def across(axes: Axes, log: Log, curves: Sequence[Curve]) -> None:
+def across(axes: Axes, log: LoggedCurves, curves: Sequence[Curve]) -> None:
     """x from the first to the last point, one unit to both sides of a lone point; ticks at whole numbers."""
     axes.set_xlabel(log.unit)
     axes.xaxis.set_major_locator(MaxNLocator(7, integer=True, min_n_ticks=1, steps=[1, 2, 5, 10]))
@@ -162,7 +162,7 @@ def bulk(curve: Curve) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def heading(figure: Figure, log: Log, title: str, *more: Artist) -> None:
+def heading(figure: Figure, log: LoggedCurves, title: str, *more: Artist) -> None:
     """The title at the left and the legend at the right of one line above the panels."""
     engine = figure.get_layout_engine()
     engine.set(w_pad=0.08, h_pad=0.07, wspace=0.03, hspace=0.03)  # pyright: ignore

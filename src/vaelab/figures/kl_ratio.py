@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from vaelab.figures.about import About
-from vaelab.figures.curves import Log, Row, across, applied, heading, number, panel, pen
+from vaelab.figures.curves import LoggedCurves, Row, across, applied, heading, number, panel, pen
 from vaelab.figures.style import ACCENT, blank, house, quiet, remark
 from vaelab.registry import register
 
@@ -18,10 +18,10 @@ def kl_ratio(rows: Sequence[Row], *, title: str = "KL share and β") -> Figure:
     """Above, the KL's share of the negative ELBO; below, the β that was applied, over the same epochs.
 
     Args:
-        rows: the rows of log.jsonl (see `Log`).
+        rows: the rows of log.jsonl (see `LoggedCurves`).
         title: what stands above.
     """
-    log = Log(rows)
+    log = LoggedCurves(rows)
     figure = blank(7, 4.8, layout="constrained")
     above, below = figure.subplots(2, 1, height_ratios=(2, 1))
     beta = applied(log, "beta")

@@ -11,7 +11,7 @@ from matplotlib.lines import Line2D
 from vaelab.errors import NotApplicable
 from vaelab.figures.about import About
 from vaelab.figures.classes import colours
-from vaelab.figures.curves import Curve, Log, Row, across, pen, upward
+from vaelab.figures.curves import Curve, LoggedCurves, Row, across, pen, upward
 from vaelab.figures.style import INK, MUTED, SMALL, TEXT, TITLE, blank, house, quiet, signed
 from vaelab.registry import register
 
@@ -30,12 +30,12 @@ def level_kl(rows: Sequence[Row], *, title: str = "KL of each level") -> Figure:
     """A line per level over the epochs, and beside it bars with the last values on the validation set, and their sum.
 
     Args:
-        rows: the rows of log.jsonl (see `Log`) with `kl_1`, `kl_2`, …, in nats per image, the top level first. Before
-            the first epoch has ended the steps are drawn, and without validation the bars are of the training. Missing
-            and non-finite values are left out.
+        rows: the rows of log.jsonl (see `LoggedCurves`) with `kl_1`, `kl_2`, …, in nats per image, the top level first.
+            Before the first epoch has ended the steps are drawn, and without validation the bars are of the training.
+            Missing and non-finite values are left out.
         title: what stands above.
     """
-    log = Log(rows)
+    log = LoggedCurves(rows)
     curves = {split: by_level(log, split) for split in NAMES}
     curves = {split: found for split, found in curves.items() if found}
     if not curves:
@@ -55,7 +55,7 @@ def level_kl(rows: Sequence[Row], *, title: str = "KL of each level") -> Figure:
     return figure
 
 
-def by_level(log: Log, split: str) -> dict[int, Curve]:
+def by_level(log: LoggedCurves, split: str) -> dict[int, Curve]:
     """The curves of a split, by the number of the level; of the steps while there is no epoch."""
     keys = {key for row in log.rows.values() for key in row if re.fullmatch(r"kl_\d+", key)}
     found = {int(key[3:]): log.curve(log.unit, split, key) for key in keys}
@@ -63,7 +63,7 @@ def by_level(log: Log, split: str) -> dict[int, Curve]:
 
 
 def lines(
-    axes: Axes, log: Log, curves: Curves, tint: Mapping[int, Any], styles: Mapping[str, Mapping[str, Any]]
+    axes: Axes, log: LoggedCurves, curves: Curves, tint: Mapping[int, Any], styles: Mapping[str, Mapping[str, Any]]
 ) -> None:
     """All levels of both splits, from 0 upward."""
     quiet(axes).set(title="Over the training", ylabel="nats per image")

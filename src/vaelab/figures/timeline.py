@@ -11,7 +11,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocat
 
 from vaelab.errors import NotApplicable
 from vaelab.figures.about import About
-from vaelab.figures.curves import Curve, Log, Row, across, applied, heading, panel, pen, upward
+from vaelab.figures.curves import Curve, LoggedCurves, Row, across, applied, heading, panel, pen, upward
 from vaelab.figures.style import ACCENT, FAINT, INK, MUTED, PALETTE, blank, house, quiet, remark
 from vaelab.figures.training_losses import LOSS
 from vaelab.registry import register
@@ -33,11 +33,11 @@ def timeline(rows: Sequence[Row], bound: str = "−ELBO", *, title: str = "Timel
     the loss is logarithmic if that of the stages differs by more than a factor of 4.
 
     Args:
-        rows: the rows of log.jsonl (see `Log`). Missing and non-finite values are left out.
+        rows: the rows of log.jsonl (see `LoggedCurves`). Missing and non-finite values are left out.
         title: what stands above.
         bound: what the validation loss is called.
     """
-    log = Log(rows)
+    log = LoggedCurves(rows)
     resolution, alpha, beta = (applied(log, key) for key in ("resolution", "alpha", "beta"))
     if not len(resolution.x):
         raise NotApplicable("it needs a backbone that grows, such as progressive")

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from vaelab.figures.about import About
-from vaelab.figures.curves import Log, Row, across, heading, number, panel, upward
+from vaelab.figures.curves import LoggedCurves, Row, across, heading, number, panel, upward
 from vaelab.figures.style import FAINT, VALID, blank, house, signed
 from vaelab.registry import register
 
@@ -22,13 +22,13 @@ def training_losses(rows: Sequence[Row], bound: str = "−ELBO", *, title: str =
     """Three panels over the epochs, in nats per image; the best validation epoch is marked in the first.
 
     Args:
-        rows: the rows of log.jsonl (see `Log`): training rows by step and by epoch, whose loss is the
+        rows: the rows of log.jsonl (see `LoggedCurves`): training rows by step and by epoch, whose loss is the
             objective, and validation rows, whose loss is at β = 1. Missing and non-finite values are
             left out.
         title: what stands above.
         bound: what the validation loss is called.
     """
-    log = Log(rows)
+    log = LoggedCurves(rows)
     figure = blank(11.5, 3.4, layout="constrained")
     panels = figure.subplots(1, 3)
     valid = log.curve("epoch", "valid", "loss")
