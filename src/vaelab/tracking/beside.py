@@ -1,4 +1,4 @@
-"""`vaelab track --follow` beside a training: a process of its own, which can neither stop it nor slow it."""
+"""The command `track` beside a training: a process of its own, which can neither stop it nor slow it."""
 
 import os
 import subprocess
