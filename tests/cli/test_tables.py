@@ -3,7 +3,7 @@
 import pytest
 
 import vaelab.recipe.recipe  # noqa: F401  # registers all metrics
-from vaelab.cli.headlines import COUNT, show_headlines
+from vaelab.cli.tables import COUNT, show_headlines
 from vaelab.metrics.names import about_metric, metric_of
 from vaelab.registry import names
 from vaelab.runs.results import MetricResult, Results

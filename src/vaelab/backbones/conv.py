@@ -38,11 +38,9 @@ def conv(
         decoder += [nn.Linear(latent_dim, width), activation_layer(activation)]
     decoder += [nn.Linear(width or latent_dim, features), nn.Unflatten(-1, (channels[-1], *sides[-1]))]
     for level in reversed(range(len(channels))):
-        odd = tuple(large - 2 * small for large, small in zip(sides[level], sides[level + 1], strict=True))
+        odd = sides[level][0] - 2 * sides[level + 1][0], sides[level][1] - 2 * sides[level + 1][1]
         decoder.append(activation_layer(activation))
-        decoder.append(
-            nn.ConvTranspose2d(outs[level + 1], outs[level], 4, stride=2, padding=1, output_padding=odd)  # pyright: ignore
-        )
+        decoder.append(nn.ConvTranspose2d(outs[level + 1], outs[level], 4, stride=2, padding=1, output_padding=odd))
     return nn.Sequential(*encoder), nn.Sequential(*decoder)
 
 

@@ -34,8 +34,8 @@ def hierarchical_mlp(
     Tomczak & Welling 2018; the rest of q(z_l | x, z_<l) is in the posterior `two_level`.
     """
     pixels, count = math.prod(x_shape), max(1, len(levels))
-    networks: list[nn.Module] = [nn.Sequential(nn.Flatten(-3), GatedLinear(pixels, width)) for _ in range(count)]
-    networks[0].append(GatedLinear(width, width))  # pyright: ignore
+    networks = [nn.Sequential(nn.Flatten(-3), GatedLinear(pixels, width)) for _ in range(count)]
+    networks[0].append(GatedLinear(width, width))
     decoder = nn.Sequential(
         Joined(_widened(levels, latent_dim), width),
         GatedLinear(count * width, width),

@@ -49,7 +49,7 @@ class ProgressiveDecoder(GrowingDecoder):
         """Latents [N, D] -> output of the stage [N, out_channels, r, r]."""
         growth, stage = self.growth, self.growth.stage
         h = old = self.base(z)
-        for block in self.blocks[:stage]:  # pyright: ignore
+        for block in self.blocks[:stage]:
             old, h = h, block(h)
         output = self.to_image[stage](h)
         return growth.blend(enlarged(self.to_image[stage - 1](old)), output) if growth.fading else output

@@ -33,8 +33,7 @@ def evaluate(
     device: Device = "auto",
 ) -> None:
     """Measure a trained model, or images by any generator: metrics.json, and a table."""
-    from vaelab.cli.headlines import show_headlines
-    from vaelab.cli.tables import announce, say, show_metrics, show_notes, show_verdicts
+    from vaelab.cli.tables import announce, say, show_headlines, show_metrics, show_notes, show_verdicts
     from vaelab.evaluation import evaluate as evaluation
     from vaelab.metrics.names import metric_of
     from vaelab.recipe.text import with_overrides

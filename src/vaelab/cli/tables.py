@@ -17,30 +17,20 @@ from vaelab.errors import UsageError
 from vaelab.evaluation.images import write_images
 from vaelab.figures.generated_samples import generated_samples
 from vaelab.figures.style import save
-from vaelab.io.formatting import number, printable
+from vaelab.io.formatting import counted, number, printable
 from vaelab.io.progress import Stages
-from vaelab.metrics.names import numbers
+from vaelab.metrics.names import Number, numbers
 from vaelab.recipe.recipe import Recipe
 from vaelab.recipe.text import shipped_names, with_overrides
 from vaelab.registry import hint, names, part, roles
 from vaelab.registry.schema import options, role_of
 from vaelab.runs.results import Results
 
+COUNT = 10  # numbers of an evaluation that are shown unless all are asked for
+# Of roles, as they are listed; those that no part of ours has come last.
 ORDER = (
-    "recipes",
-    "data",
-    "backbone",
-    "posterior",
-    "flow",
-    "prior",
-    "likelihood",
-    "objective",
-    "schedule",
-    "metric",
-    "extractor",
-    "sampler",
-    "tracker",
-    "figure",
+    *("recipes", "data", "backbone", "posterior", "flow", "prior", "likelihood", "objective"),
+    *("schedule", "metric", "extractor", "sampler", "tracker", "figure"),
 )
 
 
@@ -74,6 +64,27 @@ def show_data(
         print(f"{write_images(splits[split].images.float() / 255, images)} images in {images}")
     if out:
         print(save(generated_samples(data.train.images[:64].float() / 255, title=f"{name}: training images"), out))
+
+
+def show_headlines(results: Results) -> None:
+    """A table of ten lines, what could not be measured, and where the rest is."""
+    shown = [(found, metric.values) for name, metric in results.metrics.items() for found in numbers(name, metric)]
+    main = sorted((one for one in shown if one[0].about.rank), key=lambda one: one[0].about.rank)[:COUNT]
+    rows = [_headline(found, values) for found, values in main]
+    head = f"{results.title}: {results.counted}"
+    show_table(head, ["name", "value", "95 % interval", "meaning (↑ is better)"], rows, markdown=False)
+    say_features(results)
+    if missing := results.unavailable:
+        say(f"not measured: {', '.join(missing)}; to learn why, name one: --metrics {next(iter(missing))}")
+    more = counted(len(shown) - len(main), "more number")
+    say(f"{more}, how each was measured, and notes: --all, or the file of metrics")
+
+
+def _headline(found: Number, values: Mapping[str, Any]) -> list[str]:
+    about = found.about
+    value = f"{found.value} of {values[about.of]}" if about.of in values else number(found.value)
+    meaning = f"{about.meaning} {about.arrow}".rstrip()
+    return [found.name, f"{value} {about.unit}".rstrip(), interval(found.interval), meaning]
 
 
 def show_metrics(results: Results) -> None:

@@ -47,7 +47,7 @@ class DiagonalMixture(Latent):
         if self.batch_shape:
             return self._log_joint(value).logsumexp(-1).to(value)
         points = self._features(value.reshape(-1, value.shape[-1]))
-        return _LogSumExpProduct.apply(points, self._coefficients).to(value).view(value.shape[:-1])  # pyright: ignore
+        return _LogSumExpProduct.apply(points, self._coefficients).to(value).view(value.shape[:-1])
 
     def responsibilities(self, value: Tensor) -> Tensor:
         """p(k | z) [..., K]: which component a point comes from."""
@@ -84,13 +84,13 @@ class _LogSumExpProduct(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx, a: Tensor, c: Tensor) -> Tensor:  # pyright: ignore
+    def forward(ctx, a: Tensor, c: Tensor) -> Tensor:
         total = torch.cat([_exponents(piece, c).logsumexp(-1) for piece in _pieces(a, c)])
         ctx.save_for_backward(a, c, total)
         return total
 
     @staticmethod
-    def backward(ctx, gradient: Tensor) -> tuple[Tensor, Tensor]:  # pyright: ignore
+    def backward(ctx, gradient: Tensor) -> tuple[Tensor, Tensor]:  # pyright: ignore[reportIncompatibleMethodOverride]
         a, c, total = ctx.saved_tensors
         if torch.is_grad_enabled():  # for derivatives of these, all terms at once
             shares = (a @ c - total[:, None]).exp() * gradient[:, None]

@@ -75,8 +75,8 @@ def panel(axes: Axes, q: NDArray, p: NDArray) -> None:
     low, high = (f([np.quantile(draws, share) for draws in (q, p)]) for f, share in ((min, 0.001), (max, 0.999)))
     count = int(np.clip(2 * min(len(q), len(p)) ** (1 / 3), 8, 40))  # Rice's rule
     bins = np.linspace(low, high if high > low else low + 1, count + 1)
-    axes.hist(q, bins, density=True, histtype="stepfilled", color=FILL)  # pyright: ignore
-    axes.hist(p, bins, density=True, histtype="step", color=INK, linewidth=1)  # pyright: ignore
+    axes.hist(q, bins, density=True, histtype="stepfilled", color=FILL)
+    axes.hist(p, bins, density=True, histtype="step", color=INK, linewidth=1)
     axes.set(yticks=[], xlim=(bins[0], bins[-1]))
     axes.spines["left"].set_visible(False)
     axes.locator_params(axis="x", nbins=5)
@@ -84,7 +84,7 @@ def panel(axes: Axes, q: NDArray, p: NDArray) -> None:
 
 def heading(figure: Figure, title: str) -> None:
     """The title at the left and the legend at the right of one line above the panels."""
-    figure.get_layout_engine().set(w_pad=0.08, h_pad=0.06, wspace=0.04, hspace=0.04)  # pyright: ignore
+    figure.set_layout_engine("constrained", w_pad=0.08, h_pad=0.06, wspace=0.04, hspace=0.04)
     figure.suptitle(title, x=0.012, ha="left", fontsize=TITLE)
     line = Line2D([], [], color=INK, linewidth=1, label="prior")
     figure.legend(

@@ -50,7 +50,9 @@ def scatter(axes: Axes, points: NDArray, y: NDArray | None, names: dict[int, str
 
 def colour_bar(axes: Axes, dots: Any) -> None:
     """The scale of a quantity, beside the axes."""
-    bar = axes.get_figure(root=True).colorbar(dots, cax=axes.inset_axes((1.02, 0.2, 0.025, 0.6)))  # pyright: ignore
+    figure = axes.get_figure(root=True)
+    assert figure is not None
+    bar = figure.colorbar(dots, cax=axes.inset_axes((1.02, 0.2, 0.025, 0.6)))
     bar.solids.set_alpha(1)  # pyright: ignore[reportOptionalMemberAccess]
     bar.outline.set_visible(False)
 

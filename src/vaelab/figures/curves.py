@@ -164,8 +164,7 @@ def bulk(curve: Curve) -> tuple[float, float]:
 
 def heading(figure: Figure, log: LoggedCurves, title: str, *more: Artist) -> None:
     """The title at the left and the legend at the right of one line above the panels."""
-    engine = figure.get_layout_engine()
-    engine.set(w_pad=0.08, h_pad=0.07, wspace=0.03, hspace=0.03)  # pyright: ignore
+    figure.set_layout_engine("constrained", w_pad=0.08, h_pad=0.07, wspace=0.03, hspace=0.03)
     figure.suptitle(title, x=0.012, ha="left", fontsize=TITLE)
     names = {"train": "train", "valid": "validation"}
     handles: list[Artist] = [Line2D([], [], color=COLOURS[s], label=n) for s, n in names.items() if log.has(s)]

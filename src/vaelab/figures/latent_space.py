@@ -135,12 +135,12 @@ def prior_circles(axes: Axes) -> None:
 def histogram(z: NDArray, y: NDArray | None, names: dict[int, str], title: str) -> Figure:
     """Densities stacked by class, so that their sum compares with the standard normal's curve."""
     figure = blank(7, 3.8, layout="constrained")
-    figure.get_layout_engine().set(w_pad=0.12, h_pad=0.1)  # pyright: ignore
+    figure.set_layout_engine("constrained", w_pad=0.12, h_pad=0.1)
     axes = quiet(figure.subplots())
     groups, tint = [z[y == k] for k in names] or [z], [*colours(names).values()] or [PALETTE[0]]
     bins = int(np.clip(np.sqrt(len(z)), 8, 80))
     labels = [*names.values()] or ["means"]
-    axes.hist(groups, bins, density=True, stacked=True, color=tint, label=labels)  # pyright: ignore
+    axes.hist(groups, bins, density=True, stacked=True, color=tint, label=labels)
     x = np.linspace(min(-3, z.min()), max(3, z.max()), 200)
     normal = np.exp(-(x**2) / 2) / np.sqrt(2 * np.pi)
     axes.plot(x, normal, color=INK, linewidth=1, linestyle=(0, (4, 3)), label="standard normal")

@@ -43,7 +43,7 @@ def level_kl(rows: Sequence[Row], *, title: str = "KL of each level") -> Figure:
     levels = sorted({level for found in curves.values() for level in found})
     tint = dict(zip(levels, colours(dict.fromkeys(range(len(levels)), "")).values(), strict=True))
     figure = blank(9, max(3.3, 1.3 + 0.17 * len(levels)), layout="constrained")
-    figure.get_layout_engine().set(w_pad=0.08, h_pad=0.07, wspace=0.04)  # pyright: ignore
+    figure.set_layout_engine("constrained", w_pad=0.08, h_pad=0.07, wspace=0.04)
     left, right = figure.subplots(1, 2, width_ratios=(1.6, 1))
     styles = {split: PALE if split == "train" and len(curves) > 1 else {} for split in curves}
     lines(left, log, curves, tint, styles)

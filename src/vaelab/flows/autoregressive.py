@@ -22,8 +22,8 @@ class Autoregressive(Layer):
         super().__init__()
         self.rank = nn.Buffer(rank)
         sees = torch.cat([rank[:, None] > rank, torch.ones(len(rank), context, dtype=torch.bool)], 1)
-        self.network = MaskedMLP(sees.repeat_interleave(2, 0), [width] * depth, nn.SiLU)  # pyright: ignore
-        start_small(self.network[-1])  # pyright: ignore
+        self.network = MaskedMLP(sees.repeat_interleave(2, 0), [width] * depth, nn.SiLU)  # pyright: ignore[reportArgumentType]
+        start_small(self.network[-1])
         self.univariate = MonotonicAffineTransform
 
     def forward(self, x: Tensor, c: Tensor | None) -> tuple[Tensor, Tensor]:

@@ -104,7 +104,7 @@ class Amortised(nn.Module):
 
 
 @torch.no_grad()
-def start_small(layer: nn.Linear) -> None:
+def start_small(layer: nn.Module) -> None:
     """Shrink a network's last layer: a flow begins near the identity, with a gradient in every parameter."""
     for parameter in layer.parameters():
         parameter *= 0.1

@@ -28,8 +28,8 @@ class Coupling(Layer):
         self.sizes = [len(permutation) // 2, (len(permutation) + 1) // 2]
         numbers = sum(shape[0] if shape else 1 for shape in shapes)
         self.network = MLP(self.sizes[0] + context, self.sizes[1] * numbers, [width] * depth, nn.SiLU)
-        start_small(self.network[-1])  # pyright: ignore
-        self.univariate, self.unpack = univariate, partial(unpack, shapes=shapes)  # pyright: ignore
+        start_small(self.network[-1])
+        self.univariate, self.unpack = univariate, partial(unpack, shapes=shapes)  # pyright: ignore[reportArgumentType]
 
     def forward(self, x: Tensor, c: Tensor | None) -> tuple[Tensor, Tensor]:
         """One network evaluation, as in the inverse."""

@@ -109,7 +109,7 @@ def extrapolated(real: Tensor, fake: Tensor, seed: int = 0) -> tuple[Estimate, E
     smaller = min(len(real), len(fake))
     curve = sorted((smaller / k, e.value) for k, e in levels.items())
     pairs = (levels[2].jackknife - levels[1].jackknife) / 2
-    return levels[1]._replace(pairs=pairs), Estimate(value, *influences, 1.5 * pairs), curve  # pyright: ignore
+    return levels[1]._replace(pairs=pairs), Estimate(value, *influences, 1.5 * pairs), curve  # pyright: ignore[reportCallIssue]
 
 
 def _in_parts(real: Tensor, fake: Tensor, orders: list[Tensor], count: int) -> Estimate:

@@ -21,7 +21,7 @@ class NormalHead(nn.Linear):
         super().__init__(features, 2 * latent_dim)
         self.bounds = log_variance
 
-    def forward(self, features: Tensor) -> Independent:  # pyright: ignore
+    def forward(self, features: Tensor) -> Independent:  # pyright: ignore[reportIncompatibleMethodOverride]
         """[..., F] -> distribution over [..., D]."""
         mean, log_variance = at_least_float32(super().forward(features)).chunk(2, -1)
         return diagonal_normal(mean, log_variance.clamp(*self.bounds) / 2)

@@ -77,7 +77,7 @@ class MaskedNet(nn.Module):
         x = maps.new_zeros(n, self.inputs, height, width)
         output = maps.new_zeros(n, self.outputs, height, width)
         with torch.autocast(maps.device.type, enabled=False):
-            layers = [_Growing(*pair, x) for pair in zip(self.convs, self.norms, strict=True)]  # pyright: ignore
+            layers = [_Growing(*pair, x) for pair in zip(self.convs, self.norms, strict=True)]  # pyright: ignore[reportArgumentType]
             given = self.maps(maps).permute(2, 0, 3, 1)  # [H, N, W, channels]
             last = self.output.weight.flatten(1).T
             for i in _shown(height):
@@ -89,7 +89,7 @@ class MaskedNet(nn.Module):
                     for layer in layers[1:]:
                         layer.see(j, h)
                         h = layer.at(j)
-                    output[:, :, i, j] = torch.addmm(self.output.bias, h, last)  # pyright: ignore
+                    output[:, :, i, j] = torch.addmm(self.output.bias, h, last)  # pyright: ignore[reportArgumentType]
                     x[:, :, i, j] = pixel(output[:, :, i, j, None, None]).flatten(1)
                     layers[0].see(j, x[:, :, i, j])
         return x, output

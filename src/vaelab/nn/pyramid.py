@@ -44,7 +44,7 @@ class PyramidDecoder(GrowingDecoder):
         found = []
         for stage, z in enumerate(parts):
             h = self.bases[stage](z)
-            for block in self.blocks[:stage]:  # pyright: ignore
+            for block in self.blocks[:stage]:
                 h = block(h)
             out = self.to_picture[stage](h)
             found.append(out.sigmoid() if self.every and not stage else out)

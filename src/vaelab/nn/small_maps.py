@@ -12,13 +12,15 @@ PIXELS, PAIRS = 16, 2**17  # so many pixels at most, pairs of channels at least:
 class Conv2d(nn.Conv2d):
     """torch's convolution, to rounding: on a CPU, of small maps as one product of patches and weights."""
 
+    padding: tuple[int, ...]  # pyright: ignore[reportIncompatibleVariableOverride]
+
     def forward(self, input: Tensor) -> Tensor:
         """[B, C, H, W] -> [B, C', H', W']."""
         geometry = zip(input.shape[-2:], self.padding, self.kernel_size, self.stride, strict=True)
-        sides = [(side + 2 * p - k) // s + 1 for side, p, k, s in geometry]  # pyright: ignore
+        sides = tuple((side + 2 * p - k) // s + 1 for side, p, k, s in geometry)
         if not _as_product(self.weight, sides):
             return super().forward(input)
-        patches = F.unfold(input, self.kernel_size, padding=self.padding, stride=self.stride)  # pyright: ignore
+        patches = F.unfold(input, self.kernel_size, padding=self.padding, stride=self.stride)
         return F.linear(patches.mT, self.weight.flatten(1), self.bias).mT.unflatten(2, sides)
 
 
@@ -28,14 +30,16 @@ class ConvTranspose2d(nn.ConvTranspose2d):
     Only without an offset; with one it is torch's.
     """
 
+    padding: tuple[int, ...]  # pyright: ignore[reportIncompatibleVariableOverride]
+
     def forward(self, input: Tensor, output_size: list[int] | None = None) -> Tensor:
         """[B, C, H, W] -> [B, C', H', W'], in the layout of the input."""
         if self.bias is not None or output_size or not _as_product(self.weight, input.shape[-2:]):
             return super().forward(input, output_size)
         geometry = zip(input.shape[-2:], self.padding, self.kernel_size, self.stride, self.output_padding, strict=True)
-        sides = [(side - 1) * s - 2 * p + k + odd for side, p, k, s, odd in geometry]  # pyright: ignore
+        sides = tuple((side - 1) * s - 2 * p + k + odd for side, p, k, s, odd in geometry)
         patches = F.linear(input.flatten(2).mT, self.weight.flatten(1).T).mT
-        maps = F.fold(patches, sides, self.kernel_size, padding=self.padding, stride=self.stride)  # pyright: ignore
+        maps = F.fold(patches, sides, self.kernel_size, padding=self.padding, stride=self.stride)
         last = input.is_contiguous(memory_format=torch.channels_last)
         return maps.contiguous(memory_format=torch.channels_last) if last else maps
 

@@ -59,7 +59,7 @@ class VampPrior(Prior):
     @property
     def pseudo_inputs(self) -> Tensor:
         """u [K, C, H, W] in [0, 1]."""
-        return _Bounded.apply(self.images)  # pyright: ignore
+        return _Bounded.apply(self.images)
 
     def forward(self, posterior: Posterior) -> Distribution:
         """Encode the pseudo-inputs; ValueError for posteriors without a Gaussian base."""
@@ -81,12 +81,12 @@ class _Bounded(torch.autograd.Function):
     """Clamp to [0, 1], with a gradient that is stopped only where a step would lead further out: none dies."""
 
     @staticmethod
-    def forward(ctx, x: Tensor) -> Tensor:  # pyright: ignore
+    def forward(ctx, x: Tensor) -> Tensor:
         ctx.save_for_backward(x)
         return x.clamp(0, 1)
 
     @staticmethod
-    def backward(ctx, gradient: Tensor) -> Tensor:  # pyright: ignore
+    def backward(ctx, gradient: Tensor) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
         (x,) = ctx.saved_tensors
         outward = ((x <= 0) & (gradient > 0)) | ((x >= 1) & (gradient < 0))
         return gradient.masked_fill(outward, 0)

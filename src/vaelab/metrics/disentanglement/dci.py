@@ -30,7 +30,7 @@ def dci(codes: ArrayLike, factors: ArrayLike, trees: int = 20, seed: int = 0) ->
     importances, accuracies = [], []
     for value in v.T:
         # All codes compete in every split, else those without information would be given importance.
-        forest = RandomForestClassifier(trees, max_features=1.0, min_samples_leaf=5, random_state=seed)  # pyright: ignore
+        forest = RandomForestClassifier(trees, max_features=1.0, min_samples_leaf=5, random_state=seed)  # pyright: ignore[reportArgumentType]
         forest.fit(z[fit], value[fit])
         importances.append(forest.feature_importances_)
         accuracies.append(forest.score(z[judge], value[judge]))
