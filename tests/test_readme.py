@@ -62,9 +62,9 @@ def test_the_file_tree_names_what_exists():
     tree = README.split("## Layout")[1].split("```")[1]
     named = re.findall(r"[\w/.]+\.py|\b\w+/", tree.replace("src/vaelab/\n", ""))
     assert len(named) > 20
+    package = ROOT / "src" / "vaelab"
     for name in named:
-        folders = ROOT, ROOT / "src" / "vaelab", ROOT / "src" / "vaelab" / "training"
-        assert any((folder / name).exists() for folder in folders), name
+        assert any((folder / name).exists() for folder in (ROOT, package, *package.iterdir())), name
 
 
 def test_the_file_tree_names_every_folder_and_module_of_the_package():
@@ -120,3 +120,12 @@ def test_the_model_of_the_readme_is_one():
     made: dict = {}
     exec(code, made)
     assert made["vae"].generate(2).shape == (2, 3, 32, 32)
+
+
+def test_the_model_of_the_library_page_is_trained(tmp_path, monkeypatch):
+    code = next(code for page, code in PYTHON if page == "docs/library.md" and "vaelab.fit" in code)
+    monkeypatch.chdir(tmp_path)
+    made: dict = {}
+    exec(code.replace('"epochs": 3', '"epochs": 1'), made)
+    assert made["vae"].generate(2).shape == (2, 1, 12, 12)
+    assert (tmp_path / "runs" / "mine" / "metrics.json").is_file()

@@ -5,13 +5,14 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
-from torch.distributions import Distribution, Independent, Normal
-from torch.distributions.constraints import Constraint
+from torch.distributions import Distribution
 
 from vaelab.data.source import Split
+from vaelab.distributions.normal import normal_of
 from vaelab.errors import NeedsSampler
 from vaelab.model import VAE
 from vaelab.registry import register
+from vaelab.roles import Unchecked
 from vaelab.samplers.fitting import encoded
 
 SCORES = 2**24  # densities log q(z | x) held at once, in float64
@@ -28,24 +29,19 @@ def nearest_posterior(model: VAE, split: Split) -> "NearestPosterior":
     """
     means, scales = [], []
     for start in range(0, len(split), 1000):
-        q = encoded(model, split[start : start + 1000])
-        if not (isinstance(q, Independent) and isinstance(q.base_dist, Normal)):
+        q = normal_of(encoded(model, split[start : start + 1000]))
+        if q is None:
             raise NeedsSampler("nearest_posterior needs diagonal Gaussian posteriors", "gmm or flow")
-        means.append(q.base_dist.loc)
-        scales.append(q.base_dist.scale)
+        means.append(q.loc)
+        scales.append(q.scale)
     return NearestPosterior(model.p_z(), torch.cat(means), torch.cat(scales))
 
 
-class NearestPosterior(Distribution):
+class NearestPosterior(Unchecked):
     """A mixture of posteriors N(means, scales²) [N, D], weighted by the prior mass nearest to each.
 
     These weights have no closed form, hence there is no `log_prob`.
     """
-
-    @property
-    def arg_constraints(self) -> dict[str, Constraint]:
-        """None to check."""
-        return {}
 
     def __init__(self, prior: Distribution, means: Tensor, scales: Tensor) -> None:
         self.prior, self.means, self.scales = prior, means, scales

@@ -5,8 +5,7 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.distributions import Distribution, Independent, Normal
-from torch.distributions.constraints import Constraint
+from torch.distributions import Independent, Normal
 
 from vaelab.backbones.mlp import mlp
 from vaelab.data.source import Split
@@ -15,6 +14,7 @@ from vaelab.model import VAE, device_of
 from vaelab.posteriors.gaussian import GaussianPosterior
 from vaelab.priors.normal import NormalPrior
 from vaelab.registry import Depth, Positive, Seed, Size, register
+from vaelab.roles import Likelihood, Unchecked
 from vaelab.samplers.fitting import draws, fit, location_and_scale
 
 
@@ -46,13 +46,8 @@ def two_stage(
     return density
 
 
-class TwoStage(Distribution):
+class TwoStage(Unchecked):
     """Draws pass both stages, noise included; log p(z) is an integral without a closed form, `elbo` bounds it."""
-
-    @property
-    def arg_constraints(self) -> dict[str, Constraint]:
-        """None to check."""
-        return {}
 
     def __init__(self, second: VAE, location: Tensor, scale: Tensor) -> None:
         self.second, self.location, self.scale = second, location, scale
@@ -73,7 +68,7 @@ class TwoStage(Distribution):
         return terms.log_px[0] - terms.rate - self.scale.log().sum()
 
 
-class _LearnedGamma(nn.Module):
+class _LearnedGamma(Likelihood):
     """N(output, γ²), with all constants: without them γ would only shrink or grow."""
 
     def __init__(self) -> None:
