@@ -27,7 +27,7 @@ from vaelab.recipe.trackers import Spec
 from vaelab.recipe.training import Training
 from vaelab.registry.plugins import plugin_records, with_plugins
 from vaelab.registry.schema import build, parse_part
-from vaelab.runs.folder import RunFolder
+from vaelab.runs.folder import RunFolder, folder_of, is_run
 from vaelab.samplers.drawing import draw_batches, images, refuse_blind
 from vaelab.tracking.tracker import make
 from vaelab.training.checkpoint import find_checkpoint, refuse_other_images
@@ -205,6 +205,8 @@ def plot(
     Of a run that was stopped before it kept a model, those of its log; also of one composed by hand, unless its
     `model` is given again, and its `data` where these are no registered set.
     """
+    if not is_run(folder_of(run)):
+        restore(run)  # which says why it cannot
     folder = RunFolder.read(run)
     known = {"rows": folder.log.rows, "grown": kept_stages(folder.path), "bound": folder.recipe.bound}
     unknown = folder.recipe.by_hand and model is None

@@ -107,7 +107,7 @@ def _to_resume(recipe: str | Path | Recipe | None, run: str | Path | None) -> Pa
         key=lambda path: path.stat().st_mtime,
     )
     if not runs:
-        raise NothingToResume(f"no run of {_name(recipe)!r} in runs/")
+        raise NothingToResume(f"no run of {recipe.name if isinstance(recipe, Recipe) else str(recipe)!r} in runs/")
     return runs[-1].parent
 
 

@@ -103,7 +103,9 @@ def _recipe_in(metadata: Mapping[str, str], path: Path) -> StoredRecipe:
         stored = json.loads(metadata["recipe"])
         return StoredRecipe(stored["options"], {k: v for k, v in stored.items() if k != "options"})
     except (ValueError, TypeError, KeyError) as error:
-        raise UsageError(f"the recipe in {path} cannot be read; restore the file or train again") from error
+        raise UsageError(
+            f"the weights in {path} do not fit the recipe in it; restore the file or train again"
+        ) from error
 
 
 def _refuse_other_model(model: VAE, tensors: Mapping[str, Tensor], problem: str, fix: str) -> None:
