@@ -97,6 +97,9 @@ class Recipe:
             given["altered"] = sections["altered"] = {**noted, "by": list(last.values())}
         return cls(name, given, own_length, (*chosen, *(text.partition("=")[0] for text in texts)), **sections)
 
+    def __str__(self) -> str:
+        return self.name
+
     def overridden(self, overrides: Iterable[str | Mapping[str, Any]]) -> "Recipe":
         """This recipe with overrides (see `of`)."""
         return Recipe.of(self.options, self.name, overrides, self.own_length, self.chosen)
