@@ -15,10 +15,11 @@ class VaelabError(Exception):
     """
 
     exit_code = 1
+    remedy = ""  # the fix, where it is that of the kind of error
 
     def __init__(self, problem: str, fix: str = "") -> None:
         super().__init__()
-        self.problem, self.fix = problem, fix
+        self.problem, self.fix = problem, fix or self.remedy
 
     def __str__(self) -> str:
         return self.mended_by(self.fix)
@@ -33,7 +34,7 @@ class VaelabError(Exception):
         return {key: value for key, value in vars(self).items() if key not in ("problem", "fix")}
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _restored, (type(self), vars(self))  # the processes of a run send errors to each other
+        return type(self).__new__, (type(self),), vars(self)  # the processes of a run send errors to each other
 
 
 class UsageError(VaelabError):
@@ -83,10 +84,8 @@ class Diverged(VaelabError):
 
     def __init__(self, term: str, step: int, checkpoint: Path | None) -> None:
         kept = f"the last good checkpoint is {checkpoint}" if checkpoint else "no checkpoint was due yet"
-        super().__init__(
-            f"{term} is no longer a finite number at step {step}",
-            f"try a smaller train.lr, train.clip_norm=1 or train.precision=float32 ({kept})",
-        )
+        fix = f"try a smaller train.lr, train.clip_norm=1 or train.precision=float32 ({kept})"
+        super().__init__(f"{term} is no longer a finite number at step {step}", fix)
         self.term, self.step = term, step
 
 
@@ -203,8 +202,7 @@ class Unavailable(MissingData):
 class WrongSize(UsageError):
     """Images of another size than the one wanted, which could be made to fit."""
 
-    def __init__(self, problem: str) -> None:
-        super().__init__(problem, "give fit=True to crop and resize them")
+    remedy = "give fit=True to crop and resize them"
 
 
 class MixedSizes(UsageError):
@@ -230,13 +228,6 @@ class NeedsSampler(UsageError):
         self.instead = instead
 
 
-def _restored(kind: type[VaelabError], fields: dict[str, Any]) -> VaelabError:
-    """An error as another process had it."""
-    error = kind.__new__(kind)
-    vars(error).update(fields)
-    return error
-
-
 def shown(value: object) -> str:
     """A value as a sentence repeats it: its beginning, where it is long."""
     text = repr(value)
@@ -255,6 +246,5 @@ def brief(text: str) -> str:
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether an error is MemoryError, or what torch and oneDNN raise in its place, whose words alone tell it."""
     said = str(error)
-    return isinstance(error, MemoryError) or (
-        isinstance(error, RuntimeError) and ("memory" in said or "could not create a primitive" in said)
-    )
+    known = "memory" in said or "could not create a primitive" in said
+    return isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and known)

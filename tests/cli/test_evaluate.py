@@ -358,7 +358,7 @@ def test_compare_evaluates_what_is_missing_and_pools_the_seeds():
     done = typed("compare", "a", "b", "binary", "--no-figures", "--device", "cpu")
     assert done.stderr.count(" has no metrics.json; measuring it now") == 2
     header = [cell.strip() for cell in done.stdout.splitlines()[0].split("|")[1:-1]]
-    assert header == ["", "a (2 seeds)", "binary"]
+    assert header == ["", "unit", "a (2 seeds)", "binary"]
     assert {path.name for path in Path("comparison").iterdir()} == {"comparison.md", "comparison.csv"}
     values = [json.loads(Path(run, "metrics.json").read_text())["metrics"]["reconstruction"]["values"] for run in "ab"]
     with Path("comparison/comparison.csv").open(newline="") as file:
@@ -370,7 +370,7 @@ def test_compare_in_an_order_with_figures():
     for run in "ab":
         evaluated(run, "--metrics", "reconstruction,active_units")
     said = typed("compare", "a", "b", "--no-group", "--order", "b, a", "--out", "deep/er", "--device", "cpu").stdout
-    assert [cell.strip() for cell in said.splitlines()[0].split("|")[1:-1]] == ["", "b", "a"]
+    assert [cell.strip() for cell in said.splitlines()[0].split("|")[1:-1]] == ["", "unit", "b", "a"]
     assert "psnr" in said and "active_units" in said and "**" in said
     stems = ("samples", "reconstructions", "boxes", "violins")
     files = {"comparison.md", "comparison.csv", *(f"{stem}.png" for stem in stems)}
