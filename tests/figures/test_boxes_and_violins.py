@@ -62,8 +62,6 @@ def test_the_reference_is_grey_and_others_keep_their_colour():
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({}, "at least one quantity"),
-        ({"x": {}}, "at least one quantity"),
         ({"x": {"real": []}}, "x of real must be finite numbers"),
         ({"x": {"real": [1.0, np.nan]}}, "x of real must be finite numbers"),
         ({"x": {"real": [[1.0]]}}, "x of real must be finite numbers"),
@@ -72,8 +70,3 @@ def test_the_reference_is_grey_and_others_keep_their_colour():
 def test_what_cannot_be_drawn_is_said(draw, values, message):
     with pytest.raises(ValueError, match=message):
         draw(values)
-
-
-def test_violins_need_the_reference():
-    with pytest.raises(ValueError, match="no set 'real' to compare with, only a"):
-        violins({"x": {"a": [1.0, 2.0]}})

@@ -49,12 +49,3 @@ def test_short_names_stay_whole():
         "dress",
         "5_o_Clock_Shadow",
     ]
-
-
-@pytest.mark.parametrize(
-    ("shape", "names", "says"),
-    [((2, 1, 8, 8), ["a", "b"], "R, S, C, H, W"), ((2, 3, 1, 8, 8), ["a"], "names: expected 2")],
-)
-def test_what_does_not_fit_is_refused(shape, names, says):
-    with pytest.raises(ValueError, match=says):
-        by_class(np.zeros(shape), names)

@@ -42,11 +42,3 @@ def test_the_last_row_is_full_and_names_are_whole_and_apart(sets, count):
 
 def test_colour_and_floats_are_taken():
     assert columns({"a": levels(4, shape=(3, 5, 9)), "b": np.zeros((4, 3, 5, 9), np.float32)}).axes
-
-
-@pytest.mark.parametrize(
-    "images", [{}, {"a": levels(4), "b": levels(5)}, {"a": levels(4), "b": levels(4, shape=(3, 8, 8))}]
-)
-def test_columns_of_other_shapes_are_refused(images):
-    with pytest.raises(ValueError, match="images: expected columns of one shape, at least one; got"):
-        columns(images)

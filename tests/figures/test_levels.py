@@ -171,10 +171,3 @@ def test_names_stand_level_with_their_rows_and_clear_of_the_images():
 def test_tensors_are_taken():
     x = torch.rand(2, 1, 8, 8)
     assert level_traversals(x, x, torch.rand(2, 2, 3, 1, 8, 8)).axes
-
-
-@pytest.mark.parametrize("shape", [(2, 3, 1, 8, 8), (3, 2, 3, 1, 8, 8), (2, 2, 3, 1, 8, 4), (2, 2, 3, 3, 8, 8)])
-def test_shapes_that_do_not_fit_are_refused(shape):
-    x = images(2, 1, 8, 8)
-    with pytest.raises(ValueError, match=r"expected \[R, C, H, W\] twice and redrawn \[R, L, N, C, H, W\]; got"):
-        level_traversals(x, x, images(*shape))

@@ -107,20 +107,3 @@ def test_per_cents_tell_small_from_none():
 
 def test_few_stand_in_one_row_and_rows_are_full():
     assert [full_rows(n, 1, 28, 28) for n in (1, 3, 8, 50, 64, 100)] == [1, 3, 8, 10, 8, 10]
-
-
-@pytest.mark.parametrize(
-    ("images", "responsibility", "options", "says"),
-    [
-        (levels(3), [0.5, 0.5], {}, "a share for each of 3 images"),
-        (levels(2), [[0.5, 0.5]], {}, "a share for each of 2 images"),
-        (levels(2), [0.5, 0.6], {}, "sum to 1.1"),
-        (levels(2), [-0.5, 1.5], {}, "0 or more"),
-        (levels(2), [np.nan, 1], {}, "sum to 1"),
-        (levels(2)[0], [1.0], {}, "N, C, H, W"),
-        (levels(2), [0.5, 0.5], {"shown": 0}, "shown"),
-    ],
-)
-def test_what_does_not_fit_is_refused(images, responsibility, options, says):
-    with pytest.raises(ValueError, match=says):
-        pseudo_inputs(images, responsibility, **options)

@@ -66,12 +66,6 @@ def test_sizes_that_do_not_divide_keep_every_pixel():
     assert stages(drawn(2, (5, 7))).axes
 
 
-@pytest.mark.parametrize("other", [drawn(3, (8,)), drawn(2, (8,), 3)])
-def test_unlike_stages_are_refused(other):
-    with pytest.raises(ValueError, match="images: expected stages of as many"):
-        stages(drawn(2, (4,)) | other)
-
-
 def test_an_error_names_the_stage():
     with pytest.raises(ValueError, match=r"images of 8 × 8: expected \[N, C, H, W\]"):
         stages(drawn(2, (4,)) | {"8 × 8": np.zeros((4, 4))})

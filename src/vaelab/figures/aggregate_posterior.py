@@ -15,7 +15,7 @@ from vaelab.distributions.estimates import kolmogorov_smirnov
 from vaelab.distributions.seeds import seeded
 from vaelab.figures.about import About
 from vaelab.figures.decoding import SEED
-from vaelab.figures.style import INK, MUTED, SMALL, TITLE, blank, house
+from vaelab.figures.style import INK, MUTED, SMALL, blank, heading, house
 from vaelab.metrics.aggregate import drawn_from_both
 from vaelab.model import VAE, device_of
 from vaelab.registry import register
@@ -23,6 +23,7 @@ from vaelab.registry import register
 MOST, COLUMNS = 20, 5
 WIDTH, HEIGHT, HEAD = 1.85, 1.55, 0.45  # inches of a panel, and of the line above them
 TITLED = 5.8  # inches that the title and the legend take
+PADS = {"w_pad": 0.08, "h_pad": 0.06, "wspace": 0.04, "hspace": 0.04}
 FILL = "#8fc1e3"  # the palette's blue, lighter
 
 
@@ -41,23 +42,15 @@ def draws(model: VAE, split: Split, *, title: str = "Aggregated posterior and pr
 def aggregate_posterior(
     posterior: ArrayLike, prior: ArrayLike, *, title: str = "Aggregated posterior and prior"
 ) -> Figure:
-    """Densities per dimension, those of the largest Kolmogorov–Smirnov distance first; 20 dimensions at most.
-
-    Args:
-        posterior: [N, D], one draw of q(z | x) per image.
-        prior: [M, D], draws of p(z).
-        title: what stands above.
-    """
+    """Densities per dimension of draws of q(z | x) [N, D] and p(z) [M, D], those of the largest KS distance first."""
     q, p = (np.asarray(draws, np.float64) for draws in (posterior, prior))
-    if q.ndim != 2 or p.ndim != 2 or q.shape[1] != p.shape[1] or not q.size or not p.size:
-        raise ValueError(f"expected draws [N, D] and [M, D] of one D, got {list(q.shape)} and {list(p.shape)}")
     if not (np.isfinite(q).all() and np.isfinite(p).all()):
         raise ValueError("some draws are NaN or infinite; the model has diverged")
     distances = kolmogorov_smirnov(*map(torch.from_numpy, (q, p))).numpy()
     shown = np.argsort(-distances, kind="stable")[:MOST]
     columns = min(len(shown), COLUMNS)
     rows = math.ceil(len(shown) / columns)
-    figure = blank(max(columns * WIDTH, TITLED), rows * HEIGHT + HEAD, layout="constrained")
+    figure = blank(max(columns * WIDTH, TITLED), rows * HEIGHT + HEAD)
     panels = figure.subplots(rows, columns, squeeze=False).ravel()
     for axes, d in zip(panels, shown, strict=False):
         panel(axes, q[:, d], p[:, d])
@@ -66,7 +59,9 @@ def aggregate_posterior(
     for axes in panels[len(shown) :]:
         axes.set_visible(False)
     count = q.shape[1]
-    heading(figure, title if count <= MOST else f"{title}: {MOST} of {count} dimensions, largest distance first")
+    title = title if count <= MOST else f"{title}: {MOST} of {count} dimensions, largest distance first"
+    line = Line2D([], [], color=INK, linewidth=1, label="prior")
+    heading(figure, title, [Patch(color=FILL, label="aggregated posterior"), line], PADS)
     return figure
 
 
@@ -75,23 +70,8 @@ def panel(axes: Axes, q: NDArray, p: NDArray) -> None:
     low, high = (f([np.quantile(draws, share) for draws in (q, p)]) for f, share in ((min, 0.001), (max, 0.999)))
     count = int(np.clip(2 * min(len(q), len(p)) ** (1 / 3), 8, 40))  # Rice's rule
     bins = np.linspace(low, high if high > low else low + 1, count + 1)
-    axes.hist(q, bins, density=True, histtype="stepfilled", color=FILL)
-    axes.hist(p, bins, density=True, histtype="step", color=INK, linewidth=1)
+    axes.hist(q, bins.tolist(), density=True, histtype="stepfilled", color=FILL)
+    axes.hist(p, bins.tolist(), density=True, histtype="step", color=INK, linewidth=1)
     axes.set(yticks=[], xlim=(bins[0], bins[-1]))
     axes.spines["left"].set_visible(False)
     axes.locator_params(axis="x", nbins=5)
-
-
-def heading(figure: Figure, title: str) -> None:
-    """The title at the left and the legend at the right of one line above the panels."""
-    figure.set_layout_engine("constrained", w_pad=0.08, h_pad=0.06, wspace=0.04, hspace=0.04)
-    figure.suptitle(title, x=0.012, ha="left", fontsize=TITLE)
-    line = Line2D([], [], color=INK, linewidth=1, label="prior")
-    figure.legend(
-        handles=[Patch(color=FILL, label="aggregated posterior"), line],
-        loc="upper right",
-        ncols=2,
-        handlelength=1.4,
-        columnspacing=1.4,
-        labelcolor=MUTED,
-    )

@@ -34,20 +34,9 @@ def classes(model: VAE, data: Dataset, *, title: str = "Samples of each class") 
 
 @house
 def by_class(images: ArrayLike, names: Sequence[str], *, title: str = "Images by class") -> Figure:
-    """One row per class, named at the left; the middle of a long name is left out.
-
-    Args:
-        images: [R, S, C, H, W] in [0, 1], S images of each of R classes.
-        names: of the R classes, from the first row to the last.
-        title: what stands above.
-
-    Raises:
-        ValueError: images of another shape, or another number of names.
-    """
+    """Rows of images [R, S, C, H, W], each named at its left; the middle of a long name is left out."""
     array = as_images(images, dimensions=5)
     rows, across, _, height, _ = array.shape
-    if len(names) != rows:
-        raise ValueError(f"names: expected {rows} for images {list(array.shape)}, got {len(names)}")
     factor, labels = enlarge(rows, across, array.shape), [shortened(str(name)) for name in names]
     picture = tile(array.reshape(-1, *array.shape[2:]), across, factor=factor)
     figure, axes = mount(picture, title=title, left=text_width(labels, TEXT) + 5)

@@ -18,17 +18,10 @@ LINE = 1.25 * TEXT  # points that a line of a name takes
 def columns(images: Mapping[str, ArrayLike], *, across: int | None = None, title: str = "", note: str = "") -> Figure:
     """A column of images under each name, image i at the same place in every column.
 
-    Args:
-        images: [N, C, H, W] in [0, 1] or uint8, by name; the same shape for all.
-        across: images side by side in a column; a divisor of N if not given, so that the last row is full.
-        title: what stands above.
-        note: a line below the title.
+    Blocks of images [N, C, H, W] of one shape; so many stand `across` a column that the last row is full.
     """
     blocks = {name: as_images(block, name) for name, block in images.items()}
-    shapes = {name: list(block.shape) for name, block in blocks.items()}
-    if not blocks or len({tuple(shape) for shape in shapes.values()}) > 1:
-        raise ValueError(f"images: expected columns of one shape, at least one; got {shapes}")
-    n, *shape = next(iter(shapes.values()))
+    n, *shape = next(iter(blocks.values())).shape
     across = across or max(d for d in range(1, max(2, SHEET // len(blocks)) + 1) if n % d == 0)
     factor = enlarge(-(-n // across), across * len(blocks), shape)
     tiles = [tile(block, across, factor=factor) for block in blocks.values()]

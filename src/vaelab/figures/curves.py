@@ -8,16 +8,16 @@ from typing import Any, NamedTuple
 import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from vaelab.errors import NotApplicable
-from vaelab.figures.style import MUTED, PAPER, SMALL, TITLE, TRAIN, VALID, quiet, remark, signed
+from vaelab.figures.style import MUTED, PAPER, SMALL, TRAIN, VALID, quiet, remark, signed
 from vaelab.runs.log import Row
 
 Value = str | Callable[[Row], float]  # a key of the rows, or a function of a row
 COLOURS = {"train": TRAIN, "valid": VALID}
+PADS = {"w_pad": 0.08, "h_pad": 0.07, "wspace": 0.03, "hspace": 0.03}  # around the panels
 FEW = 12  # points that are drawn as dots, and all of which are kept in sight
 
 
@@ -162,19 +162,10 @@ def bulk(curve: Curve) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def heading(figure: Figure, log: LoggedCurves, title: str, *more: Artist) -> None:
-    """The title at the left and the legend at the right of one line above the panels."""
-    figure.set_layout_engine("constrained", w_pad=0.08, h_pad=0.07, wspace=0.03, hspace=0.03)
-    figure.suptitle(title, x=0.012, ha="left", fontsize=TITLE)
+def legend_of(log: LoggedCurves) -> list[Artist]:
+    """What the colours of the panels stand for."""
     names = {"train": "train", "valid": "validation"}
     handles: list[Artist] = [Line2D([], [], color=COLOURS[s], label=n) for s, n in names.items() if log.has(s)]
     if log.has("step") and log.has("epoch"):
         handles.append(Line2D([], [], color=TRAIN, linewidth=0.8, alpha=0.45, label="train, within epochs"))
-    figure.legend(
-        handles=[*handles, *more],
-        loc="upper right",
-        ncols=4,
-        handlelength=1.4,
-        columnspacing=1.4,
-        labelcolor=MUTED,
-    )
+    return handles

@@ -20,11 +20,7 @@ BAND, PANEL, ABOVE, BELOW = 0.34, 2.5, 0.85, 0.4  # inches: of a set, of a panel
 @house
 def boxes(values: Mapping[str, Sets], *, reference: str = "real", title: str = "Sharpness of single images") -> Figure:
     """A panel for each quantity, a box for each set: quartiles, whiskers from 5 % to 95 %, a dot at the mean.
-
-    Args:
-        values: numbers per image [N] by quantity and set; the same sets in every quantity.
-        reference: the set drawn in grey, whose median goes on as a dotted line.
-        title: what stands above.
+    Numbers per image [N] by quantity and set; the `reference` is grey, its median goes on as a dotted line.
     """
 
     def draw(axes: Axes, rows: dict[str, NDArray]) -> None:
@@ -49,15 +45,10 @@ def violins(
 ) -> Figure:
     """A panel for each quantity, a violin for each set: the density of its values minus the mean of the reference.
 
-    Args:
-        values: numbers per image [N] by quantity and set; the same sets, with the reference, in every quantity.
-        reference: the set whose mean is 0.
-        title: what stands above.
+    Numbers per image [N] by quantity and set, with the `reference`, whose mean is 0.
     """
 
     def draw(axes: Axes, rows: dict[str, NDArray]) -> None:
-        if reference not in rows:
-            raise ValueError(f"values: no set {reference!r} to compare with, only {', '.join(rows)}")
         deltas = {name: row - rows[reference].mean() for name, row in rows.items()}
         shown = [_bulk(delta) for delta in deltas.values()]  # tails would squash the rest
         parts: Any = axes.violinplot(shown, orientation="horizontal", widths=0.85, points=200, showextrema=False)
@@ -77,8 +68,6 @@ def _panels(
 ) -> Figure:
     """One panel beside the other, the sets from top to bottom, their names at the left."""
     names = list(next(iter(values.values()), {}))
-    if not names:
-        raise ValueError("values: expected at least one quantity of at least one set")
     left = text_width(names, TEXT) / 72 + 0.25
     width, height = left + PANEL * len(values) + 0.1, ABOVE + BAND * len(names) + 0.2 + BELOW
     figure = blank(width, height)

@@ -10,7 +10,7 @@ from vaelab.figures.decoding import SEED
 from vaelab.figures.style import house
 from vaelab.figures.tiles import as_images, enlarge, mount, tile
 from vaelab.model import VAE
-from vaelab.registry import Size, register
+from vaelab.registry import register
 from vaelab.samplers.drawing import images
 
 SHOWN = 64
@@ -27,14 +27,8 @@ def samples(model: VAE, *, title: str = "Generated samples") -> Figure:
 
 
 @house
-def generated_samples(images: ArrayLike, *, columns: Size | None = None, title: str = "Generated samples") -> Figure:
-    """A grid that is about square, filled row by row.
-
-    Args:
-        images: [N, C, H, W] in [0, 1].
-        columns: images per row; chosen by their number and shape if not given.
-        title: what stands above.
-    """
+def generated_samples(images: ArrayLike, *, columns: int | None = None, title: str = "Generated samples") -> Figure:
+    """A grid of images [N, C, H, W] that is about square, filled row by row."""
     array = as_images(images)
     n, _, height, width = array.shape
     per_row = min(n, columns or math.ceil(math.sqrt(n * height / width)))

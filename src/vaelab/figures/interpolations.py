@@ -40,16 +40,9 @@ def paths(model: VAE, split: Split, *, title: str = "Interpolations") -> Figure:
 
 @house
 def interpolations(images: ArrayLike, *, title: str = "Interpolations") -> Figure:
-    """One row per pair of images; the ends stand apart under a bar, columns name the share of the way.
-
-    Args:
-        images: [R, S, C, H, W] in [0, 1] with S ≥ 2; the first and last of each row are reconstructions.
-        title: what stands above.
-    """
+    """Images [R, S, C, H, W] in a row per pair; the ends stand apart under a bar, columns name the share of the way."""
     array = as_images(images, dimensions=5)
     rows, steps, _, _, width = array.shape
-    if steps < 2:
-        raise ValueError(f"images: expected both ends of each row, so two steps or more; got {list(array.shape)}")
     factor = enlarge(rows, steps, array.shape)
     parts = [part for part in (array[:, :1], array[:, 1:-1], array[:, -1:]) if part.size]
     tiles = [tile(p.reshape(-1, *p.shape[2:]), p.shape[1], factor=factor) for p in parts]

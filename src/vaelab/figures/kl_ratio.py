@@ -7,22 +7,17 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from vaelab.figures.about import About
-from vaelab.figures.curves import LoggedCurves, Row, across, applied, heading, number, panel, pen
-from vaelab.figures.style import ACCENT, blank, house, quiet, remark
+from vaelab.figures.curves import PADS, LoggedCurves, Row, across, applied, legend_of, number, panel, pen
+from vaelab.figures.style import ACCENT, blank, heading, house, quiet, remark
 from vaelab.registry import register
 
 
 @register("figure", "kl_ratio", About("KL share and β"))
 @house
 def kl_ratio(rows: Sequence[Row], *, title: str = "KL share and β") -> Figure:
-    """Above, the KL's share of the negative ELBO; below, the β that was applied, over the same epochs.
-
-    Args:
-        rows: the rows of log.jsonl (see `LoggedCurves`).
-        title: what stands above.
-    """
+    """Above, the KL's share of the negative ELBO; below, the β that was applied, over the same epochs."""
     log = LoggedCurves(rows)
-    figure = blank(7, 4.8, layout="constrained")
+    figure = blank(7, 4.8)
     above, below = figure.subplots(2, 1, height_ratios=(2, 1))
     beta = applied(log, "beta")
     density = any(number(row, "reconstruction") <= 0 for row in log.rows.values())
@@ -52,7 +47,7 @@ def kl_ratio(rows: Sequence[Row], *, title: str = "KL share and β") -> Figure:
         across(axes, log, [*shares, *([beta] if len(beta.x) else [])])
     above.set_xlabel("")
     above.tick_params(labelbottom=False)
-    heading(figure, log, title)
+    heading(figure, title, legend_of(log), PADS)
     return figure
 
 

@@ -48,13 +48,11 @@ def latent_space(
     Circles (D = 2) and the curve (D = 1) show the standard normal for scale. Classes are named at their
     medians where the names have room, else in a legend.
 
-    Args:
-        means: [N, D], in units of z.
-        labels: [N]; integers are classes, floats a quantity with a colour bar.
-        classes: the names of classes 0, 1, …; the numbers themselves if not given.
-        title: what stands above.
+    Means [N, D] in units of z; labels [N] are integers, with the names of classes 0, 1, …, or a quantity.
     """
-    z, y = checked(means, labels, classes)
+    z, y = np.asarray(means, np.float64), None if labels is None else np.asarray(labels)
+    if not np.isfinite(z).all():
+        raise ValueError("means: some are NaN or infinite; the encoder has diverged")
     names = named(y, classes)
     if z.shape[1] == 1:
         return histogram(z[:, 0], y, names, title)
@@ -72,22 +70,6 @@ def latent_space(
     elif names:
         legend(axes, names)
     return axes.figure  # pyright: ignore[reportReturnType]
-
-
-def checked(
-    means: ArrayLike, labels: ArrayLike | None, classes: Sequence[str] | None
-) -> tuple[NDArray, NDArray | None]:
-    """Means as float64 and labels as integers or floats, or a ValueError that says what is wrong."""
-    z, y = np.asarray(means, np.float64), None if labels is None else np.asarray(labels)
-    if z.ndim != 2 or z.size == 0:
-        raise ValueError(f"means: expected [N, D] with at least one of each, got {list(z.shape)}")
-    if not np.isfinite(z).all():
-        raise ValueError("means: some are NaN or infinite; the encoder has diverged")
-    if y is not None and y.shape != (len(z),):
-        raise ValueError(f"labels: expected one for each of {len(z)} means, got {list(y.shape)}")
-    if y is not None and classes is not None and not 0 <= y.min() <= y.max() < len(classes):
-        raise ValueError(f"labels: {y.min()} to {y.max()} do not index the {len(classes)} classes")
-    return z, y
 
 
 def plane(z: NDArray) -> tuple[NDArray, tuple[str, str]]:

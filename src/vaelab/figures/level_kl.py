@@ -12,7 +12,7 @@ from vaelab.errors import NotApplicable
 from vaelab.figures.about import About
 from vaelab.figures.classes import colours
 from vaelab.figures.curves import Curve, LoggedCurves, Row, across, pen, upward
-from vaelab.figures.style import INK, MUTED, SMALL, TEXT, TITLE, blank, house, quiet, signed
+from vaelab.figures.style import INK, MUTED, SMALL, TEXT, blank, heading, house, quiet, signed
 from vaelab.registry import register
 
 Curves = Mapping[str, Mapping[int, Curve]]  # by split and level
@@ -29,11 +29,8 @@ ROOM = 1.5  # times the longest bar, for the numbers behind it
 def level_kl(rows: Sequence[Row], *, title: str = "KL of each level") -> Figure:
     """A line per level over the epochs, and beside it bars with the last values on the validation set, and their sum.
 
-    Args:
-        rows: the rows of log.jsonl (see `LoggedCurves`) with `kl_1`, `kl_2`, …, in nats per image, the top level first.
-            Before the first epoch has ended the steps are drawn, and without validation the bars are of the training.
-            Missing and non-finite values are left out.
-        title: what stands above.
+    Of rows with `kl_1`, `kl_2`, …, in nats per image, the top level first. Before the first epoch has ended the steps
+    are drawn, and without validation the bars are of the training.
     """
     log = LoggedCurves(rows)
     curves = {split: by_level(log, split) for split in NAMES}
@@ -42,16 +39,14 @@ def level_kl(rows: Sequence[Row], *, title: str = "KL of each level") -> Figure:
         raise NotApplicable("it needs latents of several levels")
     levels = sorted({level for found in curves.values() for level in found})
     tint = dict(zip(levels, colours(dict.fromkeys(range(len(levels)), "")).values(), strict=True))
-    figure = blank(9, max(3.3, 1.3 + 0.17 * len(levels)), layout="constrained")
-    figure.set_layout_engine("constrained", w_pad=0.08, h_pad=0.07, wspace=0.04)
+    figure = blank(9, max(3.3, 1.3 + 0.17 * len(levels)))
     left, right = figure.subplots(1, 2, width_ratios=(1.6, 1))
     styles = {split: PALE if split == "train" and len(curves) > 1 else {} for split in curves}
     lines(left, log, curves, tint, styles)
     split = list(curves)[-1]
     bars(right, curves[split], tint, split, log.unit)
-    figure.suptitle(title, x=0.012, ha="left", fontsize=TITLE)
     handles = [Line2D([], [], color=MUTED, label=NAMES[split], **styles[split]) for split in curves]
-    figure.legend(handles=handles, loc="upper right", ncols=2, handlelength=1.4, columnspacing=1.4, labelcolor=MUTED)
+    heading(figure, title, handles, {"w_pad": 0.08, "h_pad": 0.07, "wspace": 0.04})
     return figure
 
 

@@ -56,7 +56,7 @@ def _anew(p: Distribution, sizes: list[int], z: Tensor, level: int, count: int) 
     if level == 0:
         return p.below(p.top.sample(z.shape[: z.dim() - 1 - len(p.batch_shape)]), mean=True)
     above = z[..., :first]
-    return p.below(torch.cat([above, p.steps[level - 1](above, p.context).sample()], -1), level + 1, mean=True)
+    return p.below(torch.cat([above, p.levels[level - 1](above, p.context).sample()], -1), level + 1, mean=True)
 
 
 @house
@@ -65,22 +65,11 @@ def level_traversals(
 ) -> Figure:
     """At the left each original above its reconstruction, at the right a row for each level, the top level first.
 
-    Args:
-        originals: [R, C, H, W] in [0, 1].
-        reconstructions: [R, C, H, W], in the same order.
-        redrawn: [R, L, N, C, H, W], N images of each original and level, in which this level alone is drawn anew, given
-            those above it; those below are at the means that follow.
-        title: what stands above.
-
-    Raises:
-        ValueError: shapes that do not fit together.
+    Originals and reconstructions [R, C, H, W], and redrawn [R, L, N, C, H, W].
     """
     pairs = [as_images(originals, "originals"), as_images(reconstructions, "reconstructions")]
     images = np.asarray(redrawn)
     shape = images.shape
-    if len(shape) != 6 or any(pair.shape != (shape[0], *shape[3:]) for pair in pairs):
-        got = ", ".join(str(list(s)) for s in (pairs[0].shape, pairs[1].shape, shape))
-        raise ValueError(f"expected [R, C, H, W] twice and redrawn [R, L, N, C, H, W]; got {got}")
     count, levels, across, _, height, width = shape
     drawn = as_images(images.reshape(count, levels * across, *shape[3:]), "redrawn", 5)
     factor = enlarge(count * max(levels, 2), 1 + across, shape)

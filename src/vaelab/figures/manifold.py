@@ -28,18 +28,8 @@ def plane(model: VAE, *, title: str = "Decoded latent plane") -> Figure:
 
 @house
 def manifold(images: ArrayLike, side: Size, *, extent: Positive = 2.0, title: str = "Decoded latent plane") -> Figure:
-    """A seamless grid of images whose centres lie at z1, z2 = −extent … extent in equal steps.
-
-    Args:
-        images: [side · side, C, H, W] in [0, 1], row by row; z2 falls from top to bottom, z1 grows from left
-            to right.
-        side: images per row and per column.
-        extent: z of the outermost images, in units of z.
-        title: what stands above.
-    """
+    """A seamless grid of images [side · side, C, H, W], centred at z1, z2 = −extent … extent in equal steps."""
     array = as_images(images)
-    if len(array) != side * side:
-        raise ValueError(f"images: expected side · side = {side * side} of them, got {len(array)}")
     factor = enlarge(side, side, array.shape)
     # The outermost centres lie at ±extent, so the picture reaches half an image further.
     edge = extent * (side / (side - 1) if side > 1 else 1)

@@ -66,38 +66,15 @@ def pseudo_inputs(
     image's latent. The effective number is exp(H) with H = −Σ_k r_k log r_k: K if all win equally often (the dashed
     line of the panel), 1 if one wins all images (Tomczak and Welling 2018 for the prior).
 
-    Args:
-        images: pseudo-inputs [K, C, H, W] in [0, 1].
-        responsibility: r [K], the share of images that each wins; sums to 1.
-        shown: how many are shown, at most.
-        title: what stands above.
-
-    Raises:
-        ValueError: images of another shape, or shares that do not fit them.
+    Of images [K, C, H, W] and the share [K] of images that each wins.
     """
-    array = as_images(images)
-    shares = as_shares(responsibility, len(array))
-    if shown < 1:
-        raise ValueError(f"shown: expected 1 or more pseudo-inputs to show; got {shown}")
+    array, shares = as_images(images), np.asarray(responsibility, np.float64)
     order = np.argsort(-shares, kind="stable")
     array, shares, hidden = array[order[:shown]], shares[order], max(0, len(array) - shown)
     heading = f"{title}: the {shown} that win most often, {hidden} not shown" if hidden else title
     figure = gallery(array, [percent(share) for share in shares[:shown]], heading, summary(shares))
     sorted_shares(figure, shares, shown)
     return figure
-
-
-def as_shares(responsibility: ArrayLike, count: int) -> NDArray[np.float64]:
-    """Checked shares [K]."""
-    shares = np.asarray(responsibility, np.float64)
-    if shares.shape != (count,):
-        raise ValueError(f"responsibility: expected a share for each of {count} images, got shape {list(shares.shape)}")
-    if not (shares.min() >= 0 and abs(shares.sum() - 1) < 1e-3):  # NaN fails too
-        raise ValueError(
-            f"responsibility: expected shares of 0 or more that sum to 1; got {shares.min():.3g} … {shares.max():.3g}, "
-            f"which sum to {shares.sum():.4g}"
-        )
-    return shares
 
 
 def summary(shares: NDArray) -> str:

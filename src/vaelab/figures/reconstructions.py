@@ -13,7 +13,7 @@ from vaelab.figures.style import TEXT, house
 from vaelab.figures.tiles import GAP, as_images, centres, enlarge, join, label_rows, mount, text_width, tile
 from vaelab.metrics.batches import batches
 from vaelab.model import VAE
-from vaelab.registry import Size, register
+from vaelab.registry import register
 
 SHOWN = 20
 LABELS = ("original", "reconstruction")
@@ -40,23 +40,10 @@ def pairs(model: VAE, split: Split, *, title: str = "Reconstructions") -> Figure
 
 @house
 def reconstructions(
-    originals: ArrayLike,
-    reconstructions: ArrayLike,
-    *,
-    columns: Size | None = None,
-    title: str = "Reconstructions",
+    originals: ArrayLike, back: ArrayLike, *, columns: int | None = None, title: str = "Reconstructions"
 ) -> Figure:
-    """Pairs of rows: originals, and directly below each its reconstruction.
-
-    Args:
-        originals: [N, C, H, W] in [0, 1].
-        reconstructions: the same shape, in the same order.
-        columns: pairs per row; chosen by their number and shape if not given.
-        title: what stands above.
-    """
-    above, below = as_images(originals, "originals"), as_images(reconstructions, "reconstructions")
-    if above.shape != below.shape:
-        raise ValueError(f"originals {list(above.shape)} and reconstructions {list(below.shape)} differ in shape")
+    """Pairs of rows: originals [N, C, H, W], and directly below each its reconstruction."""
+    above, below = as_images(originals, "originals"), as_images(back, "reconstructions")
     per_row = min(len(above), columns or balanced(*above.shape))
     factor = enlarge(2 * -(-len(above) // per_row), per_row, above.shape)
     bands = [

@@ -18,15 +18,11 @@ from vaelab.registry import register
 def stages(grown: Mapping[str, ArrayLike], *, title: str = "Samples of each stage") -> Figure:
     """One row per stage, from the first to the last; every pixel of a small image becomes a larger square.
 
-    Args:
-        grown: of each stage [N, C, h, w] in [0, 1], the same N and C for all, by the name that stands beside the row.
-        title: what stands above.
+    Of each stage [N, C, h, w], by the name that stands beside the row.
     """
     if not grown:
         raise NotApplicable("it needs a backbone that grows, such as progressive")
     rows = [as_images(stage, f"images of {name}") for name, stage in grown.items()]
-    if len({row.shape[:2] for row in rows}) != 1:
-        raise ValueError(f"images: expected stages of as many images and channels; got {[list(r.shape) for r in rows]}")
     names = list(grown)
     across, shape = rows[0].shape[0], np.max([row.shape for row in rows], axis=0)
     height, width = shape[-2:] * enlarge(len(rows), across, shape)

@@ -3,9 +3,10 @@
 import functools
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import ParamSpec
+from typing import Any, ParamSpec
 
 import matplotlib.style
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -87,6 +88,20 @@ def quiet(axes: Axes, grid: str = "y") -> Axes:
     axes.grid(visible=True, axis=grid)  # pyright: ignore[reportArgumentType]
     axes.spines["left"].set_visible(False)
     return axes
+
+
+def heading(figure: Figure, title: str, handles: Sequence[Artist], pads: dict[str, float]) -> None:
+    """The title at the left and the legend at the right of one line above the panels, `pads` between these."""
+    figure.set_layout_engine("constrained", **pads)
+    figure.suptitle(title, x=0.012, ha="left", fontsize=TITLE)
+    place: dict[str, Any] = {
+        "loc": "upper right",
+        "ncols": 4,
+        "handlelength": 1.4,
+        "columnspacing": 1.4,
+        "labelcolor": MUTED,
+    }
+    figure.legend(handles=list(handles), **place)
 
 
 def remark(axes: Axes, text: str) -> None:

@@ -22,10 +22,7 @@ MARGIN = 9.0  # points around everything
 def as_images(images: ArrayLike, name: str = "images", dimensions: int = 4) -> NDArray[np.float32]:
     """Checked images as floats in [0, 1].
 
-    Args:
-        images: [N, C, H, W], or with five dimensions [R, S, C, H, W]; C is 1 or 3; floats in [0, 1] or uint8.
-        name: what to call them in an error.
-        dimensions: 4 or 5.
+    [N, C, H, W], or with five dimensions [R, S, C, H, W]; C is 1 or 3; floats in [0, 1] or uint8.
     """
     array, shape = np.asarray(images), "[N, C, H, W]" if dimensions == 4 else "[R, S, C, H, W]"
     if array.ndim != dimensions or array.shape[-3] not in (1, 3) or array.size == 0:
@@ -46,8 +43,6 @@ def tile(images: ArrayLike, columns: int, *, factor: int = 1, gap: int = GAP) ->
     """
     array = as_images(images)
     n, _, height, width = array.shape
-    if columns < 1 or factor < 1 or gap < 0:
-        raise ValueError(f"columns and factor must be 1 or more, gap 0 or more; got {columns}, {factor}, {gap}")
     rows, h, w = -(-n // columns), height * factor + gap, width * factor + gap
     cells = np.full((rows * columns, h, w, 3), 255, np.uint8)
     pixels = np.rint(array.transpose(0, 2, 3, 1) * 255).astype(np.uint8)

@@ -11,8 +11,8 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocat
 
 from vaelab.errors import NotApplicable
 from vaelab.figures.about import About
-from vaelab.figures.curves import Curve, LoggedCurves, Row, across, applied, heading, panel, pen, upward
-from vaelab.figures.style import ACCENT, FAINT, INK, MUTED, PALETTE, blank, house, quiet, remark
+from vaelab.figures.curves import PADS, Curve, LoggedCurves, Row, across, applied, legend_of, panel, pen, upward
+from vaelab.figures.style import ACCENT, FAINT, INK, MUTED, PALETTE, blank, heading, house, quiet, remark
 from vaelab.figures.training_losses import LOSS
 from vaelab.registry import register
 
@@ -31,11 +31,6 @@ def timeline(rows: Sequence[Row], bound: str = "−ELBO", *, title: str = "Timel
 
     Lines at the starts of stages, where the curves of the loss are broken; a shade where a stage fades in. The axis of
     the loss is logarithmic if that of the stages differs by more than a factor of 4.
-
-    Args:
-        rows: the rows of log.jsonl (see `LoggedCurves`). Missing and non-finite values are left out.
-        title: what stands above.
-        bound: what the validation loss is called.
     """
     log = LoggedCurves(rows)
     resolution, alpha, beta = (applied(log, key) for key in ("resolution", "alpha", "beta"))
@@ -43,7 +38,7 @@ def timeline(rows: Sequence[Row], bound: str = "−ELBO", *, title: str = "Timel
         raise NotApplicable("it needs a backbone that grows, such as progressive")
     below = together(alpha, beta)
     thin = len(below) + 1
-    figure = blank(8.5, 3.2 + 1.05 * thin, layout="constrained")
+    figure = blank(8.5, 3.2 + 1.05 * thin)
     panels = figure.subplots(1 + thin, 1, sharex=True, height_ratios=[3] + [1] * thin)
     starts, fading = starts_of(resolution), spans(alpha)
     curves = panel(panels[0], log, "loss", LOSS.format(bound))
@@ -59,7 +54,7 @@ def timeline(rows: Sequence[Row], bound: str = "−ELBO", *, title: str = "Timel
             axes.axvspan(*span, zorder=0, **SHADE)
     across(panels[-1], log, [c for c in (*curves, resolution, alpha, beta) if len(c.x)])
     shade = [Patch(label="fading in", **SHADE)] if fading else []
-    heading(figure, log, title, *shade)
+    heading(figure, title, [*legend_of(log), *shade], PADS)
     return figure
 
 

@@ -8,8 +8,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from vaelab.figures.about import About
-from vaelab.figures.curves import LoggedCurves, Row, across, heading, number, panel, upward
-from vaelab.figures.style import FAINT, VALID, blank, house, signed
+from vaelab.figures.curves import PADS, LoggedCurves, Row, across, legend_of, number, panel, upward
+from vaelab.figures.style import FAINT, VALID, blank, heading, house, signed
 from vaelab.registry import register
 
 LOSS = "Loss: train objective, validation {}"
@@ -21,15 +21,10 @@ PANELS = {"loss": LOSS, "reconstruction": "Reconstruction", "kl": "KL divergence
 def training_losses(rows: Sequence[Row], bound: str = "−ELBO", *, title: str = "Training") -> Figure:
     """Three panels over the epochs, in nats per image; the best validation epoch is marked in the first.
 
-    Args:
-        rows: the rows of log.jsonl (see `LoggedCurves`): training rows by step and by epoch, whose loss is the
-            objective, and validation rows, whose loss is at β = 1. Missing and non-finite values are
-            left out.
-        title: what stands above.
-        bound: what the validation loss is called.
+    Training rows by step and by epoch have the objective as their loss, validation rows the `bound` at β = 1.
     """
     log = LoggedCurves(rows)
-    figure = blank(11.5, 3.4, layout="constrained")
+    figure = blank(11.5, 3.4)
     panels = figure.subplots(1, 3)
     valid = log.curve("epoch", "valid", "loss")
     kept = log.curve("epoch", "valid", lambda row: number(row, "loss") if row.get("best") else float("nan"))
@@ -41,7 +36,7 @@ def training_losses(rows: Sequence[Row], bound: str = "−ELBO", *, title: str =
         upward(axes, curves, keep=valid.y[best].tolist() if key == "loss" else ())
     panels[0].set_ylabel("nats per image")
     marks = [ring(panels[0], float(valid.x[i]), float(valid.y[i])) for i in best]
-    heading(figure, log, title, *marks)
+    heading(figure, title, [*legend_of(log), *marks], PADS)
     return figure
 
 

@@ -63,24 +63,13 @@ def traversals(
     title: str = "Latent traversals",
     note: str = "",
 ) -> Figure:
-    """One row per latent dimension, one column per value that it is set to while the others stay.
+    """One row per latent dimension, named as `dimensions` with its `kl`, one column per value of it; the others stay.
 
-    Args:
-        images: [R, S, C, H, W] in [0, 1].
-        values: the S values of z, as its columns are named.
-        dimensions: the R numbers to name them by; counted from 1 they agree with z1, z2 of the other figures.
-        kl: nats per image of each of the R dimensions, written beside its name.
-        title: what stands above.
-        note: in a smaller line below it, such as the unit of the values.
+    Images [R, S, C, H, W], the S values of z, and R dimensions.
     """
     array, steps = as_images(images, dimensions=5), np.asarray(values, np.float64)
     rows, columns, _, height, width = array.shape
     nats = None if kl is None else np.asarray(kl, np.float64)
-    for name, got, wanted in (("values", steps.shape, columns), ("dimensions", (len(dimensions),), rows)):
-        if got != (wanted,):
-            raise ValueError(f"{name}: expected {wanted} for images {list(array.shape)}, got shape {list(got)}")
-    if nats is not None and nats.shape != (rows,):
-        raise ValueError(f"kl: expected one number for each of {rows} rows, got shape {list(nats.shape)}")
     factor = enlarge(rows, columns, array.shape)
     names = [f"z{d}" if nats is None else f"z{d} · {nats[i]:.1f} nats" for i, d in enumerate(dimensions)]
     picture = tile(array.reshape(-1, *array.shape[2:]), columns, factor=factor)
