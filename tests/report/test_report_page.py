@@ -11,10 +11,12 @@ import yaml
 
 from vaelab.errors import UsageError
 from vaelab.recipe.restore import weights_hash
+from vaelab.registry import names
+from vaelab.registry.schema import Part
 from vaelab.report import refresh, report
 from vaelab.report.curves import curves_of, curves_of_all
 from vaelab.report.differences import differences
-from vaelab.report.sentence import sentence
+from vaelab.report.sentence import said, sentence
 from vaelab.runs.folder import RunFolder
 from vaelab.runs.state import recorded
 
@@ -500,3 +502,11 @@ def test_how_long_is_said_only_where_it_is_known(invent, left, said):
     for name in {"recipe.yaml", "log.jsonl", "model.safetensors"} - set(left.split()):
         (run / name).unlink()
     assert sentence(RunFolder.read(run)).endswith(said)
+
+
+@pytest.mark.parametrize("role", ["backbone", "posterior", "prior", "likelihood"])
+def test_the_words_of_every_part_are_filled_in_with_its_options(role):
+    for kind in names(role):
+        words = said(role, Part(kind))
+        assert words.startswith(("a ", "an ")) or role == "backbone"
+        assert not set("{}") & set(words)

@@ -75,14 +75,14 @@ def _growth(run: RunFolder) -> str:
 
 def _parts(run: RunFolder) -> str:
     backbone, likelihood = run.recipe.part("backbone"), run.recipe.part("likelihood")
-    networks = _said("backbone", backbone) + _size(backbone.options)
-    posterior, prior = (_said(role, run.recipe.part(role)) for role in ("posterior", "prior"))
+    networks = said("backbone", backbone) + _size(backbone.options)
+    posterior, prior = (said(role, run.recipe.part(role)) for role in ("posterior", "prior"))
     loss = f"{_a(likelihood.kind)} loss in place of a likelihood"
-    scored = _said("likelihood", likelihood) if run.recipe.is_likelihood else loss
+    scored = said("likelihood", likelihood) if run.recipe.is_likelihood else loss
     return f"built of {networks}, {posterior}, {prior} and {scored}"
 
 
-def _said(role: str, chosen: Part) -> str:
+def said(role: str, chosen: Part) -> str:
     """`a VampPrior of 500 pseudo-inputs`: the part in its own words; of several levels also what the top one is."""
     words = about(role, chosen.kind)
     if isinstance(words, str):
@@ -91,7 +91,7 @@ def _said(role: str, chosen: Part) -> str:
     else:
         text = f"{_a(chosen.kind)} {role}"
     top = part_of(chosen.options.get("top", "normal") if role == "prior" else "normal")
-    return text if top.kind == "normal" else f"{text} with {_said(role, top)} at the top"
+    return text if top.kind == "normal" else f"{text} with {said(role, top)} at the top"
 
 
 def _size(options: Mapping[str, Any]) -> str:
