@@ -10,7 +10,7 @@ from torch.distributions import Distribution
 from vaelab.distributions.hierarchy import rsample_scored
 from vaelab.distributions.latent import condition, constant, detached, location, sample_n
 from vaelab.nn.conditioning import apply, refuse_unknown
-from vaelab.roles import Decoder, Growth, Latent, Likelihood, Posterior, Prior, Scores, Terms
+from vaelab.roles import Decoder, Growth, Latent, Likelihood, Posterior, Prior, Terms
 
 
 class VAE(nn.Module):
@@ -80,7 +80,7 @@ class VAE(nn.Module):
         return self.p_x(location(self.q_z(x, y)), y).mean
 
     @property
-    def scores(self) -> Scores:
+    def scores(self) -> Literal["mass", "density", "loss"]:
         """What log p(x | z) is: of a probability "mass", of a "density", or a "loss" that is no likelihood."""
         return self.likelihood.scores
 

@@ -1,7 +1,6 @@
 """The roles of a VAE's parts: what each is called with and gives back, and what it may say of itself beside that.
 
-A part derives from the class of its role and overrides what it knows better. z [..., D] are latents, x [..., C, H, W]
-images in [0, 1], y [B] the classes of images, int64, for models that see them.
+A part derives from its role and overrides what it knows better. z are latents, x images in [0, 1], y their classes.
 """
 
 import math
@@ -15,8 +14,6 @@ from torch.distributions import Distribution, constraints
 
 from vaelab.data.source import Split
 from vaelab.registry import base_of
-
-Scores = Literal["mass", "density", "loss"]
 
 
 class Unchecked(Distribution):
@@ -100,20 +97,12 @@ class Prior(nn.Module, ABC):
 
 
 class Bijection(Protocol):
-    """An invertible map, such as zuko's transforms are."""
+    """An invertible map u [..., D] -> z [..., D], with log |det ∂z/∂u| [...] if asked, such as zuko's transforms."""
 
     @property
-    def inv(self) -> "Bijection":
-        """Its inverse."""
-        ...
-
-    def __call__(self, x: Tensor, /) -> Tensor:
-        """u [..., D] -> z [..., D]."""
-        ...
-
-    def call_and_ladj(self, x: Tensor, /) -> tuple[Tensor, Tensor]:
-        """z, and log |det ∂z/∂u| [...]."""
-        ...
+    def inv(self) -> "Bijection": ...  # noqa: D102
+    def __call__(self, x: Tensor, /) -> Tensor: ...  # noqa: D102
+    def call_and_ladj(self, x: Tensor, /) -> tuple[Tensor, Tensor]: ...  # noqa: D102
 
 
 @base_of("flow")
@@ -132,7 +121,7 @@ class Flow(nn.Module, ABC):
 class Likelihood(nn.Module, ABC):
     """`likelihood(output) -> Distribution` over x, with `mean` in [0, 1]; weight decay spares its own parameters."""
 
-    scores: Scores = "density"
+    scores: Literal["mass", "density", "loss"] = "density"
     """Its log_prob: of a probability "mass", of a "density" for x in [0, 1], or a "loss" that is no likelihood."""
 
     grey_levels: int = 256
@@ -153,9 +142,9 @@ class Likelihood(nn.Module, ABC):
 
 
 class Growth(nn.Module):
-    """The stages of a model that grows: each at its resolution for `stage_steps`; a new one fades in, α from 0 to 1.
+    """The stages of a model that grows, shared by encoder and decoder; told the step by the training, else complete.
 
-    The training loop tells it the step; one that was not told is complete. Encoder and decoder share it.
+    Each works at its resolution for `stage_steps`; a new one fades in, α from 0 to 1, within `fade_steps`.
     """
 
     def __init__(self, resolutions: list[int], stage_steps: int, fade_steps: int) -> None:
@@ -193,11 +182,6 @@ class Growth(nn.Module):
     def settled(self) -> int:
         """The step from which the model is complete."""
         return (self.stages - 1) * self.stage_steps + (self.fade_steps if self.stages > 1 else 0)
-
-    def blend(self, old: Tensor, new: Tensor) -> Tensor:
-        """(1 − α) old + α new, with α unrounded."""
-        wide = torch.promote_types(new.dtype, self.alpha.dtype)
-        return torch.lerp(old.to(wide), new.to(wide), self.alpha.to(wide)).to(new.dtype)
 
 
 class Decoder(nn.Module):

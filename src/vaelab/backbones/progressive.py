@@ -7,7 +7,7 @@ from typing import Literal
 from torch import Tensor, nn
 
 from vaelab.nn.activation import Shape
-from vaelab.nn.growth import GrowingDecoder, averaged, down, enlarged, grown, to_maps, up
+from vaelab.nn.growth import GrowingDecoder, averaged, blended, down, enlarged, grown, to_maps, up
 from vaelab.nn.small_maps import ChannelsLast
 from vaelab.registry import Fraction, Size, register
 from vaelab.roles import Growth
@@ -31,7 +31,7 @@ class ProgressiveEncoder(nn.Module):
         for s in reversed(range(stage)):
             h = self.blocks[s](h)
             if growth.fading and s == stage - 1:
-                h = growth.blend(self.from_image[s](averaged(x, growth.resolutions[s])), h)
+                h = blended(growth.alpha, self.from_image[s](averaged(x, growth.resolutions[s])), h)
         return self.base(h)
 
 
@@ -52,7 +52,7 @@ class ProgressiveDecoder(GrowingDecoder):
         for block in self.blocks[:stage]:
             old, h = h, block(h)
         output = self.to_image[stage](h)
-        return growth.blend(enlarged(self.to_image[stage - 1](old)), output) if growth.fading else output
+        return blended(growth.alpha, enlarged(self.to_image[stage - 1](old)), output) if growth.fading else output
 
 
 @register("backbone", "progressive", about="growing convolutional networks")

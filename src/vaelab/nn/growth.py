@@ -91,6 +91,12 @@ class Coarse(Unchecked):
         return enlarged(self.base.sample(torch.Size(sample_shape)), self.factor)
 
 
+def blended(alpha: Tensor, old: Tensor, new: Tensor) -> Tensor:
+    """(1 − α) old + α new, with α unrounded."""
+    wide = torch.promote_types(new.dtype, alpha.dtype)
+    return torch.lerp(old.to(wide), new.to(wide), alpha.to(wide)).to(new.dtype)
+
+
 def averaged(x: Tensor, resolution: int) -> Tensor:
     """Means over equal areas: [..., H, H] -> [..., resolution, resolution]."""
     factor = x.shape[-1] // resolution

@@ -6,7 +6,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from vaelab.nn.growth import GrowingDecoder, averaged, down, enlarged, to_maps, up
+from vaelab.nn.growth import GrowingDecoder, averaged, blended, down, enlarged, to_maps, up
 from vaelab.nn.small_maps import ChannelsLast
 from vaelab.roles import Growth
 
@@ -56,7 +56,7 @@ class PyramidDecoder(GrowingDecoder):
         for stage, out in enumerate(outs[1:], 1):
             before = enlarged(picture)
             fading = self.growth.fading and stage == self.growth.stage
-            picture = self.growth.blend(before, before + out) if fading else before + out
+            picture = blended(self.growth.alpha, before, before + out) if fading else before + out
         return picture
 
     def pictured(self, parts: Sequence[Tensor], channels: int) -> Tensor:
@@ -89,5 +89,5 @@ class PyramidEncoder(nn.Module):
         for s in reversed(range(stage)):
             h = self.blocks[s](h)
             if growth.fading and s == stage - 1 == growth.stage - 1:
-                h = growth.blend(self.from_image[s](averaged(left, growth.resolutions[s])), h)
+                h = blended(growth.alpha, self.from_image[s](averaged(left, growth.resolutions[s])), h)
         return self.base(h)

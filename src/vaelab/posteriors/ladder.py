@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.distributions import Independent
 
 from vaelab.distributions.hierarchy import Hierarchy
-from vaelab.distributions.normal import diagonal_normal
+from vaelab.distributions.normal import diagonal_normal, normal_of
 from vaelab.nn.conditioning import apply
 from vaelab.nn.heads import NormalHead, features_of
 from vaelab.registry import Size, register
@@ -40,7 +40,8 @@ class Merge(Level):
 
     def forward(self, above: Tensor, features: Tensor) -> Independent:
         """z_<l [..., B, D_<l] and the features of all levels [B, L · W] -> distribution over z_l."""
-        p, seen = self.down(above).base_dist, self.head(features[..., self.columns]).base_dist
+        p, seen = (normal_of(q) for q in (self.down(above), self.head(features[..., self.columns])))
+        assert p is not None and seen is not None
         of_p, of_x = p.scale.pow(-2), seen.scale.pow(-2)
         precision = of_p + of_x
         return diagonal_normal((p.loc * of_p + seen.loc * of_x) / precision, -precision.log() / 2)
