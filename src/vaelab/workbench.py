@@ -55,16 +55,16 @@ def train(
     texts, group = as_texts(overrides), ProcessGroup.join(device)
     called = f"vaelab.train({', '.join(repr(word) for word in ([str(recipe)] if recipe else []) + list(texts))})"
     with session(group) as stack:
-        folder, wanted = group.on_main(lambda: begin(stack, recipe, texts, run, resume))
+        folder, wanted, before = group.on_main(lambda: begin(stack, recipe, texts, run, resume))
         stack.enter_context(with_plugins(group.broadcast(plugin_records()), folder))  # that the main process has found
         checkpoint = group.main_first(lambda: find_checkpoint(folder))
-        data_dir = data_dir or (RunFolder.read(folder).recipe.data_dir if resume else None)
+        data_dir = data_dir or (before.data_dir if before else None)
         stack.enter_context(also_in(data_dir))  # where the weights of a perceptual network may lie
         wanted = wanted.tracked_by(track)
         make(wanted.track)  # says what is not installed
         data = group.main_first(lambda: wanted.load_data(data_dir))
         training = Training.of(wanted, data, group)
-        carry_out(training, folder, group, checkpoint, called, data_dir, resume, quiet, began)
+        carry_out(training, folder, group, checkpoint, called, data_dir, before, quiet, began)
     return folder
 
 
@@ -98,13 +98,13 @@ def fit(
         stack.enter_context(also_in(data_dir))
         found = group.main_first(lambda: as_dataset(data, data_dir))
         given = asdict(options) if isinstance(options, TrainOptions) else options
-        chosen = merged(before.get("train", {}), dict(given))
+        chosen = merged(before.section("train") if before else {}, dict(given))
         training = Training.by_hand(model, objective, found, data, chosen, group)
         if checkpoint:
             refuse_other_images(checkpoint, folder / "last.pt", found.digest)
-        if before and training.fingerprint != fingerprint(before):
+        if before and training.fingerprint != fingerprint(before.sections):
             raise ChangedRecipe(folder, LENGTHS + RECORDS)
-        carry_out(training, folder, group, checkpoint, "vaelab.fit(…)", data_dir, resume, quiet)
+        carry_out(training, folder, group, checkpoint, "vaelab.fit(…)", data_dir, before, quiet)
     return folder
 
 

@@ -116,7 +116,7 @@ def test_all_mistakes_come_at_once():
         (["tiny.yaml", "--device", "cpu:x"], "'cpu:x' is no device; choose auto, cpu, cuda, cuda:N or mps"),
         (["tiny.yaml", "--run", "text.txt"], "text.txt is a file; choose another --run"),
         (["tiny.yaml", "--run", "text.txt/run"], "is no folder"),
-        (["tiny.yaml", "--resume"], "nothing to resume: no run of 'tiny.yaml' in runs/; name it with --run"),
+        (["tiny.yaml", "--resume"], "nothing to resume: no run of 'tiny' in runs/; name it with --run"),
         (
             ["tiny.yaml", "--resume", "--run", "out"],
             "nothing to resume: out holds no run; name it with --run, or leave out --resume",

@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 
 from vaelab.distributions.seeds import seeded
+from vaelab.errors import OtherRecipe
 from vaelab.evaluation.measure import ValidationMetrics
 from vaelab.evaluation.stages import keep_pictures
 from vaelab.io.progress import say
@@ -17,8 +18,9 @@ from vaelab.recipe.restore import take_weights
 from vaelab.recipe.training import Training
 from vaelab.registry.plugins import copy_plugins
 from vaelab.runs.log import LogWriter, forget
+from vaelab.runs.recipe import StoredRecipe
 from vaelab.tracking.beside import tracked
-from vaelab.training.checkpoint import Checkpoint, refuse_other_images, refuse_other_recipe, save_model
+from vaelab.training.checkpoint import Checkpoint, refuse_other_images, save_model
 from vaelab.training.interrupt import Interrupt
 from vaelab.training.loop import Loop
 from vaelab.training.process_group import ProcessGroup
@@ -45,13 +47,14 @@ def carry_out(
     checkpoint: Checkpoint | None,
     called: str,
     data_dir: str | Path | None,
-    resume: bool,
+    before: StoredRecipe | None,
     quiet: bool,
     began: Callable[[Path], object] = lambda folder: None,
 ) -> None:
-    """Begin or carry on a training in its folder; `called` tells how it was asked for."""
+    """Begin or carry on a training in its folder; `called` tells how it was asked for, `before` what a run stored."""
     if checkpoint:
-        refuse_other_recipe(checkpoint, folder / "last.pt", training.fingerprint)
+        if checkpoint.fingerprint != training.fingerprint:
+            raise OtherRecipe(folder / "last.pt")
         refuse_other_images(checkpoint, folder / "last.pt", training.data.digest)
     elif training.options.init:
         take_weights(training.model, training.options.init)
@@ -60,9 +63,9 @@ def carry_out(
 
     def write() -> None:
         rehearse(training.model, training.objective, training.data, foreign=bool(training.composed))
-        if not resume:
+        if not before:
             metrics.rehearse(training.model, training.best)
-        write_recipe(folder, training, called, data_dir)
+        write_recipe(folder, training, called, data_dir, before)
         copy_plugins(folder)
         began(folder)
         if not quiet:
@@ -72,9 +75,9 @@ def carry_out(
     with ExitStack() as stack:
         if group.is_main:
             done = checkpoint.progress.step if checkpoint else 0
-            if resume and training.track:
+            if before and training.track:
                 forget(folder / "log.jsonl", done)  # before anyone follows it
-            stack.enter_context(tracked(folder, training.track, done if resume else None))
+            stack.enter_context(tracked(folder, training.track, done if before else None))
         path, shown = folder / "log.jsonl", group.is_main and not quiet
         log = ShownLog(path) if shown else LogWriter(path, silent=not group.is_main)
         stack.enter_context(closing(log))

@@ -3,11 +3,9 @@
 import shlex
 import sys
 import time
-from collections.abc import Mapping
 from contextlib import ExitStack
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import yaml
 
@@ -28,26 +26,37 @@ def begin(
     overrides: tuple[str, ...],
     run: str | Path | None,
     resume: bool,
-) -> tuple[Path, Recipe]:
-    """The folder of a run, claimed until `claims` are closed, and its recipe with the overrides."""
-    if resume:
-        folder = claims.enter_context(claimed(_to_resume(recipe, run)))
-        return folder, _resumed(folder, recipe, overrides)
-    if recipe is None:
-        raise UsageError("there is no recipe; name one of your own, or one of those that vaelab list recipes shows")
-    wanted = recipe.overridden(overrides) if isinstance(recipe, Recipe) else Recipe.read(recipe, overrides)
-    return new_folder(claims, run, wanted.name), wanted
+) -> tuple[Path, Recipe, StoredRecipe | None]:
+    """The folder of a run, claimed until `claims` are closed; its recipe with the overrides; and as it was stored.
 
-
-def begin_by_hand(claims: ExitStack, run: str | Path | None, resume: bool) -> tuple[Path, Mapping[str, Any]]:
-    """The folder of a run that no recipe describes, claimed, and the sections of one that is resumed."""
+    The latter is None of a new run; of one that is resumed, overrides may change only lengths.
+    """
     if not resume:
-        return new_folder(claims, run, "fit"), {}
-    folder = claims.enter_context(claimed(_to_resume(None, run)))
+        if recipe is None:
+            raise UsageError("there is no recipe; name one of your own, or one of those that vaelab list recipes shows")
+        wanted = recipe.overridden(overrides) if isinstance(recipe, Recipe) else Recipe.read(recipe, overrides)
+        return new_folder(claims, run, wanted.name), wanted, None
+    name, own = _named(recipe)
+    folder = claims.enter_context(claimed(_to_resume(own if run is None else run, name)))
+    stored = Recipe.read(folder)
+    if name not in ("", stored.name) and folder != own:
+        raise OtherRecipe(folder, stored.name, name)
+    asked = recipe if isinstance(recipe, Recipe) else stored
+    wanted = Recipe.of(asked.overridden(overrides).options, stored.name)  # its warm-ups stay as they are
+    if wanted.fingerprint != stored.fingerprint:
+        raise ChangedRecipe(folder, LENGTHS + RECORDS)
+    return folder, wanted, StoredRecipe.read(folder / "recipe.yaml")[0]
+
+
+def begin_by_hand(claims: ExitStack, run: str | Path | None, resume: bool) -> tuple[Path, StoredRecipe | None]:
+    """The folder of a run that no recipe describes, claimed, and what is stored of one that is resumed."""
+    if not resume:
+        return new_folder(claims, run, "fit"), None
+    folder = claims.enter_context(claimed(_to_resume(run)))
     stored = StoredRecipe.read(folder / "recipe.yaml")[0]
     if not stored.by_hand:
         raise UsageError(f"{folder} holds a run of the recipe {stored.name!r}", "resume it with vaelab.train")
-    return folder, stored.sections
+    return folder, stored
 
 
 def new_folder(claims: ExitStack, run: str | Path | None, name: str) -> Path:
@@ -70,11 +79,13 @@ def versions() -> dict[str, str]:
     return {name: version(name) for name in ("vaelab", "torch", "numpy", "scikit-learn")}
 
 
-def write_recipe(folder: Path, training: Training, called: str, data_dir: str | Path | None) -> None:
-    """What is trained, and how it was made; a resumed run keeps how it began."""
+def write_recipe(
+    folder: Path, training: Training, called: str, data_dir: str | Path | None, before: StoredRecipe | None
+) -> None:
+    """What is trained, and how it was made; a resumed run keeps how it began, as that was stored `before`."""
     from_shell = Path(sys.argv[0]).name in ("vaelab", "__main__.py")
     command = shlex.join(["vaelab", *sys.argv[1:]]) if from_shell else called
-    began = dict(StoredRecipe.read(folder / "recipe.yaml")[0].provenance)
+    began = dict(before.provenance) if before else {}
     new = {"name": training.name, "command": command, "versions": versions()}
     how = began | {"resumed": command} if began else new
     if training.composed:
@@ -92,37 +103,26 @@ def _refuse_blank(run: str | Path | None) -> None:
         raise UsageError("the name of the run's folder is empty; give it one, or leave it out")
 
 
-def _to_resume(recipe: str | Path | Recipe | None, run: str | Path | None) -> Path:
-    """The folder that is named, also in the place of the recipe, or the newest of the recipe."""
+def _named(recipe: str | Path | Recipe | None) -> tuple[str, Path | None]:
+    """The name of a recipe, "" where there is none, and the folder where it is that of a run."""
+    if recipe is None or isinstance(recipe, Recipe):
+        return recipe.name if recipe else "", None
+    file = find(recipe)
+    return file.stem, file.parent if file.name == "recipe.yaml" != Path(recipe).name else None
+
+
+def _to_resume(run: str | Path | None, name: str = "") -> Path:
+    """The folder that is named, or the newest of a recipe's."""
     _refuse_blank(run)
-    if run is None and recipe is None:
+    if run is not None:
+        folder = expanded(run)
+        if not (folder / "recipe.yaml").is_file():
+            raise NothingToResume(f"{folder} holds no run")
+        return folder
+    if not name:
         raise NothingToResume("neither a run nor a recipe is named")
-    named = expanded(run or (recipe if isinstance(recipe, str | Path) else ""))
-    if (named / "recipe.yaml").is_file():
-        return named
-    if recipe is None or run is not None:
-        raise NothingToResume(f"{named} holds no run")
-    runs = sorted(
-        Path("runs").glob(f"{_name(recipe)}-{'[0-9]' * 8}-*/recipe.yaml"),
-        key=lambda path: path.stat().st_mtime,
-    )
-    if not runs:
-        raise NothingToResume(f"no run of {recipe.name if isinstance(recipe, Recipe) else str(recipe)!r} in runs/")
-    return runs[-1].parent
-
-
-def _resumed(folder: Path, recipe: str | Path | Recipe | None, overrides: tuple[str, ...]) -> Recipe:
-    """The recipe of a run with the overrides, which may change only lengths."""
-    stored = Recipe.read(folder)
-    named = recipe if isinstance(recipe, Recipe) or (recipe and expanded(recipe) != folder) else None
-    if named and _name(named) != stored.name:
-        raise OtherRecipe(folder, stored.name, _name(named))
-    asked = named if isinstance(named, Recipe) else stored
-    wanted = Recipe.of(asked.overridden(overrides).options, stored.name)  # its warm-ups stay as they are
-    if wanted.fingerprint != stored.fingerprint:
-        raise ChangedRecipe(folder, LENGTHS + RECORDS)
-    return wanted
-
-
-def _name(recipe: str | Path | Recipe) -> str:
-    return recipe.name if isinstance(recipe, Recipe) else find(recipe).stem
+    runs = Path("runs").glob(f"{name}-{'[0-9]' * 8}-*/recipe.yaml")
+    newest = max(runs, key=lambda path: path.stat().st_mtime, default=None)
+    if newest is None:
+        raise NothingToResume(f"no run of {name!r} in runs/")
+    return newest.parent

@@ -16,7 +16,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from vaelab.errors import OtherRecipe, UsageError
+from vaelab.errors import UsageError
 from vaelab.io.files import write_whole
 from vaelab.io.hashing import bytes_hash, file_hash
 from vaelab.registry import Count
@@ -135,12 +135,6 @@ def find_checkpoint(folder: Path) -> Checkpoint | None:
     """The checkpoint of a run; None of one that has yet to write any."""
     path = folder / "last.pt"
     return read_checkpoint(path) if path.exists() else None
-
-
-def refuse_other_recipe(checkpoint: Checkpoint, path: Path, fingerprint: str) -> None:
-    """UsageError for a checkpoint of another recipe."""
-    if checkpoint.fingerprint != fingerprint:
-        raise OtherRecipe(path)
 
 
 def refuse_other_images(checkpoint: Checkpoint, path: Path, images: str) -> None:
