@@ -10,7 +10,8 @@ from vaelab import registry
 from vaelab.errors import UsageError
 from vaelab.registry import names, plugins
 from vaelab.registry.plugins import copy_plugins, load_plugin, plugin_records, with_plugins
-from vaelab.registry.schema import defaults
+from vaelab.registry.schema import build, defaults
+from vaelab.roles import Prior
 
 SOURCE = """
 from vaelab.registry import register
@@ -148,3 +149,38 @@ def test_a_cache_that_cannot_be_written_stops_nobody(file, tmp_path, cache):
     cache.write_text("a file")
     load_plugin(file)
     assert plugin_records()[0]["path"] == str(file)
+
+
+OLDER = '''
+import torch
+from torch import nn
+from torch.distributions import Independent, StudentT
+
+from vaelab.registry import Positive, register
+
+
+@register("prior", "older")
+class OlderPrior(nn.Module):
+    """A prior as one was written before roles were classes."""
+
+    def __init__(self, latent_dim: int, *, df: Positive = 5.0) -> None:
+        super().__init__()
+        self.df = nn.Buffer(torch.full((latent_dim,), df))
+
+    def forward(self, posterior):
+        return Independent(StudentT(self.df, validate_args=False), 1)
+'''
+
+
+def test_the_plugin_of_an_older_run_runs_as_it_was_kept_and_one_that_is_being_written_follows_the_roles(tmp_path):
+    kept = tmp_path / "run" / "plugins" / "older.py"
+    kept.parent.mkdir(parents=True)
+    (tmp_path / "run" / "recipe.yaml").touch()
+    for path in (kept, tmp_path / "older.py"):
+        path.write_text(OLDER)
+    with pytest.raises(UsageError, match="OlderPrior does not derive from its role"):
+        load_plugin(tmp_path / "older.py")
+    load_plugin(kept)
+    prior = build("prior", {"kind": "older", "df": 3.0}, "prior", latent_dim=2)
+    assert isinstance(prior, Prior) and prior.pseudo_inputs is None
+    assert prior(None).sample((4,)).shape == (4, 2)

@@ -18,7 +18,7 @@ from typing import Annotated, TypeVar
 from pydantic import Field
 
 from vaelab.errors import UsageError
-from vaelab.registry.bases import refuse_misfit
+from vaelab.registry.bases import fitted, refuse_misfit
 
 # The words for numbers in signatures.
 Size = Annotated[int, Field(gt=0, lt=2**31)]  # a larger one overflows in torch, with a worse message
@@ -63,10 +63,9 @@ def register(role: str, name: str, about: object = None) -> Callable:
         known = _TABLE.setdefault(role, {})
         if name in known and known[name].__qualname__ != thing.__qualname__:
             raise UsageError(f"{role} {name!r} is already {known[name].__qualname__}; register yours by another name")
-        if role in _BASES:
-            refuse_misfit(role, name, thing, _BASES[role])
-        known[name], _ABOUT[role, name] = thing, about
-        return thing
+        fits = fitted(role, name, thing, _BASES[role]) if role in _BASES else thing
+        known[name], _ABOUT[role, name] = fits, about
+        return fits
 
     return add
 

@@ -1,11 +1,16 @@
 """What a part owes to the class of its role: to derive from it, and to spell the names right that it overrides."""
 
+import contextlib
 import difflib
+import types
+from collections.abc import Iterator
+from contextvars import ContextVar
 from inspect import get_annotations
 from typing import Any
 
 from vaelab.errors import UsageError
 
+_ADOPTING: ContextVar[bool] = ContextVar("adopting", default=False)
 ALIKE = 0.85  # share of letters from which a name passes for another that is misspelt
 
 
@@ -33,6 +38,25 @@ def refuse_misfit(role: str, name: str, part: object, base: type) -> None:
                 f"{where}: no {role} is asked for {found!r}; did you mean {alike[0]!r}? A helper of your own may "
                 f"be called _{found}"
             )
+
+
+@contextlib.contextmanager
+def adopting() -> Iterator[None]:
+    """Within, classes that derive from no role are taken as they are, as in plugins of runs older than the roles."""
+    token = _ADOPTING.set(True)
+    try:
+        yield
+    finally:
+        _ADOPTING.reset(token)
+
+
+def fitted(role: str, name: str, part: Any, base: type) -> Any:
+    """The part, with the defaults of its role where it is adopted; UsageError where it misfits."""
+    if _ADOPTING.get() and isinstance(part, type) and not issubclass(part, base):
+        attributes = {key: getattr(part, key) for key in ("__module__", "__qualname__", "__doc__")}
+        return types.new_class(part.__name__, (part, base), exec_body=lambda space: space.update(attributes))
+    refuse_misfit(role, name, part, base)
+    return part
 
 
 def _public(cls: type) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from typing import Any
 from vaelab.errors import NeedsPlugin, UsageError, VaelabError
 from vaelab.io import files, places
 from vaelab.io.hashing import bytes_hash
+from vaelab.registry.bases import adopting
 
 FOLDER = "plugins"  # of a run, and of the cache
 MODULE = "vaelab_plugin_"  # with which the names of their modules begin
@@ -45,13 +46,20 @@ class Plugin:
         """Where the cache has it once the user has named it."""
         return _kept({"path": str(self.path), "sha256": self.sha256})
 
+    @property
+    def of_run(self) -> bool:
+        """Whether it is a run's, which may be older than today's rules for parts, and not one that is being written."""
+        beside = self.path.parent.parent / "recipe.yaml"
+        return not self.named or (self.path.parent.name == FOLDER and beside.is_file())
+
     def run(self) -> None:
         """Run what stood in it, which is neither read again nor taken from a compiled file beside it."""
         module = ModuleType(f"{MODULE}{self.path.stem}")
         module.__file__ = str(self.path)
         sys.modules[module.__name__] = module  # dataclasses look their module up
         try:
-            exec(compile(self.source, self.path, "exec"), module.__dict__)
+            with adopting() if self.of_run else contextlib.nullcontext():
+                exec(compile(self.source, self.path, "exec"), module.__dict__)
         except UsageError:
             raise
         except Exception as error:
