@@ -9,9 +9,10 @@ import vaelab.recipe.recipe  # noqa: F401  # registers all parts
 from vaelab import registry
 from vaelab.data import load
 from vaelab.errors import NotApplicable, UsageError, VaelabError
-from vaelab.evaluation.measure import SampleSpec, Target, measure, specs
+from vaelab.evaluation.measure import Target, draw, measure, specs
 from vaelab.metrics.measurement import Measurement
 from vaelab.recipe.recipe import Recipe
+from vaelab.recipe.sections import Evaluate
 
 CPU = torch.device("cpu")
 
@@ -47,7 +48,7 @@ def test_options_reach_the_metrics_that_have_them():
     assert chosen["likelihood"] == {"kind": "likelihood", "seed": 3, "samples": 9}
     assert chosen["frechet"]["extractor"] == "pixels"
     assert chosen["active_units"] == {"kind": "active_units"}
-    assert draws == SampleSpec(n=7, seed=3)
+    assert draws == Evaluate(metrics=(), n=7, seed=3)
 
 
 @pytest.mark.parametrize(
@@ -100,7 +101,8 @@ def test_each_entry_says_how_it_came_about(target):
 
 def test_samples_are_drawn_once_and_only_if_they_are_asked_for(target, metric, monkeypatch):
     drawn = []
-    monkeypatch.setattr(SampleSpec, "draw", lambda *args: drawn.append(args) or (torch.zeros(3, 1, 8, 8).byte(), {}))
+    made = torch.zeros(3, 1, 8, 8).byte(), {}
+    monkeypatch.setattr("vaelab.evaluation.measure.draw", lambda *args: drawn.append(args) or made)
     metric("one", lambda fake: Measurement({"one": len(fake)}))
     metric("two", lambda fake: Measurement({"two": fake.sum().item()}))
     measure({"active_units": {"kind": "active_units"}}, target)
@@ -112,7 +114,7 @@ def test_samples_are_drawn_once_and_only_if_they_are_asked_for(target, metric, m
 @pytest.mark.parametrize(("binarise", "expected"), [("none", "mean"), ("threshold", "sample")])
 def test_samples_are_like_the_images_they_are_judged_by(target, binarise, expected):
     data = load("digits", train_size=60, valid_size=20, test_size=30, binarise=binarise)
-    fake, protocol = SampleSpec().draw(target.model, data, 11)
+    fake, protocol = draw(Evaluate(metrics=()), target.model, data, 11)
     assert fake.shape == (11, 1, 8, 8) and fake.dtype == torch.uint8
     assert (protocol["pixels"], protocol["fakes"]) == (expected, 11)
     assert bool(((fake == 0) | (fake == 255)).all()) == (expected == "sample")

@@ -5,12 +5,13 @@ from pathlib import Path
 
 from vaelab.errors import UsageError
 from vaelab.evaluation.images import reconstructions
-from vaelab.evaluation.measure import SampleSpec
+from vaelab.evaluation.measure import draw
 from vaelab.figures.columns import columns
 from vaelab.figures.distributions import boxes, violins
 from vaelab.figures.style import save
 from vaelab.metrics.sharpness import STATISTICS, sharpness_statistics
 from vaelab.recipe.restore import open_run, restore
+from vaelab.recipe.sections import Evaluate
 from vaelab.runs.folder import RunFolder
 from vaelab.samplers.drawing import images
 
@@ -38,7 +39,7 @@ def draw_figures(
         model = restore(run.path, device)[0]
         drawn[run.name] = images(model, model.p_z(), len(real), seed)
         back[run.name] = reconstructions(model, data.test[:SHOWN])
-        sharp[run.name] = sharpness_statistics(SampleSpec(n, seed=seed).draw(model, data, n)[0])
+        sharp[run.name] = sharpness_statistics(draw(Evaluate(metrics=(), n=n, seed=seed), model, data, n)[0])
     values = {title: {name: found[key] for name, found in sharp.items()} for key, title in STATISTICS.items()}
     made = {
         "samples": columns(drawn, title="Samples", note="Real test images, and mean images of latents from the prior."),

@@ -9,7 +9,7 @@ import torch
 
 from vaelab.distributions.seeds import seeded
 from vaelab.errors import OtherRecipe
-from vaelab.evaluation.measure import ValidationMetrics
+from vaelab.evaluation.measure import Target, ValidationMetrics
 from vaelab.evaluation.stages import keep_pictures
 from vaelab.io.progress import say
 from vaelab.performance import flushing_denormals
@@ -58,8 +58,8 @@ def carry_out(
         refuse_other_images(checkpoint, folder / "last.pt", training.data.digest)
     elif training.options.init:
         take_weights(training.model, training.options.init)
-    epochs = training.epochs(group.size)
-    metrics = ValidationMetrics.of(training.evaluate, training.data, group.device, epochs, data_dir)
+    target = Target(data=training.data, split="valid", device=group.device, data_dir=data_dir, asked=training.evaluate)
+    metrics = ValidationMetrics(target, training.epochs(group.size))
 
     def write() -> None:
         rehearse(training.model, training.objective, training.data, foreign=bool(training.composed))

@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +11,13 @@ from torch import Tensor
 from vaelab.data import load_set, source_of
 from vaelab.data.source import Dataset
 from vaelab.errors import MixedSizes, Unwritten, UsageError, VaelabError, WrongSize
-from vaelab.evaluation.measure import Entry, SampleSpec, Target, measure, specs, values_of
+from vaelab.evaluation.measure import Entry, Target, measure, specs, values_of
 from vaelab.io.files import check_writable, write_whole
 from vaelab.io.formatting import printable
 from vaelab.model import VAE
 from vaelab.recipe.begin import versions
 from vaelab.recipe.restore import changes, open_run, weights_hash
+from vaelab.recipe.sections import Evaluate
 from vaelab.registry import hint, names
 from vaelab.registry.schema import Part
 from vaelab.runs.folder import folder_of
@@ -51,10 +52,10 @@ def evaluate(
     """
     folder = folder_of(run)
     path = Path(out) if out else folder / FILES.get(split, "")
-    chosen, draws = specs(_names(metrics), options, split)
+    chosen, asked = specs(_names(metrics), options, split)
     model, recipe, data = open_run(run, data_dir, device, model, data)
-    refuse_many(draws.n or 0, data.x_shape)
-    target = Target(data=data, split=split, device=pick_device(device), data_dir=data_dir, model=model, samples=draws)
+    refuse_many(asked.n or 0, data.x_shape)
+    target = Target(data=data, split=split, device=pick_device(device), data_dir=data_dir, model=model, asked=asked)
     check_writable(path)
     entries, unavailable = measure(chosen, target, announce)
     weights, before = weights_hash(run), Results.read(path)
@@ -63,21 +64,10 @@ def evaluate(
         entries = {k: v for k, v in stored.items() if k not in unavailable} | entries
         unavailable = {k: v for k, v in before.unavailable.items() if k not in entries} | unavailable
     whole = {k: v for k, v in entries.items() if v["protocol"].get("images") == len(target.images)}
-    report = {
-        "run": printable(folder.resolve().name),
-        "recipe": recipe.name,
-        "data": data.name,
-        "digest": data.digest,
-        "model": weights,
-        "split": split,
-        "images": len(target.images),
-        "metrics": entries,
-        "unavailable": unavailable,
-        "expected": verdicts(recipe, folder, whole if split == "test" else {}),
-        "notes": [*notes(model, data), *filter(None, [changes(run, data)])],
-        "versions": versions(),
-    }
-    return _written(report, path)
+    expected = verdicts(recipe, folder, whole if split == "test" else {})
+    remarks = [*notes(model, data), *filter(None, [changes(run, data)])]
+    of = {"run": printable(folder.resolve().name), "recipe": recipe.name, "model": weights, "digest": data.digest}
+    return _written(path, of, target, entries, unavailable, expected, remarks)
 
 
 def evaluate_images(
@@ -98,28 +88,18 @@ def evaluate_images(
     The set may come with options, {"kind": "mnist", "resize": 32}.
     `fit` crops and resizes images of other sizes to the real ones'. The numbers go to `<fake>.metrics.json`.
     """
-    chosen, draws = specs(_names(metrics), options, split)
-    if (draws.sampler, draws.pixels) != (SampleSpec.sampler, SampleSpec.pixels):
+    chosen, asked = specs(_names(metrics), options, split)
+    if (asked.sampler, asked.pixels) != (Evaluate.sampler, Evaluate.pixels):
         raise UsageError("a sampler and its pixels are about a RUN, these images are drawn already; leave them out")
     data = _real(real, data_dir)
-    made = _folder(fake, data.x_shape, fit)[: draws.n]
+    made = _folder(fake, data.x_shape, fit)[: asked.n]
     target = Target(data=data, split=split, device=pick_device(device), data_dir=data_dir, made=made)
     path = Path(out or f"{Path(fake).resolve()}.metrics.json")
     check_writable(path)
-    asked = chosen if metrics else {k: v for k, v in chosen.items() if "model" not in target.asks(k)}
-    entries, unavailable = measure(asked, target, announce)
-    report = {
-        "images_folder": printable(Path(fake).resolve().name),
-        "data": data.name,
-        "split": split,
-        "images": len(target.images),
-        "metrics": entries,
-        "unavailable": unavailable,
-        "expected": [],
-        "notes": [],
-        "versions": versions(),
-    }
-    return _written(report, path)
+    chosen = chosen if metrics else {k: v for k, v in chosen.items() if "model" not in target.asks(k)}
+    return _written(
+        path, {"images_folder": printable(Path(fake).resolve().name)}, target, *measure(chosen, target, announce)
+    )
 
 
 def notes(model: VAE, data: Dataset) -> list[str]:
@@ -165,7 +145,25 @@ def _names(metrics: str | Iterable[str] | None) -> Iterable[str] | None:
     return [name.strip() for name in metrics.split(",")] if isinstance(metrics, str) else metrics
 
 
-def _written(report: dict[str, Any], path: Path) -> dict[str, Any]:
+def _written(
+    path: Path,
+    of: dict[str, Any],
+    target: Target,
+    entries: Mapping[str, Entry],
+    unavailable: Mapping[str, str],
+    expected: Sequence[Any] = (),
+    remarks: Sequence[str] = (),
+) -> dict[str, Any]:
+    report = of | {
+        "data": target.data.name,
+        "split": target.split,
+        "images": len(target.images),
+        "metrics": entries,
+        "unavailable": unavailable,
+        "expected": list(expected),
+        "notes": list(remarks),
+        "versions": versions(),
+    }
     text = json.dumps(report, indent=2)
     try:
         write_whole(path, lambda file: file.write_text(text + "\n") and None)

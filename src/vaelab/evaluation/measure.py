@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -20,7 +20,7 @@ from vaelab.model import VAE
 from vaelab.recipe.begin import versions
 from vaelab.recipe.sections import Evaluate
 from vaelab.registry import hint, names, part
-from vaelab.registry.schema import Part, build, check_part, defaults, options, parse
+from vaelab.registry.schema import build, check_part, defaults, options, parse
 from vaelab.samplers.drawing import images, refuse_blind
 from vaelab.training.options import Best
 
@@ -28,26 +28,17 @@ SPLITS = ("train", "valid", "test")
 Entry = dict[str, Any]  # of one metric in metrics.json
 
 
-@dataclass(frozen=True)
-class SampleSpec:
-    """Number, sampler, pixels and seed of the samples that a metric compares with real images."""
-
-    n: int | None = None  # how many; as many as there are real images
-    sampler: Part = Part("prior")
-    pixels: Literal["mean", "sample"] | None = None  # of p(x | z); samples where the set is binary, else means
-    seed: int = 0
-
-    def draw(self, model: VAE, data: Dataset, count: int) -> tuple[Tensor, Entry]:
-        """Images uint8 [n, C, H, W], and their protocol."""
-        n, pixels = self.n or count, self.pixels or ("sample" if data.binary else "mean")
-        latents = build("sampler", self.sampler, "sampler", model=model, split=data.as_seen())
-        refuse_blind(model, latents)
-        labels = None
-        if model.classes and data.train.labels is not None:  # as often as among the training images
-            generator = torch.Generator().manual_seed(self.seed)
-            labels = data.train.labels[torch.randint(len(data.train), (n,), generator=generator)]
-        protocol = {"fakes": n, "sampler": self.sampler.as_mapping(), "pixels": pixels, "fakes_seed": self.seed}
-        return to_bytes(images(model, latents, n, self.seed, pixels, labels)), protocol
+def draw(asked: Evaluate, model: VAE, data: Dataset, count: int) -> tuple[Tensor, Entry]:
+    """Samples uint8 [n, C, H, W], `count` unless another number is asked for, and their protocol."""
+    n, pixels = asked.n or count, asked.pixels or ("sample" if data.binary else "mean")
+    latents = build("sampler", asked.sampler, "sampler", model=model, split=data.as_seen())
+    refuse_blind(model, latents)
+    labels = None
+    if model.classes and data.train.labels is not None:  # as often as among the training images
+        generator = torch.Generator().manual_seed(asked.seed)
+        labels = data.train.labels[torch.randint(len(data.train), (n,), generator=generator)]
+    protocol = {"fakes": n, "sampler": asked.sampler.as_mapping(), "pixels": pixels, "fakes_seed": asked.seed}
+    return to_bytes(images(model, latents, n, asked.seed, pixels, labels)), protocol
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,7 +50,7 @@ class Target:
     device: torch.device
     data_dir: Directory = None  # where weights of extractors are looked for, too
     model: VAE | None = None
-    samples: SampleSpec = SampleSpec()
+    asked: Evaluate = Evaluate(metrics=())  # of the samples that metrics compare with real images
     made: Tensor | None = None  # uint8 [n, C, H, W], where there is no model
 
     @property
@@ -72,7 +63,7 @@ class Target:
         if self.model is None:
             assert self.made is not None
             return self.made, {"fakes": len(self.made)}
-        return self.samples.draw(self.model, self.data, len(self.images))
+        return draw(self.asked, self.model, self.data, len(self.images))
 
     def asks(self, metric: str) -> Iterable[str]:
         """The names of what a metric is about."""
@@ -92,8 +83,8 @@ class Target:
 
 def specs(
     metrics: Iterable[str] | None, given: Mapping[str, Any], split: str = "test"
-) -> tuple[dict[str, Entry], SampleSpec]:
-    """The chosen metrics with their options, and the draws; UsageError lists all that is wrong.
+) -> tuple[dict[str, Entry], Evaluate]:
+    """The chosen metrics with their options, and what is asked of the draws; UsageError lists all that is wrong.
 
     A metric may be named by a number that it yields, "elbo" for likelihood.
     `given` holds options by metric, {"frechet": {"pca_dim": 256}}, options of all metrics that take them,
@@ -117,7 +108,7 @@ def specs(
         problems += check_part("metric", found[name], name) if name in known else [unknown(name)]
     if problems:
         raise Problems(problems, "this evaluation has these problems")
-    return found, SampleSpec(**{k: v for k, v in drawn.items() if k != "metrics"})
+    return found, Evaluate(**drawn)
 
 
 def measure(
@@ -155,34 +146,21 @@ def measure(
 class ValidationMetrics:
     """Metrics of the validation images while training, every so many epochs; called with an epoch and a model."""
 
-    chosen: Mapping[str, Entry]
-    every: int
-    last: int  # epoch, which is measured in any case
     target: Target
-
-    @classmethod
-    def of(
-        cls, asked: Evaluate, data: Dataset, device: torch.device, epochs: int, data_dir: Directory = None
-    ) -> "ValidationMetrics":
-        """What a recipe's `evaluate` section asks for."""
-        chosen = {metric.kind: metric.as_mapping() for metric in asked.metrics}
-        draws = SampleSpec(asked.n, asked.sampler, asked.pixels, asked.seed)
-        return cls(
-            chosen,
-            asked.every,
-            epochs,
-            Target(data=data, split="valid", device=device, data_dir=data_dir, samples=draws),
-        )
+    last: int  # epoch, which is measured in any case
 
     def __call__(self, epoch: int, model: VAE) -> dict[str, float]:
         """The numbers by name; none in an epoch that is not due."""
-        if epoch % self.every and epoch != self.last:
-            return {}
-        return values_of(measure(self.chosen, replace(self.target, model=model))[0])
+        due = epoch % self.target.asked.every == 0 or epoch == self.last
+        return values_of(self._measured(model)[0]) if due else {}
+
+    def _measured(self, model: VAE) -> tuple[dict[str, Entry], dict[str, str]]:
+        chosen = {metric.kind: metric.as_mapping() for metric in self.target.asked.metrics}
+        return measure(chosen, replace(self.target, model=model))
 
     def rehearse(self, model: VAE, best: Best) -> None:
         """Measure once before the training: UsageError for what cannot be computed, or if `best` is not among it."""
-        entries, unavailable = measure(self.chosen, replace(self.target, model=model.to(self.target.device).eval()))
+        entries, unavailable = self._measured(model.to(self.target.device).eval())
         problems = [f"evaluate: {name}: {reason}" for name, reason in unavailable.items()]
         known = ["loss", "reconstruction", "kl", *values_of(entries)]
         if best.metric not in known and not problems:
