@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 
 import vaelab
 from vaelab.cli import app
+from vaelab.recipe.recipe import as_json
 from vaelab.training.process_group import ProcessGroup
 
 TINY = """
@@ -210,7 +211,8 @@ def test_a_folder_without_a_model(command, place, said):
 def test_a_model_that_is_not_one(command, run, damage):
     path = run / "model.safetensors"
     tensors = load_file(path)
-    recipe = {"recipe": vaelab.Recipe.read(str(run)).to_json(), "x_shape": "[1, 8, 8]"}
+    stored = vaelab.Recipe.read(str(run))
+    recipe = {"recipe": as_json(stored.name, stored.options), "x_shape": "[1, 8, 8]"}
     if damage == "truncated":
         path.write_bytes(path.read_bytes()[:200])
     elif damage == "foreign":

@@ -113,7 +113,7 @@ def test_a_set_without_read_or_name_and_what_is_no_set_are_said(monkeypatch):
     monkeypatch.setitem(registry._TABLE["data"], "array", lambda: np.zeros(3))
     with pytest.raises(UsageError, match=r"Nameless has no read\(directory\); write one that returns a Pool"):
         load("nameless")
-    with pytest.raises(UsageError, match="data: ndarray is no Source; register a class derived from that"):
+    with pytest.raises(UsageError, match=r"data 'array' gives ndarray; return a Source of vaelab\.data\.source"):
         load("array")
 
     class Named(Nameless):

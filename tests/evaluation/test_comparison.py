@@ -13,7 +13,7 @@ from scipy import stats
 import vaelab
 from vaelab.errors import UsageError
 from vaelab.evaluation.compare import compare
-from vaelab.recipe.recipe import Recipe
+from vaelab.recipe.recipe import Recipe, as_json
 from vaelab.runs.folder import RunFolder
 from vaelab.training.checkpoint import save_model
 
@@ -37,7 +37,7 @@ def make(tmp_path):
         recipe = Recipe.of(options | {"train": options["train"] | {"seed": seed}}, "tiny")
         folder = tmp_path / name
         folder.mkdir(parents=True)
-        metadata = {"recipe": recipe.to_json(), "x_shape": "[1, 8, 8]"}
+        metadata = {"recipe": as_json(recipe.name, recipe.options), "x_shape": "[1, 8, 8]"}
         save_model(folder / "model.safetensors", recipe.build_model((1, 8, 8)), metadata)
         weights = hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()[:12]
         report = {"run": name, "model": weights, "metrics": metrics} | report

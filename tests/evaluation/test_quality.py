@@ -14,7 +14,7 @@ from vaelab.evaluation import quality as module
 from vaelab.evaluation.images import write_images
 from vaelab.evaluation.quality import quality
 from vaelab.metrics.sharpness import STATISTICS, sharpness_statistics
-from vaelab.recipe.recipe import Recipe
+from vaelab.recipe.recipe import Recipe, as_json
 from vaelab.training.checkpoint import save_model
 
 RNG = np.random.default_rng(0)
@@ -52,7 +52,7 @@ def make_run(folder, width=8):
     model = {"latent_dim": 2, "backbone": {"kind": "mlp", "width": width}}
     recipe = Recipe.of({"data": "digits", "model": model, "train": {"epochs": 1}})
     folder.mkdir(exist_ok=True)
-    metadata = {"recipe": recipe.to_json(), "x_shape": "[1, 8, 8]"}
+    metadata = {"recipe": as_json(recipe.name, recipe.options), "x_shape": "[1, 8, 8]"}
     save_model(folder / "model.safetensors", recipe.build_model((1, 8, 8)), metadata)
     return folder
 

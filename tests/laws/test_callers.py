@@ -24,7 +24,7 @@ from vaelab.data.source import Dataset, Split
 from vaelab.errors import NotApplicable, UsageError, VaelabError
 from vaelab.evaluation import images as export
 from vaelab.evaluation import quality
-from vaelab.recipe.recipe import Recipe
+from vaelab.recipe.recipe import Recipe, as_json
 from vaelab.recipe.restore import restore
 from vaelab.registry import names
 from vaelab.registry.schema import build
@@ -174,7 +174,8 @@ def run(tmp_path):
         recipe = Recipe.of(options(name))
         with untouched():
             model = recipe.build_model((1, 8, 8))
-        save_model(folder / "model.safetensors", model, {"recipe": recipe.to_json(), "x_shape": "[1, 8, 8]"})
+        metadata = {"recipe": as_json(recipe.name, recipe.options), "x_shape": "[1, 8, 8]"}
+        save_model(folder / "model.safetensors", model, metadata)
         return folder
 
     return make

@@ -10,7 +10,7 @@ import torch
 import yaml
 from PIL import Image
 
-from vaelab.recipe.recipe import Recipe
+from vaelab.recipe.recipe import Recipe, as_json
 from vaelab.training.checkpoint import save_model
 
 OPTIONS: dict[str, Any] = {
@@ -54,7 +54,7 @@ def invent(tmp_path) -> Callable[..., Path]:
         (folder / "log.jsonl").write_text("".join(json.dumps(row) + "\n" for row in (_log() if rows is None else rows)))
         if model:
             torch.manual_seed(0)
-            metadata = {"recipe": recipe.to_json(), "x_shape": "[1, 16, 16]"}
+            metadata = {"recipe": as_json(recipe.name, recipe.options), "x_shape": "[1, 16, 16]"}
             save_model(folder / "model.safetensors", recipe.build_model((1, 16, 16)), metadata)
         return folder
 

@@ -114,12 +114,4 @@ def _split(name: str, images: Array, labels: Array | None) -> Split:
 
 def load_set(spec: Any, directory: str | os.PathLike | None = None, where: str = "data") -> Dataset:
     """The set that a recipe describes, as in its section `where`; see `load`."""
-    return source_of(spec, where).load(directory)
-
-
-def source_of(spec: Any, where: str = "data") -> Source:
-    """The set that a recipe describes, not loaded yet; UsageError where the part is of another kind."""
-    source = build("data", spec, where)
-    if not isinstance(source, Source):
-        raise UsageError(f"{where}: {type(source).__name__} is no Source; register a class derived from that")
-    return source
+    return build("data", spec, where).load(directory)

@@ -13,9 +13,10 @@ from vaelab.data.checks import checked
 from vaelab.data.dataset import Dataset, Pool, Split
 from vaelab.errors import UsageError, VaelabError
 from vaelab.io.places import Directory
-from vaelab.registry import Count, Seed, Size, name_of
+from vaelab.registry import Count, Seed, Size, base_of, name_of
 
 
+@base_of("data")
 @dataclass(frozen=True, kw_only=True)
 class Source:
     """A set of images that is not loaded yet; its fields are the options that a recipe may set.

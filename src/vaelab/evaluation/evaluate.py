@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
-from vaelab.data import load_set, source_of
+from vaelab.data import load_set
 from vaelab.data.source import Dataset
 from vaelab.errors import MixedSizes, Unwritten, UsageError, VaelabError, WrongSize
 from vaelab.evaluation.measure import Entry, Target, measure, specs, values_of
@@ -19,7 +19,7 @@ from vaelab.recipe.begin import versions
 from vaelab.recipe.restore import changes, open_run, weights_hash
 from vaelab.recipe.sections import Evaluate
 from vaelab.registry import hint, names
-from vaelab.registry.schema import Part
+from vaelab.registry.schema import Part, build
 from vaelab.runs.folder import folder_of
 from vaelab.runs.log import Log, finite
 from vaelab.runs.recipe import StoredRecipe
@@ -182,7 +182,7 @@ def _real(real: str | dict[str, Any], data_dir: str | Path | None) -> Dataset:
         raise UsageError(f"real {kind!r} is neither a folder nor a set", hint(kind, names("data")))
     folder = Part("folder", {**spec.options, "path": str(Path(kind).resolve())})
     try:
-        pool = source_of(folder, "real").pool(data_dir)
+        pool = build("data", folder, "real").pool(data_dir)
     except MixedSizes as error:
         raise MixedSizes(error.problem, error.size, "real.size") from error
     splits = pool.train, pool.valid or pool.train, pool.test or pool.train
@@ -195,7 +195,7 @@ def _folder(path: str | Path, shape: tuple[int, int, int], fit: bool) -> Tensor:
     size = {"size": (width, height)} if fit else {}
     spec = {"kind": "folder", "path": str(Path(path).resolve()), "channels": channels, "folders": "classes", **size}
     try:
-        images = source_of(spec).pool().train.images
+        images = build("data", spec).pool().train.images
     except MixedSizes as error:
         raise WrongSize(error.problem) from error
     if images.shape[1:] != shape:

@@ -1,7 +1,7 @@
 """A recipe is a page of data; this file turns it into objects, and nothing else builds."""
 
 import json
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import KW_ONLY, dataclass, field
 from importlib import import_module
 from pathlib import Path
@@ -124,14 +124,6 @@ class Recipe:
         lengths = " in place of ".join(f"{steps / per_epoch:g}" for steps in (now, own))
         said = f"a run of {lengths} epochs: {', '.join(names)} shortened likewise" if names else ""
         return Recipe.of(options, self.name), said
-
-    def to_json(self) -> str:
-        """See `as_json`."""
-        return as_json(self.name, self.options)
-
-    def identity(self, but: Collection[str] = ()) -> dict[str, Any]:
-        """What makes it this experiment and no other, without the options `but` of `train`."""
-        return identity(self.options, but)
 
     @property
     def fingerprint(self) -> str:
