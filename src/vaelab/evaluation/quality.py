@@ -20,6 +20,7 @@ from vaelab.io.progress import Bar
 from vaelab.metrics.sharpness import STATISTICS, sharpness_statistics
 from vaelab.recipe.begin import versions
 from vaelab.recipe.restore import restore, weights_hash
+from vaelab.runs.folder import is_run
 from vaelab.samplers.drawing import images
 
 if TYPE_CHECKING:
@@ -49,7 +50,9 @@ def quality(
     if not paths:
         raise UsageError("nothing to measure; name folders of images, or runs")
     places = list(dict.fromkeys(_place(path) for path in paths))
-    sources = [RunSamples(p, n, seed, device) if _is_run(p) else ImageFolder(p) for p in places]
+    sources = [
+        RunSamples(p, n, seed, device) if p.suffix == ".safetensors" or is_run(p) else ImageFolder(p) for p in places
+    ]
     for source in sources:  # all, before the first is measured
         source.fingerprint()
     stems = [Path(out) / tag for tag in distinct(places, taken=["summary"])]
@@ -154,12 +157,6 @@ def _place(path: str | Path) -> Path:
     """The folder, also where the model file in it is named."""
     place = expanded(path).resolve()
     return place.parent if place.name == "model.safetensors" else place
-
-
-def _is_run(path: Path) -> bool:
-    return path.suffix == ".safetensors" or any(
-        (path / name).is_file() for name in ("recipe.yaml", "model.safetensors")
-    )
 
 
 def _colour(image: "Image") -> np.ndarray:

@@ -41,7 +41,7 @@ def recorded(folder: Path) -> Iterator[None]:
     gained no row, took no time.
     """
     found, rows = read_object(folder / FILE), _logged(folder)
-    began, before = time.time(), read_state(folder, False).seconds or 0.0  # also those of a process that was killed
+    began, before = time.time(), _told(found, folder, False).seconds or 0.0  # also those of a process that was killed
     _write(folder, {"state": "running", "began": began, "seconds": before} | this_process())
 
     def close(state: str, **why: Any) -> None:
@@ -64,7 +64,25 @@ def recorded(folder: Path) -> Iterator[None]:
 
 def read_state(folder: Path, reached_end: bool) -> State:
     """The state of a run folder; where its training left no word, its log and whether it reached the end decide."""
-    found, seen = read_object(folder / FILE), _last_change(folder)
+    return _told(read_object(folder / FILE), folder, reached_end)
+
+
+def this_process() -> dict[str, Any]:
+    """This process, as `is_alive` knows it again."""
+    return {"pid": os.getpid(), "born": _born(os.getpid()), "host": socket.gethostname()}
+
+
+def is_alive(found: Mapping[str, Any], silence: float) -> bool:
+    """Whether the process of that identity is there: on this machine by its number and birth, else by its last sign."""
+    if not _is_here(found):
+        return silence < SILENT
+    return is_process(found["pid"]) and _born(found["pid"]) == found.get("born", "")
+
+
+def _told(found: Mapping[str, Any], folder: Path, reached_end: bool) -> State:
+    """The state of a run folder whose state file holds `found`."""
+    times = [(folder / name).stat().st_mtime for name in ("log.jsonl", FILE, "recipe.yaml") if (folder / name).exists()]
+    seen = max(times, default=folder.stat().st_mtime)
     word, seconds, reason = found.get("state"), finite(found, "seconds"), str(found.get("reason") or "")
     began = finite(found, "began") or seen
     silence = time.time() - seen
@@ -82,18 +100,6 @@ def read_state(folder: Path, reached_end: bool) -> State:
     if silence < SILENT / 6:
         return State("running", "", None, seen)
     return State("stopped", "it ended before its last epoch and left no word why", None, seen)
-
-
-def this_process() -> dict[str, Any]:
-    """This process, as `is_alive` knows it again."""
-    return {"pid": os.getpid(), "born": _born(os.getpid()), "host": socket.gethostname()}
-
-
-def is_alive(found: Mapping[str, Any], silence: float) -> bool:
-    """Whether the process of that identity is there: on this machine by its number and birth, else by its last sign."""
-    if not _is_here(found):
-        return silence < SILENT
-    return is_process(found["pid"]) and _born(found["pid"]) == found.get("born", "")
 
 
 def _diverged(found: Mapping[str, Any]) -> tuple[str, int] | None:
@@ -123,11 +129,6 @@ def _born(pid: int) -> str:
 def _logged(folder: Path) -> int:
     """Bytes of the log."""
     return (folder / "log.jsonl").stat().st_size if (folder / "log.jsonl").exists() else 0
-
-
-def _last_change(folder: Path) -> float:
-    times = [(folder / name).stat().st_mtime for name in ("log.jsonl", FILE, "recipe.yaml") if (folder / name).exists()]
-    return max(times, default=folder.stat().st_mtime)
 
 
 def _write(folder: Path, found: dict[str, Any]) -> None:
