@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from vaelab.figures.by_class import LONGEST, by_class, shortened
+from vaelab.figures.by_class import LONGEST, shortened
 from vaelab.figures.style import TEXT, text_width
-from vaelab.figures.tiles import enlarge, tile
+from vaelab.figures.tiles import enlarge, grid, tile
 
 RNG = np.random.default_rng(0)
 
@@ -20,7 +20,7 @@ def legible(figure):
 @pytest.mark.parametrize("shape", [(2, 1, 3, 64, 64), (10, 10, 1, 28, 28), (40, 12, 1, 28, 20), (40, 3, 3, 8, 8)])
 def test_row_r_holds_class_r_and_its_name_stands_level(shape):
     images, names = RNG.random(shape, np.float32), [f"class {r}" for r in range(shape[0])]
-    figure = by_class(images, names, title="T")
+    figure = grid(images, names, title="T")
     legible(figure)
     axes = figure.axes[0]
     shown = np.asarray(axes.images[0].get_array())
@@ -35,7 +35,7 @@ def test_row_r_holds_class_r_and_its_name_stands_level(shape):
 
 def test_long_names_are_shortened_and_stay_apart():
     names = [f"a person who is\n{'not ' * 12}smiling, and {end}" for end in ("young", "old")]
-    figure = by_class(RNG.random((2, 4, 1, 28, 28)), names)
+    figure = grid(RNG.random((2, 4, 1, 28, 28)), [shortened(name) for name in names], title="T")
     legible(figure)
     first, second = (text.get_text() for text in figure.axes[0].texts)
     assert first != second and first.startswith("a person who") and first.endswith("young") and "…" in first

@@ -16,13 +16,13 @@ def picture(figure) -> np.ndarray:
 
 
 def test_an_image_stands_level_with_those_of_the_same_number():
-    shown = picture(columns({"original": levels(6), "a": levels(6, 100)}, across=2))
+    shown = picture(columns({"original": levels(24), "a": levels(24, 100)}, title="T"))
     width = (shown.shape[1] - APART) // 2
     left, right = shown[:, :width], shown[:, width + APART :]
     assert left.shape == right.shape
-    size = (width - 2) // 2
-    for i in range(6):
-        y, x = i // 2 * (size + 2) + size // 2, i % 2 * (size + 2) + size // 2
+    size = (width + 2) // 8 - 2
+    for i in range(24):
+        y, x = i // 8 * (size + 2) + size // 2, i % 8 * (size + 2) + size // 2
         assert (left[y, x, 0], right[y, x, 0]) == (i, 100 + i)
 
 
@@ -41,4 +41,4 @@ def test_the_last_row_is_full_and_names_are_whole_and_apart(sets, count):
 
 
 def test_colour_and_floats_are_taken():
-    assert columns({"a": levels(4, shape=(3, 5, 9)), "b": np.zeros((4, 3, 5, 9), np.float32)}).axes
+    assert columns({"a": levels(4, shape=(3, 5, 9)), "b": np.zeros((4, 3, 5, 9), np.float32)}, title="T").axes

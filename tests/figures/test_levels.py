@@ -154,7 +154,7 @@ def test_each_level_has_its_row_beside_the_original(shape):
 
 
 def test_names_stand_level_with_their_rows_and_clear_of_the_images():
-    figure = level_traversals(images(2, 1, 28, 28), images(2, 1, 28, 28), images(2, 3, 6, 1, 28, 28))
+    figure = level_traversals(images(2, 1, 28, 28), images(2, 1, 28, 28), images(2, 3, 6, 1, 28, 28), title="T")
     axes = figure.axes[0]
     box, shown = axes.get_window_extent(), np.asarray(axes.images[0].get_array())
     white = (shown == 255).all((0, 2))  # columns of pixels between the originals and what is drawn about them
@@ -170,4 +170,4 @@ def test_names_stand_level_with_their_rows_and_clear_of_the_images():
 
 def test_tensors_are_taken():
     x = torch.rand(2, 1, 8, 8)
-    assert level_traversals(x, x, torch.rand(2, 2, 3, 1, 8, 8)).axes
+    assert level_traversals(x, x, torch.rand(2, 2, 3, 1, 8, 8), title="T").axes

@@ -64,8 +64,3 @@ def test_sizes_that_do_not_divide_keep_every_pixel():
         larger[:, :, first][..., np.unique(np.arange(7) * 5 // 7, return_index=True)[1]], images
     )
     assert stages(drawn(2, (5, 7))).axes
-
-
-def test_an_error_names_the_stage():
-    with pytest.raises(ValueError, match=r"images of 8 × 8: expected \[N, C, H, W\]"):
-        stages(drawn(2, (4,)) | {"8 × 8": np.zeros((4, 4))})

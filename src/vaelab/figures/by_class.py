@@ -1,17 +1,14 @@
 """Images by class: a row for each, its name at the left."""
 
-from collections.abc import Sequence
-
 import torch
 from matplotlib.figure import Figure
-from numpy.typing import ArrayLike
 
 from vaelab.data.source import Dataset
 from vaelab.errors import NotApplicable
 from vaelab.figures.about import About
 from vaelab.figures.decoding import SEED
-from vaelab.figures.style import TEXT, house, text_width
-from vaelab.figures.tiles import as_images, centres, enlarge, label_rows, mount, tile
+from vaelab.figures.style import TEXT, text_width
+from vaelab.figures.tiles import grid
 from vaelab.model import VAE
 from vaelab.registry import register
 from vaelab.samplers.drawing import images
@@ -29,19 +26,7 @@ def classes(model: VAE, data: Dataset, *, title: str = "Samples of each class") 
     names = data.classes or [str(i) for i in range(model.classes)]
     labels = torch.arange(len(names)).repeat_interleave(ACROSS)
     drawn = images(model, model.p_z(), len(labels), SEED, labels=labels)
-    return by_class(drawn.unflatten(0, (len(names), ACROSS)), names, title=title)
-
-
-@house
-def by_class(images: ArrayLike, names: Sequence[str], *, title: str = "Images by class") -> Figure:
-    """Rows of images [R, S, C, H, W], each named at its left; the middle of a long name is left out."""
-    array = as_images(images, dimensions=5)
-    rows, across, _, height, _ = array.shape
-    factor, labels = enlarge(rows, across, array.shape), [shortened(str(name)) for name in names]
-    picture = tile(array.reshape(-1, *array.shape[2:]), across, factor=factor)
-    figure, axes = mount(picture, title=title, left=text_width(labels, TEXT) + 5)
-    label_rows(axes, centres(rows, height * factor), labels)
-    return figure
+    return grid(drawn.unflatten(0, (len(names), ACROSS)), [shortened(name) for name in names], title=title)
 
 
 def shortened(name: str) -> str:

@@ -3,11 +3,12 @@
 import textwrap
 from collections.abc import Mapping
 
+import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
 from vaelab.figures.style import INK, TEXT, house, text_width
-from vaelab.figures.tiles import DPI, as_images, enlarge, join, mount, pixels_of, tile
+from vaelab.figures.tiles import DPI, enlarge, join, label, mount, tile
 
 APART = 16  # pixels between one column and the next
 SHEET = 20  # images side by side, over all columns
@@ -15,24 +16,19 @@ LINE = 1.25 * TEXT  # points that a line of a name takes
 
 
 @house
-def columns(images: Mapping[str, ArrayLike], *, across: int | None = None, title: str = "", note: str = "") -> Figure:
-    """A column of images under each name, image i at the same place in every column.
-
-    Blocks of images [N, C, H, W] of one shape; so many stand `across` a column that the last row is full.
-    """
-    blocks = {name: as_images(block, name) for name, block in images.items()}
-    n, *shape = next(iter(blocks.values())).shape
-    across = across or max(d for d in range(1, max(2, SHEET // len(blocks)) + 1) if n % d == 0)
-    factor = enlarge(-(-n // across), across * len(blocks), shape)
-    tiles = [tile(block, across, factor=factor) for block in blocks.values()]
+def columns(images: Mapping[str, ArrayLike], *, title: str, note: str = "") -> Figure:
+    """A column of images [N, C, H, W] under each name, image i at the same place in all; the last row is full."""
+    n, *shape = np.shape(next(iter(images.values())))
+    across = max(d for d in range(1, max(2, SHEET // len(images)) + 1) if n % d == 0)
+    factor = enlarge(-(-n // across), across * len(images), shape)
+    tiles = [tile(block, across, factor=factor) for block in images.values()]
     picture = join(tiles, APART, axis=1)
     width = tiles[0].shape[1]
-    labels = [_wrapped(name, width * 72 / DPI / max(1.0, picture.shape[1] / 1500)) for name in blocks]
-    lines = max(label.count("\n") + 1 for label in labels)
+    labels = [_wrapped(name, width * 72 / DPI / max(1.0, picture.shape[1] / 1500)) for name in images]
+    lines = max(name.count("\n") + 1 for name in labels)
     figure, axes = mount(picture, title=title, note=note, top=lines * LINE + 6)
-    for i, label in enumerate(labels):
-        place = (i * (width + APART) / pixels_of(axes)[0], 1.0)
-        axes.annotate(label, place, (0, 5), "axes fraction", "offset points", ha="left", va="bottom", color=INK)
+    for i, name in enumerate(labels):
+        label(axes, name, (i * (width + APART) - 0.5, -0.5), (0, 5), ha="left", va="bottom", color=INK)
     return figure
 
 

@@ -2,13 +2,14 @@
 
 import math
 
+import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
 from vaelab.figures.about import About
 from vaelab.figures.decoding import SEED
 from vaelab.figures.style import house
-from vaelab.figures.tiles import as_images, enlarge, mount, tile
+from vaelab.figures.tiles import enlarge, mount, tile
 from vaelab.model import VAE
 from vaelab.registry import register
 from vaelab.samplers.drawing import images
@@ -27,10 +28,9 @@ def samples(model: VAE, *, title: str = "Generated samples") -> Figure:
 
 
 @house
-def generated_samples(images: ArrayLike, *, columns: int | None = None, title: str = "Generated samples") -> Figure:
+def generated_samples(images: ArrayLike, *, title: str = "Generated samples") -> Figure:
     """A grid of images [N, C, H, W] that is about square, filled row by row."""
-    array = as_images(images)
-    n, _, height, width = array.shape
-    per_row = min(n, columns or math.ceil(math.sqrt(n * height / width)))
-    factor = enlarge(-(-n // per_row), per_row, array.shape)
-    return mount(tile(array, per_row, factor=factor), title=title)[0]
+    n, *_, height, width = shape = np.shape(images)
+    per_row = min(n, math.ceil(math.sqrt(n * height / width)))
+    factor = enlarge(-(-n // per_row), per_row, shape)
+    return mount(tile(images, per_row, factor=factor), title=title)[0]

@@ -12,7 +12,7 @@ from vaelab.errors import NotApplicable
 from vaelab.figures.about import About
 from vaelab.figures.decoding import decoded
 from vaelab.figures.style import ACCENT, house
-from vaelab.figures.tiles import as_images, centres, enlarge, join, label_columns, mount, tile
+from vaelab.figures.tiles import centres, enlarge, join, label_columns, mount, tile
 from vaelab.metrics.batches import batches
 from vaelab.model import VAE
 from vaelab.registry import register
@@ -39,28 +39,19 @@ def paths(model: VAE, split: Split, *, title: str = "Interpolations") -> Figure:
 
 
 @house
-def interpolations(images: ArrayLike, *, title: str = "Interpolations") -> Figure:
+def interpolations(images: ArrayLike, *, title: str) -> Figure:
     """Images [R, S, C, H, W] in a row per pair; the ends stand apart under a bar, columns name the share of the way."""
-    array = as_images(images, dimensions=5)
+    array = np.asarray(images)
     rows, steps, _, _, width = array.shape
     factor = enlarge(rows, steps, array.shape)
-    parts = [part for part in (array[:, :1], array[:, 1:-1], array[:, -1:]) if part.size]
-    tiles = [tile(p.reshape(-1, *p.shape[2:]), p.shape[1], factor=factor) for p in parts]
-    figure, axes = mount(join(tiles, APART, axis=1), title=title, note=NOTE, top=14)
-    size, right = width * factor, tiles[0].shape[1]
-    for x in (0, picture_width(tiles) - right):
-        axes.add_patch(Rectangle((x - 0.5, -4.5), right, 2, color=ACCENT, linewidth=0, clip_on=False))
-    label_columns(axes, places(steps, size), [f"{t:.0%}" for t in np.linspace(0, 1, steps)])
+    parts = array[:, :1], array[:, 1:-1], array[:, -1:]
+    tiles = [tile(part.reshape(-1, *part.shape[2:]), part.shape[1], factor=factor) for part in parts]
+    picture, size = join(tiles, APART, axis=1), width * factor
+    figure, axes = mount(picture, title=title, note=NOTE, top=14)
+    last = picture.shape[1] - size
+    for x in (0, last):
+        axes.add_patch(Rectangle((x - 0.5, -4.5), size, 2, color=ACCENT, linewidth=0, clip_on=False))
+    between = centres(steps - 2, size, start=size + APART)
+    places = [*centres(1, size), *between, *centres(1, size, start=last)]
+    label_columns(axes, places, [f"{share:.0%}" for share in np.linspace(0, 1, steps)])
     return figure
-
-
-def picture_width(tiles: list[np.ndarray]) -> int:
-    """Pixels of the joined parts."""
-    return sum(t.shape[1] for t in tiles) + APART * (len(tiles) - 1)
-
-
-def places(steps: int, size: int) -> list[float]:
-    """Centres of the columns: ends and steps between are APART from each other."""
-    between = centres(steps - 2, size, start=size + APART) if steps > 2 else []
-    end = between[-1] + (size + 1) / 2 + APART if between else size + APART
-    return [*centres(1, size), *between, *centres(1, size, start=end)]

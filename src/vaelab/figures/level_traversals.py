@@ -4,9 +4,8 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from torch import Tensor
 from torch.distributions import Distribution
 
@@ -17,8 +16,8 @@ from vaelab.distributions.seeds import seeded
 from vaelab.errors import NotApplicable
 from vaelab.figures.about import About
 from vaelab.figures.decoding import SEED, decoded
-from vaelab.figures.style import DPI, MUTED, TEXT, house, text_width
-from vaelab.figures.tiles import GAP, as_images, centres, enlarge, join, label_rows, mount, thinned, tile
+from vaelab.figures.style import DPI, TEXT, house, text_width
+from vaelab.figures.tiles import GAP, centres, enlarge, join, label_rows, mount, tile
 from vaelab.metrics.batches import batches
 from vaelab.model import VAE, device_of
 from vaelab.registry import register
@@ -60,29 +59,26 @@ def _anew(p: Distribution, sizes: list[int], z: Tensor, level: int, count: int) 
 
 
 @house
-def level_traversals(
-    originals: ArrayLike, reconstructions: ArrayLike, redrawn: ArrayLike, *, title: str = "What each level holds"
-) -> Figure:
+def level_traversals(originals: ArrayLike, reconstructions: ArrayLike, redrawn: ArrayLike, *, title: str) -> Figure:
     """At the left each original above its reconstruction, at the right a row for each level, the top level first.
 
     Originals and reconstructions [R, C, H, W], and redrawn [R, L, N, C, H, W].
     """
-    pairs = [as_images(originals, "originals"), as_images(reconstructions, "reconstructions")]
-    images = np.asarray(redrawn)
-    shape = images.shape
-    count, levels, across, _, height, width = shape
-    drawn = as_images(images.reshape(count, levels * across, *shape[3:]), "redrawn", 5)
-    factor = enlarge(count * max(levels, 2), 1 + across, shape)
+    pairs, drawn = np.stack([originals, reconstructions], 1), np.asarray(redrawn)
+    count, levels, across, *image = drawn.shape
+    factor = enlarge(count * max(levels, 2), 1 + across, image)
+    height, width = image[1] * factor, image[2] * factor
     names = [f"level {level}" if level > 1 else "level 1 (top)" for level in range(1, levels + 1)]
-    gap = between(names, (1 + across) * (width * factor + GAP))
-    lefts = [tile(np.stack(pair), 1, factor=factor) for pair in zip(*pairs, strict=True)]
-    rights = [tile(rows, across, factor=factor) for rows in drawn]
-    bands = [beside(left, right, gap) for left, right in zip(lefts, rights, strict=True)]
-    figure, axes = mount(join(bands, APART, axis=0), title=title, note=NOTE, left=text_width(LABELS, TEXT) + 5)
+    gap = between(names, (1 + across) * (width + GAP))
+    bands = [
+        join([tile(pair, 1, factor=factor), tile(rows.reshape(-1, *image), across, factor=factor)], gap, axis=1)
+        for pair, rows in zip(pairs, drawn, strict=True)
+    ]
     starts = [i * (bands[0].shape[0] + APART) for i in range(count)]
-    label_rows(axes, [y for s in starts for y in centres(2, height * factor, start=s)], LABELS * count)
+    left = [y for start in starts for y in centres(2, height, start=start)], LABELS * count
+    figure, axes = mount(join(bands, APART, axis=0), title=title, note=NOTE, rows=left)
     for start in starts:
-        label_levels(axes, width * factor + gap, centres(levels, height * factor, start=start), names)
+        label_rows(axes, centres(levels, height, start=start), names, left=width + gap)
     return figure
 
 
@@ -93,16 +89,3 @@ def between(names: Sequence[str], images: int) -> int:
     """
     room = (text_width(names, TEXT) + 22) * DPI / 72
     return round(max(room, room * images / (1500 - room)))
-
-
-def beside(left: NDArray[np.uint8], right: NDArray[np.uint8], gap: int) -> NDArray[np.uint8]:
-    """Two pictures side by side, white below the lower one."""
-    height = max(len(left), len(right))
-    return join([np.pad(p, ((0, height - len(p)), (0, 0), (0, 0)), constant_values=255) for p in (left, right)], gap, 1)
-
-
-def label_levels(axes: Axes, left: float, heights: Sequence[float], names: Sequence[str]) -> None:
-    """Names to the left of the rows that begin at `left`; thinned where they would touch."""
-    for i in thinned(heights, TEXT * 1.3, axes):
-        place = (left - 0.5, heights[i])
-        axes.annotate(names[i], place, (-5, 0), textcoords="offset points", ha="right", va="center", color=MUTED)

@@ -8,10 +8,10 @@ from numpy.typing import ArrayLike
 from vaelab.errors import NotApplicable
 from vaelab.figures.about import About
 from vaelab.figures.decoding import decoded
-from vaelab.figures.style import DPI, MUTED, SMALL, house, signed, text_width
-from vaelab.figures.tiles import as_images, enlarge, mount, tile
+from vaelab.figures.style import MUTED, SMALL, house, signed, text_width
+from vaelab.figures.tiles import enlarge, mount, tile
 from vaelab.model import VAE
-from vaelab.registry import Positive, Size, register
+from vaelab.registry import register
 
 SIDE, EXTENT = 20, 2.5  # images per row, and z of the outermost
 
@@ -23,22 +23,18 @@ def plane(model: VAE, *, title: str = "Decoded latent plane") -> Figure:
         raise NotApplicable("it needs 2 latent dimensions, and a model that is not conditional")
     z1, z2 = torch.linspace(-EXTENT, EXTENT, SIDE), torch.linspace(EXTENT, -EXTENT, SIDE)
     grid = torch.stack(torch.meshgrid(z1, z2, indexing="xy"), -1).flatten(0, 1)
-    return manifold(decoded(model, grid), SIDE, extent=EXTENT, title=title)
+    return manifold(decoded(model, grid), title=title)
 
 
 @house
-def manifold(images: ArrayLike, side: Size, *, extent: Positive = 2.0, title: str = "Decoded latent plane") -> Figure:
-    """A seamless grid of images [side · side, C, H, W], centred at z1, z2 = −extent … extent in equal steps."""
-    array = as_images(images)
-    factor = enlarge(side, side, array.shape)
-    # The outermost centres lie at ±extent, so the picture reaches half an image further.
-    edge = extent * (side / (side - 1) if side > 1 else 1)
-    picture = tile(array, side, factor=factor, gap=0)
-    ticks = spaced(extent, side, picture.shape[1])
+def manifold(images: ArrayLike, *, title: str) -> Figure:
+    """A seamless grid of images [SIDE · SIDE, C, H, W], centred at z1, z2 = −EXTENT … EXTENT in equal steps."""
+    picture = tile(images, SIDE, factor=enlarge(SIDE, SIDE, np.shape(images)), gap=0)
+    # The outermost centres lie at ±EXTENT, so the picture reaches half an image further.
+    edge, ticks = EXTENT * SIDE / (SIDE - 1), np.linspace(-EXTENT, EXTENT, 5)
     names = [signed(z) for z in ticks]
     left = text_width(names, SMALL) + 6
-    box = (-edge, edge, -edge, edge)
-    figure, axes = mount(picture, title=title, left=left + 18, bottom=30, extent=box)
+    figure, axes = mount(picture, title=title, left=left + 18, bottom=30, extent=(-edge, edge, -edge, edge))
     axes.set_axis_on()
     axes.spines[:].set_visible(False)
     axes.set_xticks(ticks, names)
@@ -47,10 +43,3 @@ def manifold(images: ArrayLike, side: Size, *, extent: Positive = 2.0, title: st
     axes.set_xlabel("z1", labelpad=2)
     axes.set_ylabel("z2", labelpad=4, rotation=0, ha="right", va="center")
     return figure
-
-
-def spaced(extent: float, side: int, width: int) -> np.ndarray:
-    """Five values of z, fewer where the numbers would touch."""
-    room = 6 * SMALL * DPI / 72
-    count = 1 if side == 1 else 5 if width >= 5 * room else 3 if width >= 2 * room else 2
-    return np.linspace(-extent, extent, count) if count > 1 else np.zeros(1)

@@ -17,7 +17,7 @@ from vaelab.errors import NotApplicable
 from vaelab.figures.about import About
 from vaelab.figures.decoding import SEED
 from vaelab.figures.style import DPI, INK, MUTED, PALETTE, SMALL, TEXT, TRAIN, house, quiet, text_width
-from vaelab.figures.tiles import GAP, MARGIN, as_images, centres, enlarge, join, mount, tile
+from vaelab.figures.tiles import GAP, MARGIN, centres, enlarge, join, mount, tile
 from vaelab.metrics.batches import batches
 from vaelab.model import VAE, device_of
 from vaelab.registry import Size, register
@@ -68,7 +68,7 @@ def pseudo_inputs(
 
     Of images [K, C, H, W] and the share [K] of images that each wins.
     """
-    array, shares = as_images(images), np.asarray(responsibility, np.float64)
+    array, shares = np.asarray(images), np.asarray(responsibility, np.float64)
     order = np.argsort(-shares, kind="stable")
     array, shares, hidden = array[order[:shown]], shares[order], max(0, len(array) - shown)
     heading = f"{title}: the {shown} that win most often, {hidden} not shown" if hidden else title

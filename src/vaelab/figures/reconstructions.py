@@ -9,8 +9,8 @@ from numpy.typing import ArrayLike
 
 from vaelab.data.source import Split
 from vaelab.figures.about import About
-from vaelab.figures.style import TEXT, house
-from vaelab.figures.tiles import GAP, as_images, centres, enlarge, join, label_rows, mount, text_width, tile
+from vaelab.figures.style import house
+from vaelab.figures.tiles import centres, enlarge, join, mount, tile
 from vaelab.metrics.batches import batches
 from vaelab.model import VAE
 from vaelab.registry import register
@@ -39,27 +39,16 @@ def pairs(model: VAE, split: Split, *, title: str = "Reconstructions") -> Figure
 
 
 @house
-def reconstructions(
-    originals: ArrayLike, back: ArrayLike, *, columns: int | None = None, title: str = "Reconstructions"
-) -> Figure:
+def reconstructions(originals: ArrayLike, back: ArrayLike, *, title: str = "Reconstructions") -> Figure:
     """Pairs of rows: originals [N, C, H, W], and directly below each its reconstruction."""
-    above, below = as_images(originals, "originals"), as_images(back, "reconstructions")
-    per_row = min(len(above), columns or balanced(*above.shape))
-    factor = enlarge(2 * -(-len(above) // per_row), per_row, above.shape)
-    bands = [
-        pair(above[i : i + per_row], below[i : i + per_row], per_row, factor) for i in range(0, len(above), per_row)
-    ]
-    figure, axes = mount(join(bands, APART, axis=0), title=title, left=text_width(LABELS, TEXT) + 5)
+    above, below = np.asarray(originals), np.asarray(back)
+    per_row = balanced(*above.shape)
+    rows = [np.s_[i : i + per_row] for i in range(0, len(above), per_row)]
+    factor = enlarge(2 * len(rows), per_row, above.shape)
+    bands = [tile(np.concatenate([above[r], below[r]]), len(above[r]), factor=factor) for r in rows]
     band, size = bands[0].shape[0] + APART, above.shape[2] * factor
-    label_rows(axes, [y for i in range(len(bands)) for y in centres(2, size, start=i * band)], LABELS * len(bands))
-    return figure
-
-
-def pair(above: np.ndarray, below: np.ndarray, columns: int, factor: int) -> np.ndarray:
-    """One row of originals over one row of reconstructions, white where the last row has no more images."""
-    band = tile(np.concatenate([above, below]), len(above), factor=factor)
-    missing = (columns - len(above)) * (above.shape[-1] * factor + GAP)
-    return np.pad(band, ((0, 0), (0, missing), (0, 0)), constant_values=255)
+    heights = [y for i in range(len(bands)) for y in centres(2, size, start=i * band)]
+    return mount(join(bands, APART, axis=0), title=title, rows=(heights, LABELS * len(bands)))[0]
 
 
 def balanced(n: int, _: int, height: int, width: int) -> int:

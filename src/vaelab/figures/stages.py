@@ -8,13 +8,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from vaelab.errors import NotApplicable
 from vaelab.figures.about import About
-from vaelab.figures.style import TEXT, house, text_width
-from vaelab.figures.tiles import as_images, centres, enlarge, label_rows, mount, tile
+from vaelab.figures.tiles import enlarge, grid
 from vaelab.registry import register
 
 
 @register("figure", "stages", About("Stages", "What the model drew at the end of each stage, of the same latents."))
-@house
 def stages(grown: Mapping[str, ArrayLike], *, title: str = "Samples of each stage") -> Figure:
     """One row per stage, from the first to the last; every pixel of a small image becomes a larger square.
 
@@ -22,14 +20,10 @@ def stages(grown: Mapping[str, ArrayLike], *, title: str = "Samples of each stag
     """
     if not grown:
         raise NotApplicable("it needs a backbone that grows, such as progressive")
-    rows = [as_images(stage, f"images of {name}") for name, stage in grown.items()]
-    names = list(grown)
-    across, shape = rows[0].shape[0], np.max([row.shape for row in rows], axis=0)
-    height, width = shape[-2:] * enlarge(len(rows), across, shape)
-    picture = tile(np.concatenate([resized(row, height, width) for row in rows]), across)
-    figure, axes = mount(picture, title=title, left=text_width(names, TEXT) + 5)
-    label_rows(axes, centres(len(rows), height), names)
-    return figure
+    rows = [np.asarray(stage) for stage in grown.values()]
+    shape = np.max([row.shape for row in rows], axis=0)
+    height, width = shape[-2:] * enlarge(len(rows), shape[0], shape)
+    return grid(np.stack([resized(row, height, width) for row in rows]), list(grown), title=title)
 
 
 def resized(images: NDArray, height: int, width: int) -> NDArray:

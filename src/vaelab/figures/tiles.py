@@ -1,37 +1,29 @@
 """Sheets of images: tiled in numpy, enlarged by whole numbers, shown pixel for pixel, labelled around."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike, NDArray
 
-from vaelab.figures.style import DPI, INK, MUTED, SMALL, TEXT, TITLE, blank, text_width
+from vaelab.figures.style import DPI, INK, MUTED, SMALL, TEXT, TITLE, blank, house, text_width
 
 GAP = 2  # pixels between neighbours
 SEAM = (104, 130, 160)  # their slate blue: no stroke or ground of a grey image runs into it
-WIDE, TALL, CELL = (
-    1300,
-    2400,
-    128,
-)  # pixels that a sheet, and one image in it, may take before enlarging stops
+WIDE, TALL, CELL = 1300, 2400, 128  # pixels that a sheet, and one image in it, may take before enlarging stops
 MARGIN = 9.0  # points around everything
 
 
-def as_images(images: ArrayLike, name: str = "images", dimensions: int = 4) -> NDArray[np.float32]:
-    """Checked images as floats in [0, 1].
-
-    [N, C, H, W], or with five dimensions [R, S, C, H, W]; C is 1 or 3; floats in [0, 1] or uint8.
-    """
-    array, shape = np.asarray(images), "[N, C, H, W]" if dimensions == 4 else "[R, S, C, H, W]"
-    if array.ndim != dimensions or array.shape[-3] not in (1, 3) or array.size == 0:
-        raise ValueError(f"{name}: expected {shape} with C 1 or 3 and at least one image; got {list(array.shape)}")
+def as_images(images: ArrayLike) -> NDArray[np.float32]:
+    """Images [..., C, H, W] as floats in [0, 1]; given as such, or as uint8."""
+    array = np.asarray(images)
     floats = array.astype(np.float32) / (255 if array.dtype == np.uint8 else 1)
     low, high = floats.min(), floats.max()
     # A Gaussian mean may overshoot a little and is clipped; [-1, 1] and 0 … 255 are mistakes. NaN fails both.
     if not (low > -0.5 and high < 1.5):
-        raise ValueError(f"{name}: expected pixels in [0, 1]; got values from {low:.3g} to {high:.3g}")
+        raise ValueError(f"images: expected pixels in [0, 1]; got values from {low:.3g} to {high:.3g}")
     return floats.clip(0, 1)
 
 
@@ -59,11 +51,30 @@ def enlarge(rows: int, columns: int, shape: Sequence[int]) -> int:
 
 
 def join(pictures: Sequence[NDArray[np.uint8]], gap: int, axis: int) -> NDArray[np.uint8]:
-    """Pictures below one another (axis 0) or side by side (axis 1), `gap` white pixels apart."""
-    shape = list(pictures[0].shape)
-    shape[axis] = gap
-    white = np.full(shape, 255, np.uint8)
-    return np.concatenate([part for p in pictures for part in (white, p)][1:], axis)
+    """Pictures below one another (axis 0) or side by side (axis 1), `gap` white pixels apart, smaller ones padded."""
+    most = max(picture.shape[1 - axis] for picture in pictures)
+    parts = []
+    for picture in pictures:
+        white = [(0, 0), (0, 0), (0, 0)]
+        white[axis], white[1 - axis] = (0, gap), (0, most - picture.shape[1 - axis])
+        parts.append(np.pad(picture, white, constant_values=255))
+    joined = np.concatenate(parts, axis)
+    return joined[:-gap] if axis == 0 else joined[:, :-gap]
+
+
+@house
+def grid(
+    images: ArrayLike, names: Sequence[str] = (), heads: Sequence[str] = (), *, title: str, note: str = ""
+) -> Figure:
+    """Rows of images [R, S, C, H, W], each named at its left, under heads of the columns."""
+    array = np.asarray(images)
+    rows, across, _, height, width = array.shape
+    factor = enlarge(rows, across, array.shape)
+    picture, heights = tile(array.reshape(-1, *array.shape[2:]), across, factor=factor), centres(rows, height * factor)
+    figure, axes = mount(picture, title=title, note=note, rows=(heights, names), top=10 if heads else 0)
+    if heads:
+        label_columns(axes, centres(across, width * factor), heads)
+    return figure
 
 
 def mount(
@@ -71,6 +82,7 @@ def mount(
     *,
     title: str,
     note: str = "",
+    rows: tuple[Sequence[float], Sequence[str]] = ((), ()),
     left: float = 0,
     top: float = 0,
     bottom: float = 0,
@@ -78,18 +90,15 @@ def mount(
 ) -> tuple[Figure, Axes]:
     """A figure that shows the picture pixel for pixel, with the title above and room in points for labels.
 
-    Data coordinates are the picture's pixels unless `extent` gives others. Wide pictures get a higher
-    resolution, so that the text keeps its size relative to them.
+    Names of rows, with the pixels at whose height they stand, get theirs at the left. Data coordinates are the
+    picture's pixels unless `extent` gives others. Wide pictures get a higher resolution, so that the text keeps its
+    size relative to them.
     """
     height, width = picture.shape[:2]
     dpi = DPI * max(1.0, width / 1500)
-    left, right, bottom, top = (
-        left + MARGIN,
-        MARGIN,
-        bottom + MARGIN,
-        top + 2 * MARGIN + TITLE + note_height(note),
-    )
-    west, east, south, north = (round(points * dpi / 72) for points in (left, right, bottom, top))
+    left += MARGIN + (text_width(rows[1], TEXT) + 5 if rows[1] else 0)
+    bottom, top = bottom + MARGIN, top + 2 * MARGIN + TITLE + (SMALL + 4 if note else 0)
+    west, east, south, north = (round(points * dpi / 72) for points in (left, MARGIN, bottom, top))
     words = max(text_width([title], TITLE), text_width([note], SMALL)) + 2
     across, up = west + max(width, round(words * dpi / 72)) + east, south + height + north
     # The canvas cuts fractions of a pixel off, hence a hair more than the whole number.
@@ -100,41 +109,25 @@ def mount(
     x, y = west / across, 1 - MARGIN * dpi / 72 / up
     figure.text(x, y, title, fontsize=TITLE, color=INK, va="top")
     figure.text(x, y - (TITLE + 5) * dpi / 72 / up, note, fontsize=SMALL, color=MUTED, va="top")
+    label_rows(axes, *rows)
     return figure, axes
 
 
-def note_height(note: str) -> float:
-    """Points that a line below the title takes."""
-    return SMALL + 4 if note else 0.0
+def label_rows(axes: Axes, heights: Sequence[float], names: Sequence[str], left: float = 0) -> None:
+    """Names to the left of a column of pixels, at these heights; thinned where they would touch."""
+    for i in thinned(heights, TEXT * 1.3, axes) if names else ():
+        label(axes, names[i], (left - 0.5, heights[i]), (-5, 0), ha="right", va="center", color=MUTED)
 
 
-def label_rows(axes: Axes, centres: Sequence[float], texts: Sequence[str]) -> None:
-    """Texts to the left of the picture, at these heights in pixels; thinned where they would touch."""
-    for i in thinned(centres, TEXT * 1.3, axes):
-        place = (0.0, 1 - (centres[i] + 0.5) / pixels_of(axes)[1])
-        axes.annotate(texts[i], place, (-5, 0), "axes fraction", "offset points", ha="right", va="center", color=MUTED)
+def label_columns(axes: Axes, places: Sequence[float], heads: Sequence[str]) -> None:
+    """Heads above the picture, at these pixels from its left; thinned where they would touch."""
+    for i in thinned(places, text_width(heads, SMALL) + 5, axes):
+        label(axes, heads[i], (places[i], -0.5), (0, 4), ha="center", color=MUTED, fontsize=SMALL)
 
 
-def label_columns(axes: Axes, centres: Sequence[float], texts: Sequence[str]) -> None:
-    """Texts above the picture, at these pixels from its left; thinned where they would touch."""
-    for i in thinned(centres, text_width(texts, SMALL) + 5, axes):
-        place = ((centres[i] + 0.5) / pixels_of(axes)[0], 1.0)
-        axes.annotate(
-            texts[i],
-            place,
-            (0, 4),
-            "axes fraction",
-            "offset points",
-            ha="center",
-            color=MUTED,
-            fontsize=SMALL,
-        )
-
-
-def pixels_of(axes: Axes) -> tuple[int, int]:
-    """Width and height in pixels of the picture in these axes."""
-    height, width = axes.images[0].get_size()
-    return width, height
+def label(axes: Axes, text: str, place: tuple[float, float], points: tuple[float, float], **style: Any) -> None:
+    """A text so many points away from a place of the picture."""
+    axes.annotate(text, place, points, textcoords="offset points", annotation_clip=False, **style)
 
 
 def thinned(centres: Sequence[float], room: float, axes: Axes) -> range:
