@@ -13,16 +13,25 @@ from vaelab.evaluation.table import Cell, pooled
 from vaelab.metrics.ais import ais
 from vaelab.metrics.elbo_surgery import elbo_surgery
 from vaelab.metrics.frechet import extrapolated
-from vaelab.metrics.intervals import ENOUGH, averages, mean_interval, share_interval
+from vaelab.metrics.intervals import ENOUGH, mean_interval, share_interval
 from vaelab.metrics.kernel import interval_of, kernel_distance
 from vaelab.metrics.likelihood import likelihood
+from vaelab.metrics.measurement import Measurement
 from vaelab.metrics.memorisation import memorised_share, train_share
 from vaelab.metrics.precision_recall import intervals_of, overlap
 from vaelab.metrics.reconstruction import reconstruction
 from vaelab.metrics.sharpness import sharpness
 from vaelab.registry import names
 
-MEANS = {"likelihood", "ais", "elbo_surgery", "reconstruction", "sharpness", "lpips", "probe"}  # of `averages`
+MEANS = {
+    "likelihood",
+    "ais",
+    "elbo_surgery",
+    "reconstruction",
+    "sharpness",
+    "lpips",
+    "probe",
+}  # of `Measurement.over_images`
 OTHERS = {"frechet", "kernel", "precision_recall", "memorisation"}
 WITHOUT = {"active_units", "aggregate", "disentanglement"}
 
@@ -60,10 +69,10 @@ def test_shares(count, share):
 
 @pytest.mark.parametrize("count", [1, ENOUGH - 1])
 def test_too_few_images_have_no_interval(count):
-    values, intervals, (note,) = averages(number=torch.rand(count), hit=torch.rand(count) < 0.5)
-    assert set(values) == {"number", "hit"}
-    assert intervals == {}
-    assert note == f"{count} images are too few for a 95 % interval, which takes {ENOUGH}"
+    found = Measurement.over_images({"number": torch.rand(count), "hit": torch.rand(count) < 0.5})
+    assert set(found.values) == {"number", "hit"}
+    assert found.intervals == {}
+    assert found.notes == [f"{count} images are too few for a 95 % interval, which takes {ENOUGH}"]
 
 
 def test_metrics_that_are_means_over_images(linear_gaussian):

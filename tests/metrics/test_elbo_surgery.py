@@ -11,8 +11,7 @@ from vaelab.data.source import Split
 from vaelab.distributions import mixture as mixtures
 from vaelab.distributions.normal import diagonal_normal
 from vaelab.errors import NotApplicable
-from vaelab.metrics.aggregate_posterior import log_mixture
-from vaelab.metrics.elbo_surgery import elbo_surgery
+from vaelab.metrics.elbo_surgery import elbo_surgery, log_mixture
 
 
 class ByHand(nn.Module):

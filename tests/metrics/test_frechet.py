@@ -5,10 +5,18 @@ import torch
 
 from vaelab.data.source import Split
 from vaelab.errors import NotApplicable
-from vaelab.metrics.frechet import extrapolated, frechet, frechet_distance, frechet_of_moments
+from vaelab.metrics.frechet import extrapolated, frechet, frechet_distance
 from vaelab.registry.schema import build
 
 CPU = torch.device("cpu")
+
+
+def frechet_of_moments(mean1, cov1, mean2, cov2):
+    """Of N(mean1 [F], cov1 [F, F]) and N(mean2, cov2) (Dowson & Landau 1982), in float64."""
+    roots = [torch.linalg.eigh(cov.double()) for cov in (cov1, cov2)]
+    a, b = (vectors * values.clamp(min=0).sqrt() for values, vectors in roots)
+    trace = cov1.double().trace() + cov2.double().trace() - 2 * torch.linalg.svdvals(a.T @ b).sum()
+    return ((mean1.double() - mean2.double()).square().sum() + trace).item()
 
 
 def covariance(dims: int) -> torch.Tensor:

@@ -9,6 +9,7 @@ from vaelab.metrics.names import about_metric, about_number, metric_of, numbers,
 from vaelab.recipe.recipe import Recipe
 from vaelab.registry import names
 from vaelab.registry.schema import build
+from vaelab.runs.results import MetricResult
 
 
 @pytest.fixture(scope="module")
@@ -46,14 +47,11 @@ def test_a_number_of_a_level_is_named_by_it():
 
 
 def test_what_is_stored_with_a_number_stands_in_for_a_metric_that_is_not_there():
-    entry = {
-        "values": {"grey": 1.0, "grey_error": 0.1},
-        "intervals": {},
-        "about": {"grey": {"title": "Grey", "unit": "%"}},
-    }
+    about = {"grey": {"title": "Grey", "unit": "%"}}
+    entry = MetricResult(values={"grey": 1.0, "grey_error": 0.1}, protocol={}, about=about)
     (found,) = numbers("of a plugin", entry)
     assert (found.about.title, found.about.unit, found.about.better) == ("Grey", "%", None)
-    assert numbers("of a plugin", {**entry, "about": {}})[0].about.title == "Grey"
+    assert numbers("of a plugin", entry.model_copy(update={"about": {}}))[0].about.title == "Grey"
     assert stored("frechet", ["frechet", "else"]) == {
         "frechet": {"title": "Fréchet distance", "unit": "", "better": "lower"}
     }

@@ -29,7 +29,8 @@ def sample(
     device: Device = "auto",
 ) -> None:
     """Draw new images: from the prior, or by a sampler fitted to the latents of training images."""
-    from vaelab.evaluation.images import write_grid
+    from vaelab.figures.generated_samples import generated_samples
+    from vaelab.figures.style import save
     from vaelab.recipe.text import with_overrides
     from vaelab.runs.folder import folder_of
     from vaelab.workbench import sample, sample_files
@@ -42,7 +43,7 @@ def sample(
         sample_files(run, images, n, **how)
         show(f"{n} images in {images}")
     else:
-        show(write_grid(sample(run, n, **how), out or folder_of(run) / "samples.png"))
+        show(save(generated_samples(sample(run, n, **how)), out or folder_of(run) / "samples.png"))
 
 
 @command
@@ -65,7 +66,9 @@ def reconstruct(
 ) -> None:
     """Encode images and decode them again."""
     from vaelab.data.source import Split
-    from vaelab.evaluation.images import make_empty, read_images, reconstructions, write_images, write_pairs
+    from vaelab.evaluation.images import make_empty, read_images, reconstructions, write_images
+    from vaelab.figures.reconstructions import reconstructions as pairs
+    from vaelab.figures.style import save
     from vaelab.recipe.restore import labels_of, open_run, restore
     from vaelab.runs.folder import folder_of
 
@@ -85,7 +88,7 @@ def reconstruct(
         write_images(originals.images.float() / 255, images / "real")
         show(f"{write_images(back, images / 'recon')} images in {images}/real and {images}/recon")
     else:
-        show(write_pairs(originals.images, back, out or folder_of(run) / "reconstructions.png"))
+        show(save(pairs(originals.images.float() / 255, back), out or folder_of(run) / "reconstructions.png"))
 
 
 @command

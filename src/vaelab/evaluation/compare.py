@@ -91,21 +91,8 @@ def compare(
 
 def _long(made: Comparison) -> Iterator[Sequence[Any]]:
     """A line for each number of each column."""
-    yield [
-        "metric",
-        "name",
-        "label",
-        "run",
-        "value",
-        "low",
-        "high",
-        "runs",
-        "best",
-        "protocol",
-        "title",
-        "unit",
-        "better",
-    ]
+    number, about = ("value", "low", "high", "runs"), ("title", "unit", "better")
+    yield ["metric", "name", "label", "run", *number, "best", "protocol", *about]
     for row in made.rows:
         for label, cell in row.cells.items():
             number = cell.value, *(cell.interval or ("", "")), cell.runs

@@ -52,7 +52,7 @@ def evaluate(
     """
     folder = folder_of(run)
     path = Path(out) if out else folder / FILES.get(split, "")
-    chosen, asked = specs(_names(metrics), options, split)
+    chosen, asked = specs(metrics, options, split)
     model, recipe, data = open_run(run, data_dir, device, model, data)
     refuse_many(asked.n or 0, data.x_shape)
     target = Target(data=data, split=split, device=pick_device(device), data_dir=data_dir, model=model, asked=asked)
@@ -88,7 +88,7 @@ def evaluate_images(
     The set may come with options, {"kind": "mnist", "resize": 32}.
     `fit` crops and resizes images of other sizes to the real ones'. The numbers go to `<fake>.metrics.json`.
     """
-    chosen, asked = specs(_names(metrics), options, split)
+    chosen, asked = specs(metrics, options, split)
     if (asked.sampler, asked.pixels) != (Evaluate.sampler, Evaluate.pixels):
         raise UsageError("a sampler and its pixels are about a RUN, these images are drawn already; leave them out")
     data = _real(real, data_dir)
@@ -138,11 +138,6 @@ def verdicts(recipe: StoredRecipe, folder: Path, entries: Mapping[str, Entry]) -
 def _met(reached: float, bar: Mapping[str, Any]) -> bool:
     near = "value" not in bar or abs(reached - bar["value"]) <= bar.get("tolerance", 0.0)
     return bar.get("at_least", -math.inf) <= reached <= bar.get("at_most", math.inf) and near
-
-
-def _names(metrics: str | Iterable[str] | None) -> Iterable[str] | None:
-    """The names of metrics, which may be given in one text with commas between."""
-    return [name.strip() for name in metrics.split(",")] if isinstance(metrics, str) else metrics
 
 
 def _written(

@@ -1,4 +1,4 @@
-"""Images in and out of files: numbered PNGs as other tools read them, grids as people do."""
+"""Images in and out of files: numbered PNGs, as other tools read and write them."""
 
 from collections.abc import Callable, Sequence
 from itertools import count
@@ -13,9 +13,6 @@ from vaelab.data.decode import read_image
 from vaelab.data.images import to_bytes
 from vaelab.data.source import Split
 from vaelab.errors import UsageError, WrongSize
-from vaelab.figures.generated_samples import generated_samples
-from vaelab.figures.reconstructions import reconstructions as pairs
-from vaelab.figures.style import save
 from vaelab.metrics.batches import batches
 from vaelab.model import VAE
 
@@ -50,16 +47,6 @@ def writer(folder: Path) -> Callable[[Tensor], None]:
             Image.fromarray(flat).save(folder / f"{next(numbers):05d}.png")
 
     return write
-
-
-def write_grid(images: Tensor, path: Path) -> Path:
-    """Samples as one picture."""
-    return save(generated_samples(images), path)
-
-
-def write_pairs(originals: Tensor, back: Tensor, path: Path) -> Path:
-    """uint8 originals above their reconstructions, as one picture."""
-    return save(pairs(originals.float() / 255, back), path)
 
 
 def read_images(paths: Sequence[Path], shape: tuple[int, int, int], fit: bool, binary: bool = False) -> Tensor:

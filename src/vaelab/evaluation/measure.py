@@ -82,18 +82,18 @@ class Target:
 
 
 def specs(
-    metrics: Iterable[str] | None, given: Mapping[str, Any], split: str = "test"
+    metrics: str | Iterable[str] | None, given: Mapping[str, Any], split: str = "test"
 ) -> tuple[dict[str, Entry], Evaluate]:
     """The chosen metrics with their options, and what is asked of the draws; UsageError lists all that is wrong.
 
-    A metric may be named by a number that it yields, "elbo" for likelihood.
+    A metric may be named by a number that it yields, "elbo" for likelihood; several in one text, with commas between.
     `given` holds options by metric, {"frechet": {"pca_dim": 256}}, options of all metrics that take them,
     {"extractor": "pixels", "seed": 1}, and those of the draws.
     """
     drawn = {k: given[k] for k in ("n", "sampler", "pixels", "seed") if given.get(k) is not None}
     given = {k: v for k, v in given.items() if k not in ("n", "sampler", "pixels")}
-    asked = quick() if metrics is None else [metrics] if isinstance(metrics, str) else metrics
-    chosen = list(dict.fromkeys(map(metric_of, asked)))
+    asked = quick() if metrics is None else metrics.split(",") if isinstance(metrics, str) else metrics
+    chosen = list(dict.fromkeys(metric_of(name.strip()) for name in asked))
     known = {name: options(part("metric", name)) for name in chosen if name in names("metric")}
     shared = {k: v for k, v in given.items() if k not in names("metric")}
     problems = _misplaced(given, shared, known, chosen)
@@ -187,18 +187,14 @@ def _misplaced(
     given: Mapping[str, Any], shared: Mapping[str, Any], known: Mapping[str, Any], chosen: list[str]
 ) -> list[str]:
     """Options that no chosen metric has, of metrics that are not chosen, and what is no set of options."""
-    problems = [
-        f"{key}: no option of {', '.join(chosen)}; it is one of {', '.join(_takers(key)) or 'no metric'}"
-        for key in shared
-        if not any(key in o for o in known.values()) and key != "seed"
-    ]
+    problems = []
+    for key in shared:
+        if not any(key in o for o in known.values()) and key != "seed":
+            takers = ", ".join(name for name in names("metric") if key in options(part("metric", name)))
+            problems.append(f"{key}: no option of {', '.join(chosen)}; it is one of {takers or 'no metric'}")
     for key in (key for key in given if key in names("metric")):
         if key not in chosen:
             problems.append(f"{key}: options of a metric that is not among {', '.join(chosen)}")
         elif not isinstance(given[key], Mapping):
             problems.append(f"{key}: expected options like {key}.seed=1, got {given[key]!r}")
     return problems
-
-
-def _takers(option: str) -> list[str]:
-    return [name for name in names("metric") if option in options(part("metric", name))]

@@ -13,8 +13,7 @@ from vaelab.distributions.latent import rsample_and_log_prob
 from vaelab.distributions.seeds import seeded
 from vaelab.io.progress import over
 from vaelab.metrics.batches import batches, spread
-from vaelab.metrics.intervals import OVER_IMAGES, averages
-from vaelab.metrics.likelihood import refuse_pseudo_likelihood, scored, standard_error
+from vaelab.metrics.likelihood import refuse_pseudo_likelihood, scored
 from vaelab.metrics.measurement import About, Measurement, Value
 from vaelab.model import VAE, device_of
 from vaelab.registry import Seed, Size, register
@@ -62,21 +61,15 @@ def ais(
         betas = sigmoidal(temperatures)
         steps = tuned_steps(path, path.draw(chains), betas, leapfrog)
         log_w, accepted = annealed_weights(path, path.draw(chains), betas, steps, leapfrog)
-    log_p = log_mean_exp(log_w)
-    values, intervals, notes = averages(ais=log_p)
-    values |= {"ais_error": standard_error(log_p)} if len(x) > 1 else {}
-    doubt = f"{accepted:.0%} of the moves were accepted, so that chains hardly moved; raise temperatures or leapfrog"
-    return Measurement(
-        values | {"ais_acceptance": accepted},
-        intervals,
-        {
-            "images": len(x),
-            "estimator": "annealed importance sampling by HMC, step sizes tuned beforehand and fixed",
-            "interval": OVER_IMAGES,
-        }
-        | scored(model),
-        notes=notes + ([doubt] if accepted < FEW else []),
-    )
+    estimator = "annealed importance sampling by HMC, step sizes tuned beforehand and fixed"
+    protocol = {"images": len(x), "estimator": estimator} | scored(model)
+    found = Measurement.over_images({"ais": log_mean_exp(log_w)}, protocol, errors=("ais",))
+    found.values["ais_acceptance"] = accepted
+    if accepted < FEW:
+        found.notes.append(
+            f"{accepted:.0%} of the moves were accepted, so that chains hardly moved; raise temperatures or leapfrog"
+        )
+    return found
 
 
 class Point(NamedTuple):

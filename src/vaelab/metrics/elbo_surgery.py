@@ -4,15 +4,14 @@ import math
 
 import torch
 from torch import Tensor
-from torch.distributions import Independent
+from torch.distributions import Distribution, Independent, Normal
 
 from vaelab.data.source import Split
 from vaelab.distributions.latent import rsample_and_log_prob
+from vaelab.distributions.mixture import DiagonalMixture
 from vaelab.distributions.seeds import seeded
 from vaelab.errors import NotApplicable
-from vaelab.metrics.aggregate_posterior import diagonal_gaussian, log_mixture
 from vaelab.metrics.batches import batches, spread
-from vaelab.metrics.intervals import OVER_IMAGES, averages
 from vaelab.metrics.measurement import About, Measurement, Value
 from vaelab.model import VAE, device_of
 from vaelab.registry import Seed, Size, register
@@ -58,15 +57,12 @@ def elbo_surgery(model: VAE, split: Split, *, images: Size = 5000, samples: Size
     }
     if _factorises(model):
         columns["dimension_kl"] = log_product - log_pz
-    values, intervals, few = averages(**{name: column.mean(0) for name, column in columns.items()})
     count = log_pz.shape[1]
     estimator = f"q(z) is the mixture of the posteriors of these {count} images; I(n; z) is at most log {count}"
-    return Measurement(
-        values,
-        intervals,
-        {"images": count, "estimator": estimator, "interval": OVER_IMAGES},
-        notes=few + _doubts(values["mutual_information"], count),
-    )
+    means = {name: column.mean(0) for name, column in columns.items()}
+    found = Measurement.over_images(means, {"images": count, "estimator": estimator})
+    found.notes.extend(_doubts(found.values["mutual_information"], count))
+    return found
 
 
 def _encoded(model: VAE, x: Tensor, y: Tensor | None, samples: int) -> tuple[Tensor, ...]:
@@ -98,3 +94,15 @@ def _doubts(information: float, images: int) -> list[str]:
         f"mutual_information {information:.2f} is near its ceiling log {images} = {math.log(images):.2f}: these images "
         "are told apart almost perfectly, so that more of them would raise it and lower marginal_kl"
     ]
+
+
+def diagonal_gaussian(q: Distribution) -> tuple[Tensor, Tensor] | None:
+    """Mean and standard deviation of a diagonal Gaussian over the last dimension; None of any other."""
+    base = q.base_dist if isinstance(q, Independent) and q.reinterpreted_batch_ndims == 1 else None
+    return (base.mean, base.stddev) if isinstance(base, Normal) else None
+
+
+def log_mixture(z: Tensor, mean: Tensor, std: Tensor) -> Tensor:
+    """log 1/M Σ_j N(z; mean_j, diag std_j²) [N] of z [N, D] and M components [M, D], in float64 on the CPU."""
+    z, mean, std = (t.cpu().double() for t in (z, mean, std))
+    return DiagonalMixture(mean, std).log_prob(z)

@@ -1,7 +1,7 @@
 """What distances between image sets share: features of both, how they came about, intervals from influences."""
 
 import math
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -10,8 +10,11 @@ from vaelab.data.source import Split
 from vaelab.errors import NotApplicable
 from vaelab.features.extraction import Extractor, features
 from vaelab.metrics.intervals import Interval, skewed_interval, student
+from vaelab.registry import Role
 
 JACKKNIFE = "jackknife over the images of both sets, pairs of images counted once, corrected for skewness (Hall 1992)"
+
+Features = Annotated[Any, Role("extractor")]  # an option of all these distances
 
 
 class FeaturePair(NamedTuple):

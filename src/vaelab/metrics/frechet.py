@@ -1,16 +1,15 @@
 """How far the Gaussians of two image sets' features are apart."""
 
 import math
-from typing import Annotated, Any
 
 import torch
 from torch import Tensor
 
 from vaelab.data.source import Split
 from vaelab.errors import NotApplicable
-from vaelab.metrics.feature_pairs import JACKKNIFE, Estimate, FeaturePair, feature_pair
+from vaelab.metrics.feature_pairs import JACKKNIFE, Estimate, FeaturePair, Features, feature_pair
 from vaelab.metrics.measurement import About, Measurement, Value
-from vaelab.registry import Role, Seed, Size, register
+from vaelab.registry import Seed, Size, register
 
 PARTS = {1: 1.0, 2: 0.5, 4: -0.5}  # in how many parts the sets are cut: the weight in the least-squares line at 0
 ABOUT = About(
@@ -33,7 +32,7 @@ def frechet(
     fake: Tensor,
     device: torch.device,
     *,
-    extractor: Annotated[Any, Role("extractor")] = "auto",
+    extractor: Features = "auto",
     pca_dim: Size | None = None,
     seed: Seed = 0,
 ) -> Measurement:
@@ -57,14 +56,6 @@ def frechet(
         curves={"frechet": curve},
         notes=[_label(extractor.name, pca_dim), *_worth(pair)],
     )
-
-
-def frechet_of_moments(mean1: Tensor, cov1: Tensor, mean2: Tensor, cov2: Tensor) -> float:
-    """Fréchet distance of N(mean1 [F], cov1 [F, F]) and N(mean2, cov2) (Dowson & Landau 1982), in float64."""
-    roots = [torch.linalg.eigh(cov.double()) for cov in (cov1, cov2)]
-    a, b = (vectors * values.clamp(min=0).sqrt() for values, vectors in roots)
-    trace = cov1.double().trace() + cov2.double().trace() - 2 * torch.linalg.svdvals(a.T @ b).sum()
-    return ((mean1.double() - mean2.double()).square().sum() + trace).item()
 
 
 def frechet_distance(real: Tensor, fake: Tensor) -> Estimate:

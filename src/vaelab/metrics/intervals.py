@@ -11,21 +11,13 @@ OVER_IMAGES = "over the images: Student's t corrected for skewness (Hall 1992); 
 Interval = tuple[float, float]
 
 
-def averages(**columns: Tensor) -> tuple[dict[str, float], dict[str, Interval], list[str]]:
-    """Means of numbers or hits per image [N], their intervals over the images, and a note where these are too few."""
-    columns = {name: column.detach().cpu() for name, column in columns.items()}
-    values = {name: column.double().mean().item() for name, column in columns.items()}
-    intervals = {name: _interval(column) for name, column in columns.items() if len(column) >= ENOUGH}
-    fewest = min(map(len, columns.values()))
-    return values, intervals, [] if fewest >= ENOUGH else [too_few(fewest, ENOUGH)]
-
-
 def too_few(count: int, enough: int) -> str:
     """A note in the place of intervals."""
     return f"{count} images are too few for a 95 % interval, which takes {enough}"
 
 
-def _interval(column: Tensor) -> Interval:
+def column_interval(column: Tensor) -> Interval:
+    """Of the mean of numbers, or of the share of hits [N]."""
     return mean_interval(column.double()) if column.is_floating_point() else share_interval(column.double())
 
 

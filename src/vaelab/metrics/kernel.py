@@ -1,17 +1,17 @@
 """How far two image sets' features are apart in the mean of a polynomial kernel."""
 
 import math
-from typing import Annotated, Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from vaelab.data.source import Split
 from vaelab.errors import NotApplicable
-from vaelab.metrics.feature_pairs import Estimate, feature_pair
+from vaelab.metrics.feature_pairs import Estimate, Features, feature_pair
 from vaelab.metrics.intervals import ENOUGH, Interval, student, too_few
 from vaelab.metrics.measurement import About, Measurement, Value
-from vaelab.registry import Role, Size, register
+from vaelab.registry import Size, register
 
 INTERVAL = "jackknife over the images of both sets, upwards in proportion to the distance"
 ROWS = 1024  # whose kernel values are held at once
@@ -25,12 +25,7 @@ ABOUT = About(
 
 @register("metric", "kernel", ABOUT)
 def kernel(
-    split: Split,
-    fake: Tensor,
-    device: torch.device,
-    *,
-    extractor: Annotated[Any, Role("extractor")] = "auto",
-    pca_dim: Size | None = None,
+    split: Split, fake: Tensor, device: torch.device, *, extractor: Features = "auto", pca_dim: Size | None = None
 ) -> Measurement:
     """`kernel`: unbiased squared MMD of two image sets' features, lower is better (KID, Bińkowski et al. 2018).
 
@@ -38,15 +33,15 @@ def kernel(
     means over random subsets of 1000 Inception features, which estimate the same number with more noise. Raises
     NotApplicable below 2 images.
     """
-    if min(len(split), len(fake)) < 2:
+    fewest = min(len(split), len(fake))
+    if fewest < 2:
         raise NotApplicable(f"a kernel distance needs 2 images in each set, got {len(split)} and {len(fake)}")
     pair = feature_pair(extractor, split, fake, device, pca_dim)
     distance = kernel_distance(pair.real, pair.fake)
     protocol = pair.protocol | {"estimator": "unbiased, all pairs", "interval": INTERVAL}
-    fewest = min(len(split), len(fake))
-    if fewest < ENOUGH:
-        return Measurement({"kernel": distance.value}, protocol=protocol, notes=[too_few(fewest, ENOUGH)])
-    return Measurement({"kernel": distance.value}, {"kernel": interval_of(distance)}, protocol)
+    intervals = {"kernel": interval_of(distance)} if fewest >= ENOUGH else {}
+    notes = [] if intervals else [too_few(fewest, ENOUGH)]
+    return Measurement({"kernel": distance.value}, intervals, protocol, notes=notes)
 
 
 def kernel_distance(real: Tensor, fake: Tensor) -> Estimate:
@@ -55,13 +50,13 @@ def kernel_distance(real: Tensor, fake: Tensor) -> Estimate:
     An image x moves it by 2(E k(x, x') − E k(x, y)), less the mean of that: twice its Hoeffding projection. What is
     left of k beside the projections of both images is the part of pairs.
     """
-    own_real, own_fake = (_within(x) for x in (real, fake))
+    (own_real, left_real), (own_fake, left_fake) = (_within(x) for x in (real, fake))
     across = _sums(real, fake)
-    by_real = 2 * (own_real.rows - across.rows / len(fake))
-    by_fake = 2 * (own_fake.rows - across.columns / len(real))
+    by_real = 2 * (own_real - across.rows / len(fake))
+    by_fake = 2 * (own_fake - across.columns / len(real))
     value = (by_real.mean() + by_fake.mean()).item() / 2
     left = _left(across.squares, across.rows / len(fake), across.columns / len(real))
-    pairs = 2 * own_real.left / len(real) ** 2 + 2 * own_fake.left / len(fake) ** 2 + 4 * left / len(real) / len(fake)
+    pairs = 2 * left_real / len(real) ** 2 + 2 * left_fake / len(fake) ** 2 + 4 * left / len(real) / len(fake)
     return Estimate(value, by_real - by_real.mean(), by_fake - by_fake.mean(), pairs)
 
 
@@ -90,18 +85,12 @@ class _Sums(NamedTuple):
     squares: float
 
 
-class _Own(NamedTuple):
-    """Mean kernel value of each image with the others of its set, and the variance that pairs add to these."""
-
-    rows: Tensor
-    left: float
-
-
-def _within(x: Tensor) -> _Own:
+def _within(x: Tensor) -> tuple[Tensor, float]:
+    """Mean kernel value of each image [N] with the others of its set, and the variance that pairs add to these."""
     sums, itself = _sums(x, x), (x.double().square().mean(1) + 1) ** 3
     rows = (sums.rows - itself) / (len(x) - 1)
     squares = (sums.squares - itself.square().sum().item()) * len(x) / (len(x) - 1)  # as if all N² pairs were there
-    return _Own(rows, _left(squares, rows, rows))
+    return rows, _left(squares, rows, rows)
 
 
 def _left(squares: float, rows: Tensor, columns: Tensor) -> float:

@@ -15,7 +15,6 @@ from vaelab.distributions.latent import condition
 from vaelab.distributions.seeds import seeded
 from vaelab.errors import NotApplicable
 from vaelab.metrics.batches import batches, spread
-from vaelab.metrics.intervals import OVER_IMAGES, averages
 from vaelab.metrics.measurement import About, Measurement, Value
 from vaelab.model import VAE, device_of
 from vaelab.registry import Seed, Size, register
@@ -84,20 +83,12 @@ def likelihood(
         ]
     columns = {name: torch.cat([c[name] for c, _ in found]) for name in found[0][0]}
     curve = torch.cat([levels for _, levels in found], dim=1).mean(1)
-    values, intervals, few = averages(**columns)
-    values |= {f"{k}_error": standard_error(columns[k]) for k in ("elbo", "iwae") if len(chosen) > 1}
-    return Measurement(
-        values,
-        intervals,
-        {
-            "images": len(chosen),
-            "estimator": f"importance sampling, {samples} draws of q(z | x) per image",
-            "interval": OVER_IMAGES,
-        }
-        | scored(model),
-        {"iwae": list(zip(map(float, ladder(samples)), curve.tolist(), strict=True))},
-        few + _doubts(values, samples),
-    )
+    estimator = f"importance sampling, {samples} draws of q(z | x) per image"
+    protocol = {"images": len(chosen), "estimator": estimator} | scored(model)
+    measured = Measurement.over_images(columns, protocol, errors=("elbo", "iwae"))
+    measured.curves["iwae"] = list(zip(map(float, ladder(samples)), curve.tolist(), strict=True))
+    measured.notes.extend(_doubts(measured.values, samples))
+    return measured
 
 
 def scored(model: VAE) -> dict[str, str]:
@@ -124,11 +115,6 @@ def refuse_pseudo_likelihood(model: VAE, withheld: str) -> None:
 def dequantised(x: Tensor, noise: torch.Generator) -> Tensor:
     """(255 x + u) / 256 with u ~ U[0, 1): a density's values on cells of 1/256, one for each 8-bit value in x."""
     return (255 * x + torch.rand(x.shape, generator=noise).to(x)) / 256
-
-
-def standard_error(column: Tensor) -> float:
-    """Of the mean of numbers per image [N], N > 1."""
-    return (column.std() / math.sqrt(len(column))).item()
 
 
 def ladder(samples: int) -> list[int]:

@@ -8,7 +8,6 @@ from vaelab.data.source import Split
 from vaelab.errors import NotApplicable, VaelabError
 from vaelab.features.lpips import LPIPS, RESIZE
 from vaelab.metrics.batches import batches
-from vaelab.metrics.intervals import OVER_IMAGES, averages
 from vaelab.metrics.measurement import About, Measurement, Value
 from vaelab.model import VAE, device_of
 from vaelab.registry import register
@@ -30,5 +29,4 @@ def lpips(model: VAE, split: Split, *, net: Literal["squeeze", "alex", "vgg"] = 
     except VaelabError as error:
         raise NotApplicable(str(error)) from error
     network = {"name": net, "hash": distance.network.hash, "heads": distance.hash, "resize": RESIZE}
-    values, intervals, notes = averages(lpips=torch.cat(found))
-    return Measurement(values, intervals, {"network": network, "interval": OVER_IMAGES}, notes=notes)
+    return Measurement.over_images({"lpips": torch.cat(found)}, {"network": network})

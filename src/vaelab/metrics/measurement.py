@@ -1,11 +1,13 @@
 """Numbers of a metric: what they are, as the metric declares it, and what one measurement gives."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from vaelab.metrics.intervals import Interval
+from torch import Tensor
+
+from vaelab.metrics.intervals import ENOUGH, OVER_IMAGES, Interval, column_interval, too_few
 
 STORED = ("title", "unit", "better")  # of a declaration, beside a number in metrics.json
 
@@ -70,3 +72,21 @@ class Measurement:
     protocol: dict[str, Any] = field(default_factory=dict)
     curves: dict[str, list[tuple[float, float]]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+
+    @classmethod
+    def over_images(
+        cls, columns: Mapping[str, Tensor], protocol: dict[str, Any] | None = None, errors: Collection[str] = ()
+    ) -> "Measurement":
+        """Means of numbers or hits per image [N], with intervals, or a note where images are too few for these.
+
+        Those named in `errors` have their standard errors beside them, `*_error`.
+        """
+        columns = {name: column.detach().cpu() for name, column in columns.items()}
+        values = {name: column.double().mean().item() for name, column in columns.items()}
+        for name in errors:
+            if len(columns[name]) > 1:
+                values[f"{name}_error"] = (columns[name].std() / math.sqrt(len(columns[name]))).item()
+        intervals = {name: column_interval(column) for name, column in columns.items() if len(column) >= ENOUGH}
+        fewest = min(map(len, columns.values()))
+        notes = [] if fewest >= ENOUGH else [too_few(fewest, ENOUGH)]
+        return cls(values, intervals, {**(protocol or {}), "interval": OVER_IMAGES}, notes=notes)

@@ -1,7 +1,6 @@
 """Whether samples are copies of training images."""
 
 import math
-from typing import Annotated, Any
 
 import torch
 from torch import Tensor
@@ -9,11 +8,11 @@ from torch import Tensor
 from vaelab.data.source import Dataset, Split
 from vaelab.errors import NotApplicable
 from vaelab.features.extraction import features
-from vaelab.metrics.feature_pairs import feature_pair
+from vaelab.metrics.feature_pairs import Features, feature_pair
 from vaelab.metrics.intervals import ENOUGH, Interval, score_interval, student, too_few
 from vaelab.metrics.measurement import About, Measurement, Value
 from vaelab.metrics.neighbours import nearest
-from vaelab.registry import Fraction, Role, register
+from vaelab.registry import Fraction, register
 
 TRAINING_IMAGES = 60_000  # the first; more cost time and add little
 BESIDE = 5  # held-out images on either side of the quantile, for an interval of it
@@ -39,7 +38,7 @@ def memorisation(
     device: torch.device,
     *,
     quantile: Fraction = 0.01,
-    extractor: Annotated[Any, Role("extractor")] = "auto",
+    extractor: Features = "auto",
 ) -> Measurement:
     """Whether generated images lie nearer to the training images than held-out real ones do.
 

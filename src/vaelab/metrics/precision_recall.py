@@ -1,19 +1,19 @@
 """How many generated images lie among the real ones, and how many real ones among the generated."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
 
 from vaelab.data.source import Split
 from vaelab.errors import NotApplicable
-from vaelab.metrics.feature_pairs import feature_pair
+from vaelab.metrics.feature_pairs import Features, feature_pair
 from vaelab.metrics.intervals import Interval, count_interval, score_interval, student, too_few
 from vaelab.metrics.measurement import About, Measurement, Value
 from vaelab.metrics.neighbours import distances, nearest, radii
 from vaelab.metrics.parts import FREEDOM, variances
-from vaelab.registry import Role, Size, register
+from vaelab.registry import Size, register
 
 Rule = Literal["any", "nearest"]
 INTERVAL = "about the expectation for so many images and this k, from the scatter of disjoint parts of both sets"
@@ -39,7 +39,7 @@ def precision_recall(
     *,
     k: Size = 5,
     rule: Rule = "any",
-    extractor: Annotated[Any, Role("extractor")] = "auto",
+    extractor: Features = "auto",
     pca_dim: Size | None = None,
 ) -> Measurement:
     """Four shares of images, higher is better; a ball around an image reaches to its `k`-th neighbour in its own set.
@@ -108,14 +108,10 @@ def intervals_of(
     def means(a: Tensor, b: Tensor) -> Tensor:
         return torch.stack([column.double().mean() for column in overlap(a, b, k, rule)])
 
-    found = zip(Overlap._fields, variances(means, real, fake, FEWEST * (k + 1)).tolist(), strict=True)
-    counts = {"precision": len(fake), "recall": len(real), "density": len(fake), "coverage": len(real)}
-    return {name: _interval(name, values[name], variance, counts[name]) for name, variance in found}
-
-
-def _interval(name: str, value: float, variance: float, count: int) -> Interval:
-    """Of a share of `count` images, which scatter at least as much as independent ones, or of the density."""
-    spread = value if name == "density" else value * (1 - value)
-    alike = min(spread / variance, count) if variance and spread else count
-    score = count_interval if name == "density" else score_interval
-    return score(value, alike, student(FREEDOM))
+    intervals = {}
+    for name, variance in zip(Overlap._fields, variances(means, real, fake, FEWEST * (k + 1)).tolist(), strict=True):
+        value, count = values[name], len(real if name in ("recall", "coverage") else fake)
+        spread, score = (value, count_interval) if name == "density" else (value * (1 - value), score_interval)
+        alike = min(spread / variance, count) if variance and spread else count  # images scatter no less than if alone
+        intervals[name] = score(value, alike, student(FREEDOM))
+    return intervals

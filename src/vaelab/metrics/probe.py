@@ -7,7 +7,6 @@ from vaelab.data.source import Dataset, Split
 from vaelab.distributions.latent import location
 from vaelab.errors import NotApplicable
 from vaelab.metrics.batches import batches
-from vaelab.metrics.intervals import OVER_IMAGES, averages
 from vaelab.metrics.measurement import About, Measurement, Value
 from vaelab.model import VAE
 from vaelab.nn.conditioning import LabelledEncoder
@@ -52,13 +51,14 @@ def probe(
     )
     commonest = (split.labels == seen[counts.argmax()]).double().mean().item()
     protocol = {"fitted_on": len(train), "judged_on": len(split), "classes": len(seen), "chance": commonest}
-    protocol |= {"chance_is": "always the commonest class of the training images", "interval": OVER_IMAGES}
+    protocol |= {"chance_is": "always the commonest class of the training images"}
+    found = Measurement.over_images(columns, protocol)
     unseen = int((~torch.isin(split.labels, seen)).sum())
-    notes = [f"{unseen} images are of classes that no training image has; they count as errors"] if unseen else []
+    if unseen:
+        found.notes.append(f"{unseen} images are of classes that no training image has; they count as errors")
     if split is data.train:
-        notes.append("the probe is judged on the images that it is fitted on; each is its own nearest neighbour")
-    values, intervals, few = averages(**columns)
-    return Measurement(values, intervals, protocol, notes=notes + few)
+        found.notes.append("the probe is judged on the images that it is fitted on; each is its own nearest neighbour")
+    return found
 
 
 def hits(means: Tensor, labels: Tensor, judged: Tensor, truth: Tensor, neighbours: int = 5) -> dict[str, Tensor]:

@@ -4,7 +4,6 @@ import torch
 
 from vaelab.data.source import Split
 from vaelab.metrics.batches import batches
-from vaelab.metrics.intervals import OVER_IMAGES, averages
 from vaelab.metrics.measurement import About, Measurement, Value
 from vaelab.metrics.ssim import ssim
 from vaelab.model import VAE
@@ -35,5 +34,4 @@ def reconstruction(model: VAE, split: Split) -> Measurement:
         similarities.append(ssim(x, back))
     mse = torch.cat(errors)
     psnr = -10 * mse.clamp(min=1e-12).log10()  # a perfect image counts 120 dB, not infinity
-    values, intervals, notes = averages(mse=mse, psnr=psnr, ssim=torch.cat(similarities))
-    return Measurement(values, intervals, {"interval": OVER_IMAGES}, notes=notes)
+    return Measurement.over_images({"mse": mse, "psnr": psnr, "ssim": torch.cat(similarities)})

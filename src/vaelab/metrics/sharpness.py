@@ -6,7 +6,6 @@ from torch import Tensor
 
 from vaelab.data.source import Split
 from vaelab.errors import NotApplicable, UsageError
-from vaelab.metrics.intervals import OVER_IMAGES, averages
 from vaelab.metrics.measurement import About, Measurement, Value
 from vaelab.registry import register
 
@@ -109,11 +108,10 @@ def sharpness(split: Split, fake: Tensor) -> Measurement:
     made, real = sharpness_statistics(fake), sharpness_statistics(split.images)
     if flat := [name for name, column in real.items() if not column.any()]:
         raise NotApplicable(f"the real images have no {flat[0]} to compare with; judge on images that are not blank")
-    values, intervals, notes = averages(**made, **{f"{name}_real": column for name, column in real.items()})
+    columns = made | {f"{name}_real": column for name, column in real.items()}
+    found = Measurement.over_images(columns, {"grey": "ITU-R 601 luma", "border": "mirrored"})
     for name, column in made.items():
-        values[f"{name}_median"], values[f"{name}_p90"] = (
-            column.double().quantile(column.new_tensor([0.5, 0.9]).double()).tolist()
-        )
-        values[f"{name}_ratio"] = values[name] / values[f"{name}_real"]
-    protocol = {"grey": "ITU-R 601 luma", "border": "mirrored", "interval": OVER_IMAGES}
-    return Measurement(values, intervals, protocol, notes=notes)
+        median, p90 = column.double().quantile(column.new_tensor([0.5, 0.9]).double()).tolist()
+        ratio = found.values[name] / found.values[f"{name}_real"]
+        found.values.update({f"{name}_median": median, f"{name}_p90": p90, f"{name}_ratio": ratio})
+    return found
