@@ -1,4 +1,4 @@
-"""Figures: arrays in, a matplotlib figure out; nothing here knows a model."""
+"""Figures of a run: each a function of its model, its data or its log, which gives a matplotlib figure."""
 
 from vaelab.registry import discover
 
