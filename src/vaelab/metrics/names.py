@@ -5,6 +5,7 @@ import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from vaelab.errors import UnknownPart
@@ -28,9 +29,8 @@ def about_metric(metric: str) -> About:
     return found if isinstance(found, About) else About(_words(metric), {})
 
 
-def about_number(metric: str, name: str, stored: object = None) -> Value:
-    """The declaration of a metric's number; of one that has none what was `stored` with it, or its name."""
-    kept: Mapping[str, Any] = stored if isinstance(stored, Mapping) else {}
+def about_number(metric: str, name: str, kept: Mapping[str, Any] = MappingProxyType({})) -> Value:
+    """The declaration of a metric's number; of one that has none what was `kept` with it, or its name."""
     title, better = str(kept.get("title") or _words(name)), kept.get("better")
     known = better if isinstance(better, str | int | float) else None
     return _declared(metric, name) or Value(title, str(kept.get("unit", "")), known)  # pyright: ignore[reportArgumentType]
@@ -39,7 +39,7 @@ def about_number(metric: str, name: str, stored: object = None) -> Value:
 def numbers(metric: str, measured: MetricResult) -> list[Number]:
     """The numbers of a metric but for standard errors, which the intervals say already."""
     return [
-        Number(name, value, measured.intervals.get(name), about_number(metric, name, measured.about.get(name)))
+        Number(name, value, measured.intervals.get(name), about_number(metric, name, measured.about.get(name, {})))
         for name, value in measured.values.items()
         if not name.endswith("_error")
     ]
