@@ -62,11 +62,10 @@ def keep_stage(model: VAE, step: int, folder: Path) -> None:
 
 def kept_stages(folder: Path) -> dict[str, Tensor]:
     """The samples of each stage [N, C, r, r] in [0, 1], by its resolution as words, the first stage first."""
-    return dict(_read(path) for path in sorted((folder / "stages").glob("*.png")))
-
-
-def _read(path: Path) -> tuple[str, Tensor]:
-    strip = torch.from_numpy(np.array(open_image(path))).float() / 255
-    side = strip.shape[0]
-    strip = strip[None] if strip.dim() == 2 else strip.movedim(-1, 0)
-    return f"{side} × {side}", torch.stack(strip.split(side, -1))
+    found = {}
+    for path in sorted((folder / "stages").glob("*.png")):
+        strip = torch.from_numpy(np.array(open_image(path))).float() / 255
+        side = strip.shape[0]
+        strip = strip[None] if strip.dim() == 2 else strip.movedim(-1, 0)
+        found[f"{side} × {side}"] = torch.stack(strip.split(side, -1))
+    return found

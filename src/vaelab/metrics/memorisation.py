@@ -120,12 +120,9 @@ def memorised_share(suspect: Tensor, innocent: Tensor, share: float) -> tuple[fl
     found, low, high = ((suspect.cpu() < limit).double().mean().item() for limit in limits)
     slope = (high - low) / (levels[2] - levels[1]).clamp(min=1e-12).item()
     variance = found * (1 - found) / len(suspect) + (slope * error) ** 2
-    return found, score_interval(found, _alike(found, variance, min(len(suspect), len(innocent))), student())
-
-
-def _alike(share: float, variance: float, count: int) -> float:
-    """How many independent hits scatter as much; `count` where there is no scatter to tell."""
-    return share * (1 - share) / variance if variance and 0 < share < 1 else count
+    told = variance and 0 < found < 1  # whether there is scatter, by which to tell how many hits are independent
+    alike = found * (1 - found) / variance if told else min(len(suspect), len(innocent))
+    return found, score_interval(found, alike, student())
 
 
 def _thinned(x: Tensor, count: int) -> Tensor:

@@ -1,6 +1,6 @@
 """How many generated images lie among the real ones, and how many real ones among the generated."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Literal, NamedTuple
 
 import torch
@@ -12,12 +12,13 @@ from vaelab.metrics.feature_pairs import Features, feature_pair
 from vaelab.metrics.intervals import Interval, count_interval, score_interval, student, too_few
 from vaelab.metrics.measurement import About, Measurement, Value
 from vaelab.metrics.neighbours import distances, nearest, radii
-from vaelab.metrics.parts import FREEDOM, variances
 from vaelab.registry import Size, register
 
 Rule = Literal["any", "nearest"]
 INTERVAL = "about the expectation for so many images and this k, from the scatter of disjoint parts of both sets"
 FEWEST = 2  # times k + 1 images in the smallest of these parts
+PART = 500  # images in a part, about: more cost time and tell little more
+FREEDOM = 15  # degrees of freedom of a variance, at least: random cuts are repeated until there are so many
 ABOUT = About(
     "Precision recall",
     {
@@ -115,3 +116,31 @@ def intervals_of(
         alike = min(spread / variance, count) if variance and spread else count  # images scatter no less than if alone
         intervals[name] = score(value, alike, student(FREEDOM))
     return intervals
+
+
+def variances(statistics: Callable[[Tensor, Tensor], Tensor], real: Tensor, fake: Tensor, fewest: int) -> Tensor:
+    """Of statistics [S] of sets [N, F] and [M, F] that are means of what depends on an image's neighbours.
+
+    Neither bootstrap nor jackknife is right there: copies of an image have no neighbourhood of their own, and what an
+    image adds depends on the others. Disjoint parts are independent, and their statistics have the variance of the
+    whole times the number of parts (Politis & Romano 1994), as long as that does not depend on their size; where it
+    grew from halves of the parts to the parts, it is taken to grow as much, and twofold at most, to the whole.
+    A half has `fewest` images or more of each set, which therefore takes 4 · `fewest`.
+    """
+    smaller, larger = sorted((len(real), len(fake)))
+    count = max(2, min(larger // PART, smaller // (2 * fewest)))
+    generator = torch.Generator().manual_seed(0)
+    whole, halves = (_scatter(statistics, real, fake, parts, generator) for parts in (count, 2 * count))
+    return whole * (whole / halves).nan_to_num(1).clamp(1, 2)
+
+
+def _scatter(
+    statistics: Callable[[Tensor, Tensor], Tensor], real: Tensor, fake: Tensor, parts: int, generator: torch.Generator
+) -> Tensor:
+    """Variance [S] of the mean over so many disjoint parts, averaged over random cuts."""
+    found = []
+    for _ in range(-(-FREEDOM // (parts - 1))):
+        cuts = [x[torch.randperm(len(x), generator=generator).to(x.device)].tensor_split(parts) for x in (real, fake)]
+        pieces = [statistics(*both) for both in zip(*cuts, strict=True)]
+        found.append(torch.stack(pieces).var(0) / parts)
+    return torch.stack(found).mean(0)
