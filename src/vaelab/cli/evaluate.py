@@ -33,43 +33,64 @@ def evaluate(
     device: Device = "auto",
 ) -> None:
     """Measure a trained model, or images by any generator: metrics.json, and a table."""
-    from vaelab.cli.tables import announce, say, show_headlines, show_metrics, show_notes, show_verdicts
+    from vaelab.cli.tables import announce, show_metrics
     from vaelab.evaluation import evaluate as evaluation
     from vaelab.metrics.names import metric_of
-    from vaelab.recipe.text import with_overrides
-    from vaelab.report import refresh
-    from vaelab.runs.folder import folder_of
     from vaelab.runs.results import Results
 
-    runs = [word for word in words or [] if "=" not in word]
+    runs, pairs = _parted(words or [], images, real, fit)
+    flags = {"n": n, "sampler": sampler, "extractor": extractor, "pca_dim": pca_dim, "seed": seed}
+    options, of_real = _options(flags, samples, pairs, real)
+    chosen = [metric_of(name.strip()) for name in metrics.split(",")] if metrics else None
+    options |= {"metrics": chosen, "split": split, "data_dir": data_dir, "device": device, "out": out}
+    try:
+        with announce() as measuring:
+            if images is None:
+                report = evaluation.evaluate(runs[0], announce=measuring, **options)
+            else:
+                report = evaluation.evaluate_images(images, of_real, fit=fit, announce=measuring, **options)
+    except Unwritten as error:  # which costs no number
+        show_metrics(Results(**error.report).only(chosen))
+        raise
+    _show(Results(**report).only(chosen), runs, everything or bool(chosen))
+
+
+def _parted(words: list[str], images: Path | None, real: str | None, fit: bool) -> tuple[list[str], list[str]]:
+    """The run among the words, if it is one that is measured, and their KEY=VALUE; UsageError of a mixture."""
+    runs = [word for word in words if "=" not in word]
     if (len(runs), images is None, real is None) not in ((1, True, True), (0, False, False)):
         raise UsageError("evaluate takes one RUN, or --images FOLDER with --real FOLDER|SET")
     if fit and images is None:
         raise UsageError("--fit is about --images; leave it out")
-    flags = {"n": n, "sampler": sampler, "extractor": extractor, "pca_dim": pca_dim, "seed": seed}
-    options: dict[str, Any] = {key: value for key, value in flags.items() if value is not None}
+    return runs, [word for word in words if "=" in word]
+
+
+def _options(
+    flags: dict[str, Any], samples: int | None, words: list[str], real: str | None
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The options of the measuring and, where there is one, the real set with its own, as flags and words give them."""
+    from vaelab.recipe.text import with_overrides
+
+    options = {key: value for key, value in flags.items() if value is not None}
     options |= {} if samples is None else {"likelihood": {"samples": samples}}
-    options = with_overrides(options, [word for word in words or [] if "=" in word])
-    chosen = [metric_of(name.strip()) for name in metrics.split(",")] if metrics else None
+    options = with_overrides(options, words)
     if misplaced := [key for key in options if key in ("run", "metrics", "split", "device", "data_dir", "out", "fit")]:
         flag = misplaced[0].replace("_", "-")
         raise UsageError(f"{misplaced[0]} is no option of a metric; write --{flag}, see vaelab evaluate --help")
-    common = {"metrics": chosen, "split": split, "data_dir": data_dir, "device": device}
-    if not isinstance(given := options.pop("real", {}) if real else {}, dict):
+    of_real = options.pop("real", {}) if real else {}
+    if not isinstance(of_real, dict):
         raise UsageError("options of the real set are given like real.resize=32")
-    try:
-        with announce() as measuring:
-            common |= {"out": out, "announce": measuring}
-            if images is None:
-                report = evaluation.evaluate(runs[0], **common, **options)
-            else:
-                report = evaluation.evaluate_images(images, {"kind": real, **given}, fit=fit, **common, **options)
-    except Unwritten as error:  # which costs no number
-        show_metrics(Results(**error.report).only(chosen))
-        raise
+    return options, {"kind": real, **of_real}
+
+
+def _show(results: Any, runs: list[str], whole: bool) -> None:
+    """Print the numbers, the whole table or its head, then verdicts, findings and where the report of a run lies."""
+    from vaelab.cli.tables import say, show_headlines, show_metrics, show_notes, show_verdicts
+    from vaelab.report import refresh
+    from vaelab.runs.folder import folder_of
+
     found = [finding for run in runs for finding in refresh(folder_of(run))]
-    results = Results(**report).only(chosen)
-    if chosen or everything:
+    if whole:
         show_metrics(results)
         show_notes(results, {finding.metric for finding in found})
     else:
