@@ -56,17 +56,3 @@ def test_the_reference_is_grey_and_others_keep_their_colour():
     grey, first, second = colours({"x": SETS})
     assert len({grey, first, second}) == 3
     assert colours({"x": {"a": SETS["a"], "real": SETS["real"]}}) == [first, grey]
-
-
-@pytest.mark.parametrize("draw", [boxes, violins])
-@pytest.mark.parametrize(
-    ("values", "message"),
-    [
-        ({"x": {"real": []}}, "x of real must be finite numbers"),
-        ({"x": {"real": [1.0, np.nan]}}, "x of real must be finite numbers"),
-        ({"x": {"real": [[1.0]]}}, "x of real must be finite numbers"),
-    ],
-)
-def test_what_cannot_be_drawn_is_said(draw, values, message):
-    with pytest.raises(ValueError, match=message):
-        draw(values)

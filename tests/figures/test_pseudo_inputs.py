@@ -46,7 +46,7 @@ def drawn(tick, axes):
 @pytest.mark.parametrize("shape", [(1, 28, 28), (1, 28, 20), (3, 64, 64), (1, 28, 6)])
 @pytest.mark.parametrize("count", [1, 3, 100, 1000])
 def test_it_is_legible_and_exact_at_every_size(count, shape):
-    figure = pseudo_inputs(RNG.random((count, *shape), np.float32), shares(count))
+    figure = pseudo_inputs(RNG.random((count, *shape), np.float32), shares(count), title="T")
     legible(figure)
     shown = np.asarray(figure.axes[0].images[0].get_array())
     stream = io.BytesIO()
@@ -57,15 +57,16 @@ def test_it_is_legible_and_exact_at_every_size(count, shape):
     np.testing.assert_array_equal(rendered[top : top + len(row), left : left + row.shape[1]], row)
 
 
-def test_all_of_very_many_can_be_shown():
-    figure = pseudo_inputs(levels(250, (1, 28, 12)), shares(250), shown=1000)
+def test_all_of_very_many_can_be_shown(monkeypatch):
+    monkeypatch.setattr("vaelab.figures.pseudo_inputs.SHOWN", 1000)
+    figure = pseudo_inputs(levels(250, (1, 28, 12)), shares(250), title="T")
     assert len(labels(figure)) == 250
     legible(figure)
 
 
 def test_each_share_stands_below_its_image_and_the_largest_comes_first():
     won = np.array([0.1, 0.0, 0.5, 0.25, 0.15, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0])
-    figure = pseudo_inputs(levels(11), won)
+    figure = pseudo_inputs(levels(11), won, title="T")
     picture = np.asarray(figure.axes[0].images[0].get_array())
     order = [2, 3, 4, 0, 1, 5, 6, 7, 8, 9, 10]
     found = labels(figure)
@@ -75,17 +76,19 @@ def test_each_share_stands_below_its_image_and_the_largest_comes_first():
     assert [text for text, *_ in found][:5] == ["50.0%", "25.0%", "15.0%", "10.0%", "0%"]
 
 
-def test_of_many_the_title_says_how_many_are_not_shown():
+def test_of_many_the_title_says_how_many_are_not_shown(monkeypatch):
+    monkeypatch.setattr("vaelab.figures.pseudo_inputs.SHOWN", 7)
     won = shares(100)
-    figure = pseudo_inputs(levels(100), won, shown=7, title="U")
+    figure = pseudo_inputs(levels(100), won, title="U")
     assert [text for text, *_ in labels(figure)] == [percent(share) for share in sorted(won, reverse=True)[:7]]
     assert figure.texts[0].get_text() == "U: the 7 that win most often, 93 not shown"
-    assert pseudo_inputs(levels(7), shares(7), shown=7, title="U").texts[0].get_text() == "U"
+    assert pseudo_inputs(levels(7), shares(7), title="U").texts[0].get_text() == "U"
 
 
-def test_the_panel_holds_every_share_sorted_and_the_uniform_one():
+def test_the_panel_holds_every_share_sorted_and_the_uniform_one(monkeypatch):
+    monkeypatch.setattr("vaelab.figures.pseudo_inputs.SHOWN", 40)
     won = shares(100)
-    lower = pseudo_inputs(levels(100), won, shown=40).axes[1]
+    lower = pseudo_inputs(levels(100), won, title="T").axes[1]
     above, rest = (patch.get_data() for patch in lower.patches)
     np.testing.assert_array_equal(np.concatenate([above.values, rest.values]), np.sort(won)[::-1])
     np.testing.assert_array_equal(np.concatenate([above.edges, rest.edges[1:]]), np.arange(101) + 0.5)

@@ -66,13 +66,7 @@ def roomy(medians: dict[int, NDArray], names: dict[int, str], scale: float) -> b
 
 def name_medians(axes: Axes, medians: dict[int, NDArray], names: dict[int, str]) -> None:
     """Names where the classes are, on a halo that sets them off the points."""
-    style: dict[str, Any] = {
-        "ha": "center",
-        "va": "center",
-        "color": INK,
-        "fontsize": TITLE,
-        "weight": "bold",
-    }
+    style: dict[str, Any] = {"ha": "center", "va": "center", "color": INK, "fontsize": TITLE, "weight": "bold"}
     for k, (x, y) in medians.items():
         axes.text(x, y, names[k], path_effects=[withStroke(linewidth=3, foreground=PAPER)], **style)
 

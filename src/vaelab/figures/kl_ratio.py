@@ -22,9 +22,7 @@ def kl_ratio(rows: Sequence[Row], *, title: str = "KL share and β") -> Figure:
     beta = applied(log, "beta")
     density = any(number(row, "reconstruction") <= 0 for row in log.rows.values())
     if density:  # log-densities have either sign, so the KL is no share of the sum
-        shares = panel(
-            above, log, lambda row: number(row, "kl"), "KL, nats per image (no share: the rest is a density)"
-        )
+        shares = panel(above, log, "kl", "KL, nats per image (no share: the rest is a density)")
     else:
         shares = panel(above, log, share, "KL / (KL + reconstruction)")
     if shares:

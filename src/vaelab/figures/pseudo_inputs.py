@@ -20,10 +20,11 @@ from vaelab.figures.style import DPI, INK, MUTED, PALETTE, SMALL, TEXT, TRAIN, h
 from vaelab.figures.tiles import GAP, MARGIN, centres, enlarge, join, mount, tile
 from vaelab.metrics.batches import batches
 from vaelab.model import VAE, device_of
-from vaelab.registry import Size, register
+from vaelab.registry import register
 from vaelab.roles import Latent
 
 ENCODED = 5000  # images
+SHOWN = 64  # pseudo-inputs
 BROADEST = 24  # images per row: with more, a share would be wider than the image above it
 FEW = 8  # images that stand in one row, even if they are all
 LINE = 1.5 * SMALL  # points from one row of images to the next, for the shares
@@ -57,9 +58,7 @@ def components(model: VAE, split: Split, *, title: str = "Pseudo-inputs") -> Fig
 
 
 @house
-def pseudo_inputs(
-    images: ArrayLike, responsibility: ArrayLike, *, shown: Size = 64, title: str = "Pseudo-inputs"
-) -> Figure:
+def pseudo_inputs(images: ArrayLike, responsibility: ArrayLike, *, title: str) -> Figure:
     """Pseudo-inputs with the share of images that each wins below it, and a panel of all the shares, sorted.
 
     A pseudo-input u_k of p(z) = 1/K Σ_k q(z | u_k) wins an image if it is the most probable component for the
@@ -70,10 +69,10 @@ def pseudo_inputs(
     """
     array, shares = np.asarray(images), np.asarray(responsibility, np.float64)
     order = np.argsort(-shares, kind="stable")
-    array, shares, hidden = array[order[:shown]], shares[order], max(0, len(array) - shown)
-    heading = f"{title}: the {shown} that win most often, {hidden} not shown" if hidden else title
-    figure = gallery(array, [percent(share) for share in shares[:shown]], heading, summary(shares))
-    sorted_shares(figure, shares, shown)
+    array, shares, hidden = array[order[:SHOWN]], shares[order], max(0, len(array) - SHOWN)
+    heading = f"{title}: the {SHOWN} that win most often, {hidden} not shown" if hidden else title
+    figure = gallery(array, [percent(share) for share in shares[:SHOWN]], heading, summary(shares))
+    sorted_shares(figure, shares)
     return figure
 
 
@@ -81,10 +80,8 @@ def summary(shares: NDArray) -> str:
     """How many win at all, and the exponential of the entropy."""
     winners = shares[shares > 0]
     effective = math.exp(-(winners * np.log(winners)).sum())
-    return (
-        f"{len(winners)} of {len(shares)} pseudo-inputs win for at least one image; "
-        f"effective number exp(H) = {effective:.1f}"
-    )
+    some = f"{len(winners)} of {len(shares)} pseudo-inputs win for at least one image"
+    return f"{some}; effective number exp(H) = {effective:.1f}"
 
 
 def percent(share: float) -> str:
@@ -120,10 +117,10 @@ def full_rows(n: int, _: int, height: int, width: int) -> int:
     return min(near, key=lambda columns: (-n % columns, abs(columns - wanted)))
 
 
-def sorted_shares(figure: Figure, shares: NDArray, shown: int) -> None:
+def sorted_shares(figure: Figure, shares: NDArray) -> None:
     """All shares in falling order, those not shown above in grey, and the line on which all would be equal."""
     width, height = 72 * figure.get_size_inches()
-    count, even, edges = min(shown, len(shares)), 1 / len(shares), np.arange(len(shares) + 1) + 0.5
+    count, even, edges = min(SHOWN, len(shares)), 1 / len(shares), np.arange(len(shares) + 1) + 0.5
     west, east, south = MARGIN + SIDE, max(MARGIN, text_width([str(len(shares))], SMALL) / 2 + 2), MARGIN + FOOT
     axes = quiet(figure.add_axes((west / width, south / height, 1 - (west + east) / width, PANEL / height)))
     axes.stairs(shares[:count], edges[: count + 1], fill=True, color=TRAIN)

@@ -94,14 +94,8 @@ def heading(figure: Figure, title: str, handles: Sequence[Artist], pads: dict[st
     """The title at the left and the legend at the right of one line above the panels, `pads` between these."""
     figure.set_layout_engine("constrained", **pads)
     figure.suptitle(title, x=0.012, ha="left", fontsize=TITLE)
-    place: dict[str, Any] = {
-        "loc": "upper right",
-        "ncols": 4,
-        "handlelength": 1.4,
-        "columnspacing": 1.4,
-        "labelcolor": MUTED,
-    }
-    figure.legend(handles=list(handles), **place)
+    place: dict[str, Any] = {"loc": "upper right", "handlelength": 1.4, "columnspacing": 1.4, "labelcolor": MUTED}
+    figure.legend(handles=list(handles), ncols=4, **place)
 
 
 def remark(axes: Axes, text: str) -> None:
