@@ -21,7 +21,6 @@ METRIC = '''
 from torch import Tensor
 
 from vaelab.data.source import Split
-from vaelab.metrics.intervals import averages
 from vaelab.metrics.measurement import About, Measurement, Value
 from vaelab.registry import register
 
@@ -29,8 +28,7 @@ from vaelab.registry import register
 @register("metric", "contrast", About("Contrast", {"contrast": Value("Contrast of samples", "grey levels", "higher")}))
 def contrast(split: Split, fake: Tensor) -> Measurement:
     """The mean over images of the standard deviation of their pixels."""
-    values, intervals, notes = averages(contrast=fake.float().flatten(1).std(1))
-    return Measurement(values, intervals, notes=notes)
+    return Measurement.over_images({"contrast": fake.float().flatten(1).std(1)})
 '''
 FIGURE = '''
 """Brightness of images."""
