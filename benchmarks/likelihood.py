@@ -14,7 +14,7 @@ from torch.distributions import Distribution
 
 from measure import Lap, Ratio, Runner, interleaved, load_average, plain, serve_laps, verdict
 from vaelab.data.source import Split
-from vaelab.metrics.aggregate_posterior import log_mixture
+from vaelab.metrics.elbo_surgery import log_mixture
 from vaelab.metrics.likelihood import likelihood
 from vaelab.model import VAE
 from vaelab.performance import tune_process
