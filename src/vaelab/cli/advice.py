@@ -19,6 +19,7 @@ ADVICE: dict[type[errors.VaelabError], Callable[[Any], str]] = {
     errors.OtherRecipe: lambda e: f"{e.mend} or choose another --run",
     errors.ChangedRecipe: lambda e: "leave out --resume and start a new run",
     errors.NeedsPlugin: lambda e: f"{e.read} with --plugin",
+    errors.ComposedByHand: lambda e: f"use it in Python, where fit, load, evaluate, sample and plot take {e.what}=…",
     errors.Unwritable: lambda e: e.mend + _again(e.path.name),
     errors.Unwritten: lambda e: fix_of(e.error),
     errors.MissingData: lambda e: f"{e.get}, or point --data-dir or VAELAB_DATA to a folder that has {e.what}",
