@@ -25,10 +25,11 @@ def mine(*, version: int = {}):
 @pytest.fixture(autouse=True)
 def new_process(monkeypatch):
     """Forget what was registered, as another process does."""
-    shipped = registry._TABLE["extractor"].copy()
+    shipped = {role: registry._TABLE[role].copy() for role in ("extractor", "prior")}
 
     def forget() -> None:
-        monkeypatch.setitem(registry._TABLE, "extractor", shipped.copy())
+        for role, parts in shipped.items():
+            monkeypatch.setitem(registry._TABLE, role, parts.copy())
         monkeypatch.setattr(plugins, "_PRESENT", {})
 
     forget()

@@ -12,7 +12,7 @@ import typer
 from vaelab.io.places import shipped_names
 
 PACKAGE = Path(__file__).parents[1]
-PART = re.compile(r'^@register\(\s*"(\w+)", "(\w+)"', re.MULTILINE)
+PART = re.compile(r'^@register\(\s*"(\w+)",\s*"(\w+)"', re.MULTILINE)
 # The keys of a recipe that name a part, with its role.
 PARTS = {"data": "data", "objective": "objective"} | {
     f"model.{role}": role for role in ("backbone", "posterior", "prior", "likelihood")
