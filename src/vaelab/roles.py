@@ -119,13 +119,16 @@ class Flow(nn.Module, ABC):
 
 @base_of("likelihood")
 class Likelihood(nn.Module, ABC):
-    """`likelihood(output) -> Distribution` over x, with `mean` in [0, 1]; weight decay spares its own parameters."""
+    """`likelihood(output) -> Distribution` over x; weight decay spares its own parameters."""
 
     scores: Literal["mass", "density", "loss"] = "density"
-    """Its log_prob: of a probability "mass", of a "density" for x in [0, 1], or a "loss" that is no likelihood."""
+    """Its log_prob: of a probability "mass", of a "density", or a "loss" that is no likelihood."""
 
     grey_levels: int = 256
-    """Values of a pixel that its mass is spread over; 2 is for binary images alone."""
+    """Values in [0, 1] of a pixel that its mass is spread over; 2 is for binary images alone."""
+
+    bounded: bool = True
+    """Whether x and its mean lie in [0, 1]; else they are any real numbers."""
 
     params_per_channel: int = 1
     """Channels of the decoder's output for each channel of an image."""
@@ -139,6 +142,10 @@ class Likelihood(nn.Module, ABC):
     @abstractmethod
     def forward(self, output: Tensor, /) -> Distribution:
         """p(x | z) of the decoder's output [..., P · C, H, W]."""
+
+    def output_near(self, mean: Tensor) -> Tensor:
+        """The decoder's output at which images begin near a mean; within [0, 1] not where the sigmoid is flat."""
+        return mean.clamp(0.01, 0.99).logit() if self.bounded else mean
 
 
 class Growth(nn.Module):

@@ -91,7 +91,7 @@ def exact_logistic(location: float, log_scale: float, level: int, levels: int) -
     return float(mpmath.log(right - left))
 
 
-@pytest.mark.parametrize("levels", [2, 3, 256])
+@pytest.mark.parametrize("levels", [2, 3, 256, 65_536])
 @pytest.mark.parametrize("log_scale", [-7.0, -5.0, -1.0, 0.0])
 @pytest.mark.parametrize("location", [0.0, 0.31, 1.0])
 def test_discretised_logistic_is_exact_in_far_tails(levels, log_scale, location):
@@ -182,3 +182,17 @@ def test_log_mean_exp():
     result = log_mean_exp(log_w)
     assert result.dtype == torch.float64
     torch.testing.assert_close(result, expected, rtol=0, atol=1e-7)  # log 3 came in float32
+
+
+@pytest.mark.parametrize("levels", [2, 3, 16, 256, 257, 4096, 65_536])
+def test_every_level_has_its_mass_however_many_there_are(levels):
+    """All sum to one, and beyond 256, each in float32 is as in float64, from a quarter of a step to the whole range."""
+    location = torch.tensor([0.0, 2**-13, 0.3125, 0.78125, 1 - 2**-8, 1.0])[:, None]  # numbers of levels in float32
+    log_scale = torch.linspace(min(-7.0, -math.log(4 * levels)), 0, 7)[:, None, None]
+    x = torch.arange(levels) / (levels - 1)
+    found = DiscretisedLogistic(location, log_scale, levels).log_prob(x)
+    numbers = torch.arange(levels).double() / (levels - 1)
+    exact = DiscretisedLogistic(location.double(), log_scale.double(), levels).log_prob(numbers)
+    blurred = 1e-4 if levels <= 256 else 2e-6  # at e^−7, of edges that are rounded to 6e-8
+    torch.testing.assert_close(found.double(), exact, atol=blurred, rtol=2e-6)
+    torch.testing.assert_close(found.double().exp().sum(-1), torch.ones(7, 6).double(), atol=blurred, rtol=0)

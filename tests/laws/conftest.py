@@ -32,6 +32,7 @@ BOUND = {("backbone", "hierarchical_conv"): ["decode"]}  # options that need ano
 MORE = {  # further settings worth a law
     ("likelihood", "normal"): [{"sigma": 0.01}],
     ("likelihood", "laplace"): [{"scale": 0.01}],
+    ("likelihood", "logistic"): [{"grey_levels": levels} for levels in (4096, 65536)],  # which the program supplies
     ("likelihood", "pixel"): [{"base": "logistic", "maps": 2}],
     ("posterior", "flow"): [{"flow": {"kind": "iaf", "layers": 2, "width": 8, "context": 3}}],
     ("prior", "two_level"): [{"top": {"kind": "vamp", "components": 5}}, {"top": "mixture"}],

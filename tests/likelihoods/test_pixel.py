@@ -14,7 +14,8 @@ from vaelab.nn import masked
 from vaelab.recipe.recipe import Recipe
 from vaelab.registry.schema import build
 
-BASES = ["bernoulli", "continuous_bernoulli", "laplace", "logistic", "normal", {"kind": "normal", "fit": "optimal"}]
+NORMALS = [{"kind": "normal", **changed} for changed in ({}, {"fit": "optimal"}, {"bounded": False})]
+BASES = ["bernoulli", "continuous_bernoulli", "laplace", "logistic", *NORMALS]
 MAPS, CHANNELS, HEIGHT, WIDTH = 3, 2, 4, 5
 TINY = """
 data: {kind: digits, train_size: 48, valid_size: 16, test_size: 16}

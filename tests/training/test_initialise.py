@@ -17,7 +17,7 @@ BACKBONES = [
 ]
 
 
-def model_of(backbone: dict, likelihood: str = "normal", condition: tuple[str, ...] = ()):
+def model_of(backbone: dict, likelihood: str | dict = "normal", condition: tuple[str, ...] = ()):
     model = {"latent_dim": 4, "backbone": backbone, "likelihood": likelihood, "condition": list(condition)}
     return (
         Recipe.of({"data": "shapes", "train": {"epochs": 1}, "model": model}).build_model((3, 32, 32), classes=3).eval()
@@ -43,11 +43,17 @@ def test_a_linear_decoder_begins_at_the_mean_image():
     model = model_of({"kind": "mlp", "width": 8}, condition=("decoder",))
     images = torch.zeros(7, 3, 32, 32, dtype=torch.uint8)
     images[:, :, :16], images[:, 1, 20] = 255, 51
-    initialise_bias(model.decoder, images)
+    initialise_bias(model, images)
     bias = [p for n, p in model.decoder.named_parameters() if n.endswith("bias")][-1].view(3, 32, 32).sigmoid()
     torch.testing.assert_close(bias[:, :16], torch.full((3, 16, 32), 0.99))
     torch.testing.assert_close(bias[1, 20], torch.full((32,), 0.2))
     torch.testing.assert_close(bias[:, 25:], torch.full((3, 7, 32), 0.01))
+
+
+def test_values_without_bounds_begin_at_their_mean():
+    model = model_of({"kind": "mlp", "width": 8}, {"kind": "normal", "bounded": False})
+    initialise(model, Split(torch.full((7, 3, 32, 32), -3.0)), 0, "data")
+    assert (model.reconstruct(torch.zeros(1, 3, 32, 32)).mean() + 3).abs() < 0.1
 
 
 def test_nothing_changes_unless_asked_for():

@@ -62,7 +62,8 @@ def _log_sinhc(a: Tensor) -> Tensor:
 class DiscretisedLogistic(Unchecked):
     """A logistic variable rounded to `levels` equal steps of [0, 1]; the end steps take the tails (Kingma et al. 2016).
 
-    P(x) = σ(b) − σ(a) with a, b the standardised edges of the step, so that all levels sum to one exactly.
+    P(x) = σ(b) − σ(a) with a, b the standardised edges of the step, so that all levels sum to one exactly. Location
+    and scale are in units of x.
     """
 
     @property
@@ -77,14 +78,26 @@ class DiscretisedLogistic(Unchecked):
 
     def log_prob(self, value: Tensor) -> Tensor:
         """log σ(b) + log σ(−a) + log(1 − e^(a−b)), which is log(σ(b) − σ(a)) without cancellation."""
-        half, precision = 0.5 / (self.levels - 1), torch.exp(-self.log_scale)
-        below = (value - half - self.location) * precision
-        above = (value + half - self.location) * precision
+        value, location, white = self._comparable(value)
+        half, precision = 0.5 * white / (self.levels - 1), torch.exp(-self.log_scale) / white
+        below = (value - half - location) * precision
+        above = (value + half - location) * precision
         log_below = torch.where(value > half, F.logsigmoid(-below), 0.0)
-        log_above = torch.where(value < 1 - half, F.logsigmoid(above), 0.0)
-        inside = (value > half) & (value < 1 - half)
+        log_above = torch.where(value < white - half, F.logsigmoid(above), 0.0)
+        inside = (value > half) & (value < white - half)
         width = torch.where(inside, 2 * half * precision, 1.0)
         return log_below + log_above + torch.where(inside, torch.log(-torch.expm1(-width)), 0.0)
+
+    def _comparable(self, value: Tensor) -> tuple[Tensor, Tensor, int]:
+        """Values, location and white (1) in units in which the edge of a level is the same from both its sides.
+
+        Of x, float32 knows the edges of 256 levels to 1e-5 of a step, and those of 65,536 to 0.4 %, so that their
+        masses would be off by as much: beyond 256, levels are numbered, and their edges exact.
+        """
+        if self.levels <= 256:
+            return value, self.location, 1
+        white = self.levels - 1
+        return (value * white).round(), self.location * white, white
 
     @property
     def mean(self) -> Tensor:

@@ -17,7 +17,8 @@ class NormalLikelihood(Likelihood):
 
     `fit: fixed` keeps `sigma`; `learnable` makes log σ a parameter; `optimal` takes σ² = mean squared error of the
     training batch, the maximum-likelihood value, and keeps its running mean for evaluation (σ-VAE, Rybkin et al. 2021).
-    `constant: false` leaves −½ log 2πσ² out of the training loss, never out of an evaluation.
+    `constant: false` leaves −½ log 2πσ² out of the training loss, never out of an evaluation. `bounded: false` takes
+    the output itself as the mean, for images whose values have no bounds.
     """
 
     def __init__(
@@ -26,6 +27,7 @@ class NormalLikelihood(Likelihood):
         sigma: Positive = 1.0,
         fit: Literal["fixed", "learnable", "optimal"] = "fixed",
         constant: bool = True,
+        bounded: bool = True,
     ) -> None:
         super().__init__()
         if fit != "fixed" and not constant:
@@ -35,11 +37,11 @@ class NormalLikelihood(Likelihood):
             )
         log_sigma = torch.tensor(math.log(sigma))
         self.log_sigma = nn.Parameter(log_sigma) if fit == "learnable" else nn.Buffer(log_sigma)
-        self.optimal, self.constant = fit == "optimal", constant
+        self.optimal, self.constant, self.bounded = fit == "optimal", constant, bounded
 
     def forward(self, output: Tensor) -> Independent:
         """Decoder output [..., C, H, W] -> distribution over x."""
-        mean = output.float().sigmoid()
+        mean = output.float().sigmoid() if self.bounded else output.float()
         if self.training and self.optimal:
             return Independent(_BestFit(mean, self), 3, validate_args=False)
         kind = Normal if self.constant or not self.training else _WithoutConstant

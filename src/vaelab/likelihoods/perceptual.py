@@ -34,6 +34,8 @@ class PerceptualLikelihood(Likelihood):
         super().__init__()
         if base.scores == "loss" or base.autoregressive:
             raise ValueError("its base is a likelihood whose mean has a gradient; set it to laplace or normal")
+        if not base.bounded:
+            raise ValueError("its network sees images in [0, 1], so its base has a mean there; leave out base.bounded")
         self.base, self.weight, self.net = base, weight, net
         self.params_per_channel = base.params_per_channel
 

@@ -40,7 +40,7 @@ class PixelLikelihood(Likelihood):
         if base.scores == "loss" or base.autoregressive:
             raise ValueError("its base is a likelihood of single pixels; take one such as bernoulli or logistic")
         self.base, self.params_per_channel = base, maps
-        self.scores, self.grey_levels = base.scores, base.grey_levels
+        self.scores, self.grey_levels, self.bounded = base.scores, base.grey_levels, base.bounded
         image = x_shape[0]
         self.net = MaskedNet(image, maps * image, base.params_per_channel * image, channels=channels, layers=layers)
 

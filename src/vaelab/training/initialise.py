@@ -1,7 +1,7 @@
 """What a new model takes from the training images before it learns."""
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from vaelab.data.source import Split
 from vaelab.errors import UsageError
@@ -18,18 +18,19 @@ def initialise(model: VAE, split: Split, seed: int, output_bias: str) -> None:
     if output_bias == "data" and model.growth:
         raise UsageError("the pictures of a growing model have a bias for each stage; leave out model.output_bias")
     if output_bias == "data":
-        initialise_bias(model.decoder, split.images)
+        initialise_bias(model, split.images)
 
 
 @torch.no_grad()
-def initialise_bias(decoder: nn.Module, images: Tensor) -> None:
-    """Set the last bias so that sigmoid(output) begins near the mean of the images (Burda et al. 2016, their code).
+def initialise_bias(model: VAE, images: Tensor) -> None:
+    """Set the decoder's last bias so that pictures begin near the mean of the images (Burda et al. 2016, their code).
 
-    Of uint8 images [N, C, H, W]: pixel by pixel where the last layer has a bias for each, else channel by channel.
+    Of images [N, C, H, W]: pixel by pixel where the last layer has a bias for each, else channel by channel.
     From a grey start, images with a dark background can drive a decoder into the flat part of the sigmoid, where
     nothing is learned any more; under a VampPrior no KL term holds the latents back from it.
     """
-    mean = images[:: -(-len(images) // SEEN)].float().mean(0) / 255
-    bias = [p for name, p in decoder.named_parameters() if name.rpartition(".")[2] == "bias"][-1]
+    seen = images[:: -(-len(images) // SEEN)]
+    mean = seen.float().mean(0) / (255 if seen.dtype == torch.uint8 else 1)
+    bias = [p for name, p in model.decoder.named_parameters() if name.rpartition(".")[2] == "bias"][-1]
     value = mean.flatten() if bias.numel() >= mean.numel() else mean.mean((1, 2))
-    bias[: len(value)] = value.clamp(0.01, 0.99).logit()  # what follows, such as scales, stays as it is
+    bias[: len(value)] = model.likelihood.output_near(value)  # what follows, such as scales, stays as it is
