@@ -12,7 +12,19 @@ from vaelab.errors import NotApplicable
 from vaelab.figures.about import About
 from vaelab.figures.decoding import decoded
 from vaelab.figures.style import ACCENT, house
-from vaelab.figures.tiles import centres, enlarge, join, label_columns, mount, tile
+from vaelab.figures.tiles import (
+    Colours,
+    centres,
+    channel_rows,
+    enlarge,
+    few_rows,
+    join,
+    label_columns,
+    mount,
+    row_centres,
+    shown,
+    tile,
+)
 from vaelab.metrics.batches import batches
 from vaelab.model import VAE
 from vaelab.registry import register
@@ -26,7 +38,7 @@ NOTE = "Left and right: reconstructions of real images. Between them: equal step
     "figure", "interpolations", About("Interpolations", "Straight lines in latent space between pairs of images.")
 )
 @torch.no_grad()
-def paths(model: VAE, split: Split, *, title: str = "Interpolations") -> Figure:
+def paths(model: VAE, split: Split, colours: Colours = None, *, title: str = "Interpolations") -> Figure:
     """Straight lines between the latents of pairs of images."""
     if len(split) < 2:
         raise NotApplicable("it needs two test images or more")
@@ -35,19 +47,21 @@ def paths(model: VAE, split: Split, *, title: str = "Interpolations") -> Figure:
     start, end = means[: len(means) // 2, None], means[len(means) // 2 : len(means) // 2 * 2, None]
     y = None if y is None else y[: len(start), None]  # the class of the first of a pair, all the way
     way = torch.lerp(start, end, torch.linspace(0, 1, 11)[:, None])
-    return interpolations(decoded(model, way, y), title=title)
+    ways = shown(decoded(model, way, y), colours)
+    return interpolations(ways[: few_rows(len(ways), ways.shape)], title=title)
 
 
 @house
 def interpolations(images: ArrayLike, *, title: str) -> Figure:
     """Images [R, S, C, H, W] in a row per pair; the ends stand apart under a bar, columns name the share of the way."""
     array = np.asarray(images)
-    rows, steps, _, _, width = array.shape
-    factor = enlarge(rows, steps, array.shape)
+    rows, steps, *image = array.shape
+    factor = enlarge(rows, steps, image)
     parts = array[:, :1], array[:, 1:-1], array[:, -1:]
     tiles = [tile(part.reshape(-1, *part.shape[2:]), part.shape[1], factor=factor) for part in parts]
-    picture, size = join(tiles, APART, axis=1), width * factor
-    figure, axes = mount(picture, title=title, note=NOTE, top=14)
+    picture, size = join(tiles, APART, axis=1), image[2] * factor
+    channels = channel_rows(row_centres(rows, image, factor), image, factor)
+    figure, axes = mount(picture, title=title, note=NOTE, channels=channels, top=14)
     last = picture.shape[1] - size
     for x in (0, last):
         axes.add_patch(Rectangle((x - 0.5, -4.5), size, 2, color=ACCENT, linewidth=0, clip_on=False))

@@ -17,7 +17,19 @@ from vaelab.errors import NotApplicable
 from vaelab.figures.about import About
 from vaelab.figures.decoding import SEED, decoded
 from vaelab.figures.style import DPI, TEXT, house, text_width
-from vaelab.figures.tiles import GAP, centres, enlarge, join, label_rows, mount, tile
+from vaelab.figures.tiles import (
+    GAP,
+    Colours,
+    channel_rows,
+    enlarge,
+    few_rows,
+    join,
+    label_rows,
+    mount,
+    row_centres,
+    shown,
+    tile,
+)
 from vaelab.metrics.batches import batches
 from vaelab.model import VAE, device_of
 from vaelab.registry import register
@@ -32,7 +44,7 @@ NOTE = "One level is drawn anew; those above it stay, those below follow at thei
     "figure", "level_traversals", About("What each level holds", "Images with one level of their latents drawn anew.")
 )
 @torch.no_grad()
-def redrawn(model: VAE, split: Split, *, title: str = "What each level holds") -> Figure:
+def redrawn(model: VAE, split: Split, colours: Colours = None, *, title: str = "What each level holds") -> Figure:
     """Images with one level of their latents drawn anew from the prior, given those above it."""
     x, y = next(batches(model, split, ORIGINALS))
     q = model.q_z(x, y)
@@ -42,7 +54,9 @@ def redrawn(model: VAE, split: Split, *, title: str = "What each level holds") -
     with seeded(SEED, device_of(model)):
         drawn = torch.stack([_anew(p, q.sizes, z, level, ACROSS) for level in range(len(q.sizes))], 2)  # [N, R, L]
     decodings = decoded(model, drawn, None if y is None else y[:, None]).movedim(0, 2)
-    return level_traversals(x.cpu(), model.reconstruct(x, y).cpu(), decodings, title=title)
+    pictures = [shown(images.cpu(), colours) for images in (x, model.reconstruct(x, y), decodings)]
+    count = max(1, few_rows(len(x) * len(q.sizes), pictures[0].shape) // len(q.sizes))
+    return level_traversals(*(images[:count] for images in pictures), title=title)
 
 
 def _anew(p: Distribution, sizes: list[int], z: Tensor, level: int, count: int) -> Tensor:
@@ -67,7 +81,7 @@ def level_traversals(originals: ArrayLike, reconstructions: ArrayLike, redrawn: 
     pairs, drawn = np.stack([originals, reconstructions], 1), np.asarray(redrawn)
     count, levels, across, *image = drawn.shape
     factor = enlarge(count * max(levels, 2), 1 + across, image)
-    height, width = image[1] * factor, image[2] * factor
+    width = image[2] * factor
     names = [f"level {level}" if level > 1 else "level 1 (top)" for level in range(1, levels + 1)]
     gap = between(names, (1 + across) * (width + GAP))
     bands = [
@@ -75,10 +89,12 @@ def level_traversals(originals: ArrayLike, reconstructions: ArrayLike, redrawn: 
         for pair, rows in zip(pairs, drawn, strict=True)
     ]
     starts = [i * (bands[0].shape[0] + APART) for i in range(count)]
-    left = [y for start in starts for y in centres(2, height, start=start)], LABELS * count
-    figure, axes = mount(join(bands, APART, axis=0), title=title, note=NOTE, rows=left)
-    for start in starts:
-        label_rows(axes, centres(levels, height, start=start), names, left=width + gap)
+    left = [y for start in starts for y in row_centres(2, image, factor, start)], LABELS * count
+    rows = [row_centres(levels, image, factor, start) for start in starts]
+    channels = [heights for centres in rows for heights in channel_rows(centres, image, factor)]
+    figure, axes = mount(join(bands, APART, axis=0), title=title, note=NOTE, rows=left, channels=channels)
+    for centres in rows:
+        label_rows(axes, centres, names, left=width + gap)
     return figure
 
 

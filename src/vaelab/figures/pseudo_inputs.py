@@ -17,7 +17,20 @@ from vaelab.errors import NotApplicable
 from vaelab.figures.about import About
 from vaelab.figures.decoding import SEED
 from vaelab.figures.style import DPI, INK, MUTED, PALETTE, SMALL, TEXT, TRAIN, house, quiet, text_width
-from vaelab.figures.tiles import GAP, MARGIN, centres, enlarge, join, mount, tile
+from vaelab.figures.tiles import (
+    GAP,
+    MARGIN,
+    Colours,
+    cell,
+    centres,
+    channel_rows,
+    enlarge,
+    few_images,
+    join,
+    mount,
+    shown,
+    tile,
+)
 from vaelab.metrics.batches import batches
 from vaelab.model import VAE, device_of
 from vaelab.registry import register
@@ -43,7 +56,7 @@ HEAD, PANEL, FOOT, SIDE = 28.0, 90.0, 26.0, 28.0  # points above, of, below and 
     ),
 )
 @torch.no_grad()
-def components(model: VAE, split: Split, *, title: str = "Pseudo-inputs") -> Figure:
+def components(model: VAE, split: Split, colours: Colours = None, *, title: str = "Pseudo-inputs") -> Figure:
     """What a mixture prior is made of, and how often each component is the likeliest for a draw of q(z | x)."""
     if (pictures := model.pseudo_inputs) is None:
         raise NotApplicable("it needs a prior of pseudo-inputs, such as vamp")
@@ -54,7 +67,7 @@ def components(model: VAE, split: Split, *, title: str = "Pseudo-inputs") -> Fig
             assert isinstance(mixture, Latent)
             wins.append(mixture.responsibilities(model.q_z(x, y).sample()).argmax(-1))
     share = torch.cat(wins).bincount(minlength=len(pictures)).double() / sum(map(len, wins))
-    return pseudo_inputs(pictures.cpu(), share.cpu(), title=title)
+    return pseudo_inputs(shown(pictures.cpu(), colours), share.cpu(), title=title)
 
 
 @house
@@ -69,10 +82,11 @@ def pseudo_inputs(images: ArrayLike, responsibility: ArrayLike, *, title: str) -
     """
     array, shares = np.asarray(images), np.asarray(responsibility, np.float64)
     order = np.argsort(-shares, kind="stable")
-    array, shares, hidden = array[order[:SHOWN]], shares[order], max(0, len(array) - SHOWN)
-    heading = f"{title}: the {SHOWN} that win most often, {hidden} not shown" if hidden else title
-    figure = gallery(array, [percent(share) for share in shares[:SHOWN]], heading, summary(shares))
-    sorted_shares(figure, shares)
+    count = few_images(SHOWN, array.shape)
+    array, shares, hidden = array[order[:count]], shares[order], max(0, len(array) - count)
+    heading = f"{title}: the {count} that win most often, {hidden} not shown" if hidden else title
+    figure = gallery(array, [percent(share) for share in shares[:count]], heading, summary(shares))
+    sorted_shares(figure, shares, count)
     return figure
 
 
@@ -99,10 +113,12 @@ def gallery(images: NDArray, labels: list[str], title: str, note: str) -> Figure
     per_row = full_rows(*images.shape)
     rows, wide = -(-len(images) // per_row), text_width(labels, SMALL) + 3
     factor = max(enlarge(rows, per_row, images.shape), math.ceil(wide * DPI / 72 / images.shape[-1]))
-    height, width = (size * factor for size in images.shape[-2:])
+    height, width = cell(images.shape, factor)
     strip = round(LINE * DPI / 72 * max(1.0, (per_row * (width + GAP) - GAP) / 1500))
     bands = [tile(images[i : i + per_row], per_row, factor=factor) for i in range(0, len(images), per_row)]
-    figure, axes = mount(join(bands, strip, axis=0), title=title, note=note, bottom=LINE + HEAD + PANEL + FOOT)
+    heights = [i * (height + strip) + (height - 1) / 2 for i in range(rows)]
+    channels, below = channel_rows(heights, images.shape, factor), LINE + HEAD + PANEL + FOOT
+    figure, axes = mount(join(bands, strip, axis=0), title=title, note=note, channels=channels, bottom=below)
     for i, label in enumerate(labels):
         place = centres(per_row, width)[i % per_row], i // per_row * (height + strip) + height + strip / 2
         colour = MUTED if label == "0%" else INK
@@ -110,17 +126,18 @@ def gallery(images: NDArray, labels: list[str], title: str, note: str) -> Figure
     return figure
 
 
-def full_rows(n: int, _: int, height: int, width: int) -> int:
-    """Images per row for a sheet a little wider than tall, whose last row is as full as can be."""
+def full_rows(n: int, *image: int) -> int:
+    """Images [C, H, W] per row for a sheet a little wider than tall, whose last row is as full as can be."""
+    height, width = cell(image, 1)
     wanted = min(n, max(FEW, min(BROADEST, math.sqrt(1.3 * n * height / width))))
     near = range(math.ceil(0.8 * wanted), min(n, BROADEST, math.ceil(1.3 * wanted)) + 1)
     return min(near, key=lambda columns: (-n % columns, abs(columns - wanted)))
 
 
-def sorted_shares(figure: Figure, shares: NDArray) -> None:
+def sorted_shares(figure: Figure, shares: NDArray, shown: int) -> None:
     """All shares in falling order, those not shown above in grey, and the line on which all would be equal."""
     width, height = 72 * figure.get_size_inches()
-    count, even, edges = min(SHOWN, len(shares)), 1 / len(shares), np.arange(len(shares) + 1) + 0.5
+    count, even, edges = min(shown, len(shares)), 1 / len(shares), np.arange(len(shares) + 1) + 0.5
     west, east, south = MARGIN + SIDE, max(MARGIN, text_width([str(len(shares))], SMALL) / 2 + 2), MARGIN + FOOT
     axes = quiet(figure.add_axes((west / width, south / height, 1 - (west + east) / width, PANEL / height)))
     axes.stairs(shares[:count], edges[: count + 1], fill=True, color=TRAIN)

@@ -10,7 +10,19 @@ from numpy.typing import ArrayLike
 from vaelab.data.source import Split
 from vaelab.figures.about import About
 from vaelab.figures.style import house
-from vaelab.figures.tiles import centres, enlarge, join, mount, tile
+from vaelab.figures.tiles import (
+    Colours,
+    cell,
+    channel_rows,
+    enlarge,
+    few_images,
+    join,
+    mount,
+    panels,
+    row_centres,
+    shown,
+    tile,
+)
 from vaelab.metrics.batches import batches
 from vaelab.model import VAE
 from vaelab.registry import register
@@ -32,10 +44,12 @@ APART = 12  # pixels between one pair of rows and the next
     ),
 )
 @torch.no_grad()
-def pairs(model: VAE, split: Split, *, title: str = "Reconstructions") -> Figure:
+def pairs(model: VAE, split: Split, colours: Colours = None, *, title: str = "Reconstructions") -> Figure:
     """The first images of a split above their reconstructions."""
     x, y = next(batches(model, split, SHOWN))
-    return reconstructions(x.cpu(), model.reconstruct(x, y).cpu(), title=title)
+    above, below = (shown(images.cpu(), colours) for images in (x, model.reconstruct(x, y)))
+    count = few_images(len(above), above.shape)
+    return reconstructions(above[:count], below[:count], title=title)
 
 
 @house
@@ -46,12 +60,15 @@ def reconstructions(originals: ArrayLike, back: ArrayLike, *, title: str = "Reco
     rows = [np.s_[i : i + per_row] for i in range(0, len(above), per_row)]
     factor = enlarge(2 * len(rows), per_row, above.shape)
     bands = [tile(np.concatenate([above[r], below[r]]), len(above[r]), factor=factor) for r in rows]
-    band, size = bands[0].shape[0] + APART, above.shape[2] * factor
-    heights = [y for i in range(len(bands)) for y in centres(2, size, start=i * band)]
-    return mount(join(bands, APART, axis=0), title=title, rows=(heights, LABELS * len(bands)))[0]
+    apart = APART * min(2, panels(above.shape))
+    band = bands[0].shape[0] + apart
+    heights = [y for i in range(len(bands)) for y in row_centres(2, above.shape, factor, start=i * band)]
+    channels = channel_rows(heights, above.shape, factor)
+    return mount(join(bands, apart, axis=0), title=title, rows=(heights, LABELS * len(bands)), channels=channels)[0]
 
 
-def balanced(n: int, _: int, height: int, width: int) -> int:
-    """Columns for a sheet that is wider than tall, with the last row as full as can be."""
+def balanced(n: int, *image: int) -> int:
+    """Columns for a sheet of images [C, H, W] that is wider than tall, with the last row as full as can be."""
+    height, width = cell(image, 1)
     rows = -(-n // max(10, round(math.sqrt(3.2 * n * height / width))))
     return -(-n // rows)

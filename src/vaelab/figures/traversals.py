@@ -10,7 +10,7 @@ from vaelab.distributions.seeds import seeded
 from vaelab.figures.about import About
 from vaelab.figures.decoding import SEED, decoded
 from vaelab.figures.style import signed
-from vaelab.figures.tiles import grid
+from vaelab.figures.tiles import Colours, few_rows, grid, shown
 from vaelab.metrics.batches import batches
 from vaelab.model import VAE, device_of
 from vaelab.registry import register
@@ -23,7 +23,7 @@ NOTE = "In standard deviations of all codes, from their mean."
     "figure", "traversals", About("Traversals", "One image, with one latent dimension moved at a time.", usual=True)
 )
 @torch.no_grad()
-def walks(model: VAE, split: Split, *, title: str = "Latent traversals") -> Figure:
+def walks(model: VAE, split: Split, colours: Colours = None, *, title: str = "Latent traversals") -> Figure:
     """One image's latent, one dimension moved at a time: those of the largest KL, or else spread, in units of it."""
     x, y = next(batches(model, split))
     q = model.q_z(x, y)
@@ -37,4 +37,6 @@ def walks(model: VAE, split: Split, *, title: str = "Latent traversals") -> Figu
         z[row, :, dimension] = codes[:, dimension].mean() + values * codes[:, dimension].std()
     names = [f"z{d + 1}" if kl is None else f"z{d + 1} · {kl.mean(0)[d]:.1f} nats" for d in ranked.tolist()]
     heads = [signed(z, "+.3g") if z else "0" for z in values.double().tolist()]
-    return grid(decoded(model, z, None if y is None else y[0]), names, heads, title=title, note=NOTE)
+    moved = shown(decoded(model, z, None if y is None else y[0]), colours)
+    count = few_rows(len(moved), moved.shape)
+    return grid(moved[:count], names[:count], heads, title=title, note=NOTE)
