@@ -154,7 +154,7 @@ def test_a_checkpoint_of_another_recipe_is_not_resumed(run):
     assert (run / "model.safetensors").read_bytes() == before
 
 
-def test_a_batch_that_does_not_divide_by_the_processes(monkeypatch):
+def test_a_batch_of_fewer_images_than_processes(monkeypatch):
     class Two(ProcessGroup):
         @classmethod
         def join(cls, device):
@@ -167,8 +167,8 @@ def test_a_batch_that_does_not_divide_by_the_processes(monkeypatch):
             return text
 
     monkeypatch.setattr("vaelab.workbench.ProcessGroup", Two)
-    said = refused("train", "tiny.yaml", "train.batch_size=15", "--run", "out")
-    assert said == "batch_size 15 does not divide by 2 processes; try 14 or 16"
+    said = refused("train", "tiny.yaml", "train.batch_size=1", "--run", "out")
+    assert said == "batch_size 1 leaves some of 2 processes without an image; raise it"
     assert not Path("out").exists()
 
 

@@ -510,3 +510,11 @@ def test_the_words_of_every_part_are_filled_in_with_its_options(role):
         words = said(role, Part(kind))
         assert words.startswith(("a ", "an ")) or role == "backbone"
         assert not set("{}") & set(words)
+
+
+def test_who_carried_on_is_said(invent):
+    epochs = [{"kind": "epoch", "epoch": n, "step": 6 * n, "split": "valid", "loss": 9.0} for n in (1, 2)]
+    others = {"kind": "processes", "step": 7, "epoch": 7 / 6, "split": "train", "processes": 3, "processes_before": 2}
+    one = others | {"step": 10, "processes": 1}
+    told = sentence(RunFolder.read(invent("a", [epochs[0], others, one, epochs[1]])))
+    assert ", from step 7 on by 3 processes, from step 10 on by 1 process, to maximise the ELBO" in told

@@ -3,9 +3,10 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,6 +17,7 @@ import torch
 from safetensors import safe_open
 
 import vaelab
+from torture.fork import Fork
 from vaelab.recipe.recipe import Recipe
 from vaelab.runs.log import Log
 from vaelab.training import loop as engine
@@ -78,6 +80,29 @@ def child() -> Callable[..., subprocess.Popen]:
     for process in running:
         process.kill()
         process.communicate()
+
+
+@pytest.fixture
+def together() -> Callable[..., list[Fork]]:
+    """`together(3, act, *streams)`: three processes of one group, as torchrun would start them, that `act(rank)`.
+
+    There is nobody to end one when another is gone. Each has its own streams, if any are given.
+    """
+    running: list[Fork] = []
+
+    def start(size: int, act: Callable[[int], object], streams: Callable[[int], Sequence[Any]] = lambda _: ()) -> Any:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = str(free.getsockname()[1])
+        meeting = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "WORLD_SIZE": str(size)}
+        began = [Fork(partial(act, rank), streams(rank), **meeting, RANK=str(rank)) for rank in range(size)]
+        running.extend(began)
+        return began
+
+    yield start
+    for process in running:
+        process.send(signal.SIGCONT)
+        process.end()
 
 
 @pytest.fixture

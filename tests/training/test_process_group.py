@@ -1,7 +1,9 @@
-"""Several processes: the same weights in all, the curve of one process, and batches that divide."""
+"""Several processes: the same weights in all, the curve of one process, and batches that need not divide."""
 
+import shutil
 import signal
 import socket
+from contextlib import nullcontext
 
 import pytest
 import torch
@@ -9,6 +11,7 @@ import torch
 from vaelab.errors import UsageError, VaelabError
 from vaelab.training.loop import steps_per_epoch
 from vaelab.training.process_group import ProcessGroup, pick_device
+from vaelab.training.step import TrainState
 
 SCRIPT = '''
 import os, signal, sys
@@ -63,7 +66,7 @@ def killed(self, batch, number, labels=None):
 
 
 engine.TrainState = Seen
-refused("odd", "train.batch_size=15")
+refused("odd", "train.batch_size=1")
 train("whole")
 refused("whole")
 TrainState.step = interrupted
@@ -129,7 +132,7 @@ def test_two_processes_are_one(pair, train, rows, within_the_noise, batches_of):
         odd, again, *stopped = (pair / f"refused-{rank}.txt").read_text().splitlines()
         gone = [stopped.pop()] if rank == 0 else []
         assert gone == [line for line in gone if line.startswith("another process of this run has gone or hangs: ")]
-        assert odd == "batch_size 15 does not divide by 2 processes; try 14 or 16"
+        assert odd == "batch_size 1 leaves some of 2 processes without an image; raise it"
         assert again.startswith(f"{pair / 'whole'} holds a run already")
         assert stopped == [
             f"stopped at step {where}; resume {pair / 'half'} to carry on"
@@ -140,15 +143,100 @@ def test_two_processes_are_one(pair, train, rows, within_the_noise, batches_of):
     assert not (pair / "odd").exists()
 
 
-@pytest.mark.parametrize(
-    ("batch_size", "processes", "sizes"), [(100, 3, "99 or 102"), (2, 3, "3"), (7, 2, "6 or 8"), (1, 8, "8")]
-)
-def test_a_batch_that_does_not_divide_is_refused_with_the_nearest_that_do(batch_size, processes, sizes):
-    with pytest.raises(UsageError) as error:
-        steps_per_epoch(1000, batch_size, processes)
-    assert str(error.value) == f"batch_size {batch_size} does not divide by {processes} processes; try {sizes}"
-    for size in sizes.split(" or "):
-        assert steps_per_epoch(1000, int(size), processes) == 1000 // int(size)
+def test_a_batch_that_leaves_a_process_without_an_image_is_refused():
+    with pytest.raises(UsageError, match="batch_size 2 leaves some of 3 processes without an image; raise it"):
+        steps_per_epoch(1000, 2, 3)
+    assert steps_per_epoch(1000, 3, 3) == 333 and steps_per_epoch(1000, 100, 3) == 10
+
+
+@pytest.mark.parametrize(("batch_size", "processes"), [(128, 3), (16, 16), (7, 2), (100, 64), (5, 1)])
+def test_shares_are_those_of_the_images_and_make_a_whole(batch_size, processes):
+    rows = torch.arange(batch_size)
+    groups = [ProcessGroup(rank, processes, torch.device("cpu")) for rank in range(processes)]
+    shares = [group.share(batch_size) for group in groups]
+    assert shares == [len(rows[group.rank :: processes]) / batch_size for group in groups]
+    assert sum(shares) == pytest.approx(1, abs=1e-12)
+
+
+class Observed(torch.nn.BatchNorm1d):
+    """The running means of what passes, which is left as it is."""
+
+    def forward(self, x):
+        super().forward(x)
+        return x
+
+
+def learn_one_batch(made, path, group) -> None:
+    """A step of 16 images, of which each process has its part, and the end of the epoch."""
+    made.model.decoder = torch.nn.Sequential(Observed(3, affine=False), made.model.decoder)
+    state = TrainState(made.model, made.objective, made.data.augment, made.options, group)
+    scalars = state.step(made.data.train.images[:16][group.rank :: group.size], 0)
+    state.settle(1)
+    loss = group.all_reduce_mean({"loss": scalars["loss"].item()}, state.share)
+    running = state.average.decoder[0].running_mean
+    torch.save({"gradient": state.adam.m, "loss": [torch.tensor(loss["loss"])], "running": [running]}, path)
+
+
+def test_a_step_is_that_of_the_whole_batch_however_it_is_dealt_out(parts, together, tmp_path, monkeypatch):
+    """16 images on 3 processes are 6, 5 and 5; without noise these learn, log and note what one process does."""
+    monkeypatch.setattr("torch.distributions.normal._standard_normal", lambda shape, **like: torch.zeros(shape, **like))
+    made = parts("train.clip_norm=null")
+
+    def act(rank):
+        learn_one_batch(made, tmp_path / f"{rank}.pt", ProcessGroup.join("cpu"))
+
+    assert [process.wait(60) for process in together(3, act)] == [0, 0, 0]
+    learn_one_batch(made, tmp_path / "alone.pt", ProcessGroup.join("cpu"))
+    alone = torch.load(tmp_path / "alone.pt")
+    assert alone["running"][0].abs().max() > 0 and max(m.abs().max() for m in alone["gradient"]) > 0
+    for rank in range(3):
+        for name, values in torch.load(tmp_path / f"{rank}.pt").items():
+            torch.testing.assert_close(values, alone[name], rtol=1e-5, atol=1e-6, check_dtype=False)
+
+
+def test_a_run_is_carried_on_by_another_number_of_processes(together, train, rows, largest_gap, tmp_path, batches_of):
+    def by(processes, name, *overrides, **options):
+        def act(rank):
+            with pytest.warns(UserWarning) if warned and rank == 0 else nullcontext() as found:
+                path = tmp_path / f"{name}-{processes}-{rank}.pt"
+                torch.save(batches_of(lambda: train(name, *overrides, **options)), path)
+            if found:
+                assert str(found[0].message) == warned
+
+        assert [process.wait(60) for process in together(processes, act)] == [0] * processes
+        return [torch.load(tmp_path / f"{name}-{processes}-{rank}.pt") for rank in range(processes)]
+
+    warned = ""
+    whole = batches_of(lambda: train("whole"))
+    by(2, "a", "train.epochs=2")
+    for copy in ("b", "c"):
+        shutil.copytree(tmp_path / "a", tmp_path / copy)
+    assert rows(tmp_path / "a", kind="processes") == []
+    warned = "trained by 3 processes in place of 2 from step 13 on: with other noise, on the same batches"
+    shares = by(3, "a", "train.epochs=3", resume=True)
+    for batch, *parts in zip(whole[12:18], *shares, strict=True):
+        dealt = torch.empty_like(batch)
+        for rank, part in enumerate(parts):
+            dealt[rank::3] = part
+        assert torch.equal(dealt, batch)
+    by(3, "b", "train.epochs=3", resume=True)
+    assert largest_gap(tmp_path / "a", tmp_path / "b") == 0.0
+    changed = {"kind": "processes", "step": 13, "epoch": 13 / 6, "split": "train", "processes": 3}
+    assert rows(tmp_path / "a", kind="processes") == [changed | {"processes_before": 2}]
+
+    # From the same checkpoint once more by others: the row is of those who did learn from it.
+    shutil.copy(tmp_path / "c" / "last.pt", tmp_path / "a")
+    warned = "trained by 1 process in place of 2 from step 13 on: with other noise, on the same batches"
+    by(1, "a", "train.epochs=3", resume=True)
+    told = [(row["step"], row["processes"]) for row in rows(tmp_path / "a", kind="processes")]
+    assert told == [(13, 1)]
+
+    # By the same number nothing is said, and the weights are those of a run that was never stopped.
+    warned = ""
+    by(2, "c", "train.epochs=3", resume=True)
+    by(2, "e", "train.epochs=3")
+    assert rows(tmp_path / "c", kind="processes") == []
+    assert largest_gap(tmp_path / "c", tmp_path / "e") == 0.0
 
 
 def test_a_batch_larger_than_the_set_is_refused():
@@ -175,8 +263,8 @@ def test_a_device_that_is_absent_is_refused_with_those_that_are_there(monkeypatc
 def test_alone_nothing_is_exchanged():
     group = ProcessGroup(0, 1, torch.device("cpu"))
     tensors = [torch.ones(2)]
-    assert group.all_reduce_mean_(tensors) is tensors
-    assert group.all_reduce_sum({"a": 0.1}) == {"a": 0.1} and group.all_reduce_mean({"a": 0.1}) == {"a": 0.1}
+    assert group.all_reduce_mean_(tensors, 1.0) is tensors
+    assert group.all_reduce_sum({"a": 0.1}) == {"a": 0.1} and group.all_reduce_mean({"a": 0.1}, 1.0) == {"a": 0.1}
     assert group.on_main(lambda: 3) == 3
     assert group.broadcast("text") == "text" and group.main_first(lambda: 3) == 3
     assert group.all_reduce_any(True) and not group.all_reduce_any(False)

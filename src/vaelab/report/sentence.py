@@ -7,6 +7,7 @@ from vaelab.io.formatting import counted
 from vaelab.registry import about, part
 from vaelab.registry.schema import Part, defaults
 from vaelab.runs.folder import RunFolder
+from vaelab.runs.log import finite
 from vaelab.runs.recipe import part_of
 
 
@@ -29,7 +30,8 @@ def _is_told(run: RunFolder) -> bool:
 def _trained(run: RunFolder) -> str:
     on = f"on {run.recipe.data or 'unknown images'}"
     if _is_told(run):
-        return f"{'is being' if run.state.word == 'running' else 'was'} trained {on} {_length(run)}{_growth(run)}"
+        told = _length(run) + _growth(run) + _processes(run)
+        return f"{'is being' if run.state.word == 'running' else 'was'} trained {on} {told}"
     if run.state.word == "done" or run.has_model:
         return f"was trained {on}, for how long is not known,"
     return f"was to be trained {on}" + (f" for {counted(run.epochs, 'epoch')}" if run.epochs else "")
@@ -71,6 +73,13 @@ def _growth(run: RunFolder) -> str:
         return f", in its stage of {sizes[-1]:g} pixels, not yet the last,"
     stages = counted(len(sizes), "stage")
     return f", grown from {sizes[0]:g} to {sizes[-1]:g} pixels in {stages}," if len(sizes) > 1 else ""
+
+
+def _processes(run: RunFolder) -> str:
+    """`, from step 13 on by 3 processes,` where a run was resumed by another number of them."""
+    found = [(row["step"], finite(row, "processes")) for row in run.log.rows if row["kind"] == "processes"]
+    told = [f", from step {step:,} on by {n:g} process{'es' if n > 1 else ''}" for step, n in found if n]
+    return "".join([*told, ","]) if told else ""
 
 
 def _parts(run: RunFolder) -> str:

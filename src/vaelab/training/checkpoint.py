@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from vaelab.errors import UsageError
 from vaelab.io.files import write_whole
 from vaelab.io.hashing import bytes_hash, file_hash
-from vaelab.registry import Count
+from vaelab.registry import Count, Size
 from vaelab.runs.log import Row
 
 FORMAT = 3  # of what a checkpoint holds
@@ -68,6 +68,7 @@ class Checkpoint:
     progress: Progress
     fingerprint: str | None  # of the recipe
     images: str | None = None  # the digest of those trained on
+    processes: Size | None = None  # that learned together; None in files of before
 
 
 def save_model(path: Path, model: nn.Module, metadata: dict[str, str]) -> None:

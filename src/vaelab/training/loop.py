@@ -6,6 +6,7 @@ checkpoint that stores no random-generator or loader state, only the step.
 
 import math
 import time
+import warnings
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -75,6 +76,8 @@ class Loop:
         self.held_out = replace(data.valid, images=resident(data.valid.images, group.device))
 
         log.begin(self.progress.step, options.steps, math.ceil(options.steps / self.per_epoch))
+        if checkpoint is not None and checkpoint.processes not in (None, group.size) and not self.over:
+            self._note_processes(checkpoint.processes)
 
     @property
     def model(self) -> VAE:
@@ -160,7 +163,8 @@ class Loop:
         for i in range(len(window)):
             if broken := [k for k, column in table.items() if not math.isfinite(column[i])]:
                 raise self._diverged(step - len(window) + i, broken)
-        means = self.group.all_reduce_mean({k: math.fsum(column) / len(column) for k, column in table.items()})
+        means = {k: math.fsum(column) / len(column) for k, column in table.items()}
+        means = self.group.all_reduce_mean(means, self.state.share)
         row = means | {"images_per_second": len(window) * self.options.batch_size / seconds}
         self.log.write({"kind": "step", "step": step, "epoch": step / self.per_epoch, "split": "train"} | row)
         self.progress.add(row, len(window))
@@ -174,9 +178,19 @@ class Loop:
         few = shuffled(len(images), seed, epoch)[:count]
         self.state.calibrate(images[few.to(images.device)], None if self.labels is None else self.labels[few])
 
+    def _note_processes(self, before: int) -> None:
+        """Say and log that other processes learn from here on; the row is of their first step."""
+        now, step = self.group.size, self.progress.step + 1
+        place = {"kind": "processes", "step": step, "epoch": step / self.per_epoch, "split": "train"}
+        self.log.write(place | {"processes": now, "processes_before": before})
+        if self.group.is_main:
+            by = f"by {now} process{'es' if now > 1 else ''} in place of {before}"
+            warnings.warn(f"trained {by} from step {step} on: with other noise, on the same batches", stacklevel=2)
+
     def _save(self) -> None:
         if self.group.is_main:
-            now = Checkpoint(self.state.state_dict(), self.progress, self.fingerprint, self.digest)
+            state = self.state.state_dict()
+            now = Checkpoint(state, self.progress, self.fingerprint, self.digest, self.group.size)
             save_checkpoint(self.folder / "last.pt", now)
 
     def _stop(self, *, within: bool) -> None:
@@ -191,10 +205,8 @@ class Loop:
 
 def steps_per_epoch(images: int, batch_size: int, processes: int = 1) -> int:
     """Whole batches in an epoch; what is left over is left out, others each epoch."""
-    if batch_size % processes:
-        low = batch_size // processes * processes
-        sizes = " or ".join(str(s) for s in (low, low + processes) if s)
-        raise UsageError(f"batch_size {batch_size} does not divide by {processes} processes; try {sizes}")
+    if batch_size < processes:
+        raise UsageError(f"batch_size {batch_size} leaves some of {processes} processes without an image; raise it")
     if batch_size > images:
         raise UsageError(f"batch_size {batch_size} exceeds the {images} training images; try {images} or fewer")
     return images // batch_size

@@ -48,13 +48,17 @@ class ProcessGroup:
         """Whether this process writes files and talks."""
         return self.rank == 0
 
-    def all_reduce_mean_(self, tensors: Sequence[Tensor]) -> Sequence[Tensor]:
-        """Replace each tensor by its mean over the processes, all of them in one message."""
+    def share(self, batch_size: int) -> float:
+        """The part of a batch that this process learns from: rows[rank::size], of which the first ranks have more."""
+        return len(range(self.rank, batch_size, self.size)) / batch_size
+
+    def all_reduce_mean_(self, tensors: Sequence[Tensor], share: float) -> Sequence[Tensor]:
+        """Replace each tensor by its mean over the processes, weighted by their shares, all of them in one message."""
         if self.size == 1 or not tensors:
             return tensors
-        flat = torch.cat([t.flatten() for t in tensors])
+        flat = torch.cat([t.flatten() for t in tensors]) * share
         _all_reduce(flat)
-        parts = (flat / self.size).split([t.numel() for t in tensors])
+        parts = flat.split([t.numel() for t in tensors])
         for tensor, part in zip(tensors, parts, strict=True):
             tensor.copy_(part.view_as(tensor))
         return tensors
@@ -63,13 +67,14 @@ class ProcessGroup:
         """Sums of scalars over the processes."""
         if self.size == 1:
             return dict(values)
-        flat = torch.tensor(list(values.values()), dtype=torch.float32, device=self.device)
+        real = torch.float32 if self.device.type == "mps" else torch.float64
+        flat = torch.tensor(list(values.values()), dtype=real, device=self.device)
         _all_reduce(flat)
         return dict(zip(values, flat.tolist(), strict=True))
 
-    def all_reduce_mean(self, values: Mapping[str, float]) -> dict[str, float]:
-        """Means of scalars over the processes."""
-        return {k: v / self.size for k, v in self.all_reduce_sum(values).items()}
+    def all_reduce_mean(self, values: Mapping[str, float], share: float) -> dict[str, float]:
+        """Means of scalars over the processes, weighted by their shares."""
+        return self.all_reduce_sum({k: v * share for k, v in values.items()})
 
     def all_reduce_any(self, flag: bool) -> bool:
         """Whether the flag is up in any process."""

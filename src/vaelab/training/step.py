@@ -33,7 +33,7 @@ class TrainState:
         group: ProcessGroup,
     ) -> None:
         self.model, self.objective, self.augment = model.to(group.device).train(), objective, augment
-        self.options, self.group = options, group
+        self.options, self.group, self.share = options, group, group.share(options.batch_size)
         group.broadcast_(model.state_dict().values())
         self.average = copy.deepcopy(model).eval().requires_grad_(False)
         self.parameters = [p for p in model.parameters() if p.requires_grad]
@@ -101,7 +101,7 @@ class TrainState:
         loss.backward()
         gradients = [p.grad for p in self.parameters]
         present = [g for g in gradients if g is not None]
-        self.group.all_reduce_mean_(present)
+        self.group.all_reduce_mean_(present, self.share)
         norm = clip_(present, self.options.clip_norm)
         moved = self.adam.step(gradients, rates)
         for parameter in self.parameters:
@@ -113,7 +113,7 @@ class TrainState:
         """End an epoch: bring the average up to date, and buffers together over the processes."""
         self.ema.read(done, done - self.began)
         buffers = [b for b in self.model.buffers() if b.is_floating_point()]
-        self.group.all_reduce_mean_(buffers)
+        self.group.all_reduce_mean_(buffers, self.share)
         for mine, theirs in zip(self.average.buffers(), self.model.buffers(), strict=True):
             mine.copy_(theirs)
 
