@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
+from vaelab.data.scale import EIGHT_BIT
 from vaelab.distributions.hierarchy import rsample_scored
 from vaelab.distributions.latent import condition, constant, detached, location, sample_n
 from vaelab.nn.conditioning import apply, refuse_unknown
@@ -16,6 +17,8 @@ from vaelab.roles import Decoder, Growth, Latent, Likelihood, Posterior, Prior, 
 class VAE(nn.Module):
     """Everything outside asks the model, and never its parts.
 
+    Its images x are stored values by its `scale`, which is that of the set it was trained on.
+
     A conditional model has `classes`, and takes the class y of each image, int64 [B], wherever it takes images.
     """
 
@@ -24,7 +27,7 @@ class VAE(nn.Module):
     ) -> None:
         super().__init__()
         self.prior, self.posterior, self.decoder, self.likelihood = prior, posterior, decoder, likelihood
-        self.classes = classes
+        self.classes, self.scale = classes, EIGHT_BIT
 
     def forward(self, x: Tensor, y: Tensor | None = None, samples: int = 1, path: bool = False) -> Terms:
         """Terms of images x [B, C, H, W] in [0, 1].

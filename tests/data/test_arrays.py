@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from vaelab.data import as_dataset, from_arrays
+from vaelab.data import as_dataset
 from vaelab.data.arrays import read_idx, read_npz
+from vaelab.data.dataset import Dataset
 from vaelab.data.images import to_bytes
 from vaelab.errors import UsageError
 
@@ -57,14 +58,14 @@ def test_an_archive_with_a_missing_or_odd_array_is_damaged(tmp_path):
 
 
 def test_arrays_at_hand_become_a_set_with_the_options_of_all_sets():
-    x, y = np.random.default_rng(0).random((20, 6, 5)), np.arange(20) % 3
-    data = from_arrays(x, y, valid_size=4, test_size=3, seed=2, pad=1)
+    x, y = np.random.default_rng(0).integers(256, size=(20, 6, 5)) / 255, np.arange(20) % 3
+    data = Dataset.of(x, y, valid_size=4, test_size=3, seed=2, pad=1)
     assert [len(s) for s in (data.train, data.valid, data.test)] == [13, 4, 3]
     assert (data.x_shape, data.class_count, data.name) == ((1, 8, 7), 3, "arrays")
     levels = {image.numpy().tobytes(): int(label) for image, label in zip(to_bytes(torch.as_tensor(x)), y, strict=True)}
     for image, label in zip(data.train.images[:, 0, 1:-1, 1:-1], data.train.labels, strict=True):
         assert levels[image.contiguous().numpy().tobytes()] == label
-    official = from_arrays(torch.full((9, 3, 4, 4), 7, dtype=torch.uint8), test=(torch.zeros(2, 3, 4, 4), None))
+    official = Dataset.of(torch.full((9, 3, 4, 4), 7, dtype=torch.uint8), test=(torch.zeros(2, 3, 4, 4), None))
     assert (len(official.train), len(official.valid), len(official.test)) == (8, 1, 2)
     assert official.split_by == "its caller"
 
@@ -72,15 +73,22 @@ def test_arrays_at_hand_become_a_set_with_the_options_of_all_sets():
 @pytest.mark.parametrize(
     ("x", "options", "said"),
     [
-        (np.zeros((9, 4)), {}, r"train images as \[9, 4\], and a set is \[N, C, H, W\]"),
+        (np.zeros((9, 4)), {}, r"train images is \[9, 4\], and a set is \[N, H, W\] or \[N, C, H, W\]"),
+        (np.zeros((9, 40, 30, 4)), {}, r"is \[9, 40, 30, 4\], which looks like \[N, H, W, C\]; give axes: NHWC"),
+        (np.zeros((9, 4, 4)), {"axes": "NCHW"}, r"is \[9, 4, 4\], which is not N, C, H, W"),
+        (np.zeros((9, 4, 4)), {"axes": "NXY"}, "axes 'NXY' is no order of images; give NHW"),
+        (np.full((9, 4, 4), 2.5), {}, "the images are 2.5 in nearly every pixel"),
         (
-            np.full((9, 4, 4), 2.5),
+            np.where(np.arange(144).reshape(9, 4, 4) % 16 == 6, np.nan, 0.3),
             {},
-            r"the train images have values from 2.5 to 2.5; scale them to \[0, 1\], or give levels as uint8",
+            "train images with 9 values NaN or infinite, the first at image 0, channel 0, row 1, column 2; mend them",
         ),
-        (np.full((9, 4, 4), np.nan), {}, "the train images have values from nan to nan; scale them"),
-        (np.full((9, 4, 4), 3), {}, "the data holds the train images as int64, and levels are uint8 from 0 to 255"),
-        (["a", "b"], {}, "the train images or labels are no array"),
+        (
+            np.full((9, 4, 4), 3),
+            {},
+            "the data holds the train images as int64, and values are uint8",
+        ),
+        (["a", "b"], {}, "the array of train images is no array"),
         (np.zeros((9, 4, 4)), {"labels": np.zeros(9)}, "labels as float64, and classes are counted in int64"),
         (np.zeros((9, 4, 4)), {"resise": 3}, "did you mean 'resize'"),
         (np.zeros((2, 4, 4)), {}, "the train split needs 1 images, 0 of 2 are left"),
@@ -88,7 +96,7 @@ def test_arrays_at_hand_become_a_set_with_the_options_of_all_sets():
 )
 def test_what_are_no_images_or_options_is_refused(x, options, said):
     with pytest.raises(UsageError, match=said):
-        from_arrays(x, **options)
+        Dataset.of(x, **options)
 
 
 def test_a_set_is_given_in_any_form():
@@ -96,7 +104,7 @@ def test_a_set_is_given_in_any_form():
     whole = as_dataset({"train": (x, y), "valid": (x[:3], y[:3]), "test": (x[3:5], y[3:5])})
     assert [len(s) for s in (whole.train, whole.valid, whole.test)] == [20, 3, 2] and whole.class_count == 2
     assert as_dataset(whole) is whole and not whole.binary
-    assert as_dataset(x).digest == as_dataset({"train": x.numpy(), "valid": None}).digest == from_arrays(x).digest
+    assert as_dataset(x).digest == as_dataset({"train": x.numpy(), "valid": None}).digest == Dataset.of(x).digest
     assert as_dataset((x.round(), y)).binary
     assert as_dataset({"kind": "digits", "train_size": 9}).x_shape == as_dataset("digits").x_shape == (1, 8, 8)
 

@@ -23,20 +23,31 @@ def labelled(labels) -> Pool:
 
 WRONG = {
     "nothing": (None, "returns a NoneType; return a Pool, such as Pool(Split(images, labels))"),
-    "a split": (Split(IMAGES), "returns a vaelab.data.dataset.Split; return a Pool"),
+    "a split": (Split(IMAGES), "returns a vaelab.data.split.Split; return a Pool"),
     "a tensor as split": (Pool(IMAGES), "returns a torch.Tensor as train; make it a Split"),
     "an array": (Pool(Split(IMAGES.numpy())), "the train images as a numpy.ndarray; make them a tensor"),
-    "floats in [0, 1]": (
-        Pool(Split(IMAGES / 255)),
-        "the train images as float32, and levels are uint8 from 0 to 255; give (images * 255).round().to(torch.uint8)",
+    "integers": (
+        Pool(Split(IMAGES.int())),
+        "the train images as int32, and values are uint8, uint16 or float32; give images.float()",
     ),
     "floats of levels": (
         Pool(Split(IMAGES.double())),
-        "as float64, and levels are uint8 from 0 to 255; give images.to",
+        "as float64, and values are uint8, uint16 or float32; give images.float()",
     ),
-    "bits": (Pool(Split(IMAGES > 9)), "as bool, and levels are uint8 from 0 to 255; give images.to(torch.uint8) * 255"),
+    "bits": (
+        Pool(Split(IMAGES > 9)),
+        "as bool, and values are uint8, uint16 or float32; give images.to(torch.uint8) * 255",
+    ),
     "levels 0 and 1": (Pool(Split((IMAGES > 9).byte())), "levels 0 and 1 only, and white is 255; give images * 255"),
     "no channels": (Pool(Split(IMAGES[:, 0])), "as [10, 4, 5], and a set is [N, C, H, W]; give images[:, None]"),
+    "too many channels": (
+        Pool(Split(IMAGES.repeat(1, 6, 6, 6))),
+        "the train images as [10, 18, 24, 30], and 16 channels are the most",
+    ),
+    "other types": (
+        Pool(Split(IMAGES), test=Split(IMAGES.float())),
+        "of different types, train uint8, test",
+    ),
     "channels last": (
         Pool(Split(IMAGES.movedim(1, -1))),
         "channels last, and a set is [N, C, H, W]; give images.movedim",

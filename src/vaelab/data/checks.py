@@ -6,9 +6,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from vaelab.data.dataset import Pool, Split
+from vaelab.data.axes import CHANNELS, channels_last
+from vaelab.data.split import Pool, Split
+from vaelab.data.stored import Images, pieces
 from vaelab.errors import UsageError
+from vaelab.io.formatting import counted
 
+KINDS = (torch.uint8, torch.uint16, torch.float32)
 LOOKED_AT = 1000  # images whose levels are told from those of images in [0, 1]
 
 
@@ -33,6 +37,9 @@ def _problems(pool: Any) -> Iterator[str]:
         yield from _of_labels(split, name, pool.classes)
         yield from _of_factors(split, name, pool.factor_names)
     sizes = {name: "×".join(map(str, split.images.shape[1:])) for name, split in pool.splits.items()}
+    kinds = {name: _kind(split.images) for name, split in pool.splits.items()}
+    if len(set(kinds.values())) > 1:
+        yield f"images of different types, {_listing(kinds)}; bring all to one"
     if len(set(sizes.values())) > 1:
         yield f"images of different shapes, {_listing(sizes)}; bring all to one"
     labelled = {name: "none" if split.labels is None else "labels" for name, split in pool.splits.items()}
@@ -41,22 +48,36 @@ def _problems(pool: Any) -> Iterator[str]:
 
 
 def _of_images(x: Any, name: str, finished: bool) -> Iterator[str]:
-    if not isinstance(x, Tensor):
+    if not isinstance(x, Tensor | Images):
         yield f"the {name} images as {_a(x)}; make them a tensor, with torch.from_numpy or torch.stack"
-    if x.dtype != torch.uint8:
+    if x.dtype not in KINDS:
         bits = "images.to(torch.uint8) * 255" if x.dtype == torch.bool else "images.to(torch.uint8)"
-        fix = "(images * 255).round().to(torch.uint8)" if x.is_floating_point() and x.numel() and x.max() <= 1 else bits
-        yield f"the {name} images as {_kind(x)}, and levels are uint8 from 0 to 255; give {fix}"
+        fix = "images.float()" if x.dtype.is_floating_point or x.dtype not in (torch.bool, torch.int64) else bits
+        yield f"the {name} images as {_kind(x)}, and values are uint8, uint16 or float32; give {fix}"
     found = f"the {name} images as {list(x.shape)}"
     if x.ndim != 4:
         fix = "images[:, None]" if x.ndim == 3 else "images of that shape"
         yield f"{found}, and a set is [N, C, H, W]; give {fix}"
-    if x.shape[3] in (1, 3) and x.shape[1] not in (1, 3):
-        yield f"{found}, channels last, and a set is [N, C, H, W]; give images.movedim(-1, 1)"
     if not x.numel():
         yield f"no {name} images: their shape is {list(x.shape)}; leave the split out, or find out where they are"
-    if not finished and x[:LOOKED_AT].max() == 1:
+    if channels_last(x.shape):
+        yield f"{found}, channels last, and a set is [N, C, H, W]; give images.movedim(-1, 1)"
+    if x.shape[1] > CHANNELS:
+        yield f"{found}, and {CHANNELS} channels are the most; leave some out"
+    if x.dtype == torch.uint8 and not finished and x[:LOOKED_AT].max() == 1:
         yield f"the {name} images with levels 0 and 1 only, and white is 255; give images * 255"
+    if x.dtype == torch.float32 and (places := _not_finite(x)):
+        place = "image {}, channel {}, row {}, column {}".format(*places[0])
+        yield f"{name} images with {counted(len(places), 'value')} NaN or infinite, the first at {place}; mend them"
+
+
+def _not_finite(x: Tensor | Images) -> list[tuple[int, ...]]:
+    """Image, channel, row and column of each value that is none, in their order."""
+    found: list[tuple[int, ...]] = []
+    for start, part in pieces(x):
+        places = (~part.isfinite()).nonzero()
+        found += [(start + image, *rest) for image, *rest in places.tolist()]
+    return found
 
 
 def _of_labels(split: Split, name: str, classes: Any) -> Iterator[str]:
@@ -96,5 +117,5 @@ def _a(value: Any) -> str:
     return f"a {type(value).__module__}.{type(value).__name__}".replace("builtins.", "")
 
 
-def _kind(x: Tensor) -> str:
+def _kind(x: Tensor | Images) -> str:
     return str(x.dtype).removeprefix("torch.")

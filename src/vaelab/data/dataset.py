@@ -1,63 +1,28 @@
-"""Images in splits: what a model is trained on, and what a set consists of before its options apply."""
+"""Sets of images that a model is trained on, and the options that every one of them takes."""
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from vaelab.data import images
+from vaelab.data.axes import Array, as_bytes, as_images
+from vaelab.data.checks import checked
+from vaelab.data.permutation import LISTED, Permutation
+from vaelab.data.scale import EIGHT_BIT, Rule, Scale, refuse_rule, scale_of
+from vaelab.data.split import Pool, Split
+from vaelab.data.stored import Images, Numbers
+from vaelab.errors import Problems, UsageError
+from vaelab.registry import Count, Seed, Size
+from vaelab.registry.schema import parse_section
 
 HASHED_BYTES = 2**26  # of a split
-
-
-@dataclass(frozen=True)
-class Split:
-    """Images, and what is known about each: uint8 [N, C, H, W], class int64 [N], factors float32 [N, F]."""
-
-    images: Tensor
-    labels: Tensor | None = None
-    factors: Tensor | None = None
-
-    def __len__(self) -> int:
-        """N, the number of images."""
-        return len(self.images)
-
-    def __getitem__(self, index: slice | Tensor | list[int]) -> "Split":
-        """Some of the images: a slice shares memory, indices copy."""
-        labels, factors = (None if t is None else t[index] for t in (self.labels, self.factors))
-        return Split(self.images[index], labels, factors)
-
-    def cut(self, numbers: np.ndarray) -> "list[Split]":
-        """Train, valid and test of images in this order, whose split is numbered 0, 1, 2."""
-        ends = np.searchsorted(numbers, range(3), side="right")
-        return [self[start:end] for start, end in zip((0, *ends), ends, strict=False)]
-
-    def as_input(self, device: torch.device, labelled: bool) -> tuple[Tensor, Tensor | None]:
-        """What a model takes: float32 images in [0, 1], and their classes if it sees them, on its device."""
-        y = self.labels.to(device) if labelled and self.labels is not None else None
-        return images.to_floats(self.images.to(device)), y
-
-
-class Pool(NamedTuple):
-    """What a set consists of before the options apply."""
-
-    train: Split
-    valid: Split | None = None  # the official split, where there is one
-    test: Split | None = None
-    classes: tuple[str, ...] | None = None
-    factor_names: tuple[str, ...] | None = None
-    binary: bool = False
-    finished: bool = False  # shuffled and shaped already, as suits a set that is mapped from a file
-    split_by: str | None = None  # how the splits came about; if not given, its publisher, or the seed
-
-    @property
-    def splits(self) -> dict[str, Split]:
-        """Those that there are, by name."""
-        return {k: s for k, s in zip(("train", "valid", "test"), self[:3], strict=True) if s is not None}
+KINDS = {1: "grey", 3: "colour"}
 
 
 @dataclass(frozen=True)
@@ -74,12 +39,51 @@ class Dataset:
     dynamic: bool = False  # training images are drawn anew, as Bernoulli variables, in every batch
     flip: bool = False
     split_by: str = "seed"  # how the splits came about
+    scale: Scale = EIGHT_BIT  # of the values that are stored
+    colours: tuple[int, int, int] | None = None  # the channels that are shown as red, green and blue
+
+    @classmethod
+    def of(
+        cls,
+        train: Array | Images,
+        labels: Array | Mapping[str, Array] | None = None,
+        *,
+        valid: Any = None,
+        test: Any = None,
+        axes: str | None = None,
+        classes: tuple[str, ...] | None = None,
+        **options: Any,
+    ) -> "Dataset":
+        """A set of images at hand, arrays of numpy or torch: [N, C, H, W] or [N, H, W], or as `axes` says, as "NHWC".
+
+        uint8, uint16 or real numbers, of 1 to 16 channels; `options` are those of every set (`Preparation`), such as
+        scale. `labels` count from 0; where `valid` or `test` is given, they are {"train": …, "valid": …}, or each split
+        is a pair of images and labels. Raises UsageError for a wrong option, and for what are no images.
+        """
+        given = {"train": train, "valid": valid, "test": test}
+        pairs = {name: found if isinstance(found, tuple) else (found, None) for name, found in given.items()}
+        pairs = {name: pair for name, pair in pairs.items() if pair[0] is not None}
+        if odd := [name for name, pair in pairs.items() if len(pair) != 2]:
+            raise UsageError(f"the {odd[0]} split is {len(pairs[odd[0]])} things", "give images, or (images, labels)")
+        known = labels if isinstance(labels, Mapping) else {} if labels is None else {"train": labels}
+        preparation = parse_section(Preparation, options, "data", problems := [])
+        if problems:
+            raise Problems(problems, "the options have these problems")
+        x = [as_images(images, axes, f"the array of {name} images") for name, (images, _) in pairs.items()]
+        x = as_bytes(x) if preparation.scale == "full" else x
+        y = [_as_labels(name, known.get(name, mine)) for name, (_, mine) in pairs.items()]
+        splits = {name: Split(*both) for name, *both in zip(pairs, x, y, strict=True)}
+        first, by = splits["train"].images, "its caller" if len(splits) > 1 else None
+        binary = isinstance(first, Tensor) and bool(((first == 0) | (first == 255)).all())
+        pool = Pool(splits["train"], splits.get("valid"), splits.get("test"), classes, binary=binary, split_by=by)
+        return preparation.prepare(checked(pool, "the data holds"), "arrays")
 
     @property
     def summary(self) -> str:
         """The set in a line: how many images, of what kind and size, of how many classes, and how they are split."""
         channels, height, width = self.x_shape
-        kind = "binary" if self.binary else {1: "grey", 3: "colour"}.get(channels, f"{channels}-channel")
+        depth = {"uint8": "", "uint16": "16-bit ", "float32": "real-valued "}[self.scale.stored]
+        kind = "binary" if self.binary else depth + KINDS.get(channels, f"{channels}-channel")
         total = len(self.train) + len(self.valid) + len(self.test)
         classes = f" in {self.class_count:,} class{'es' * (self.class_count > 1)}" if self.class_count else ""
         return f"{total:,} {kind} images of {height} × {width}{classes}, split by {self.split_by}"
@@ -114,7 +118,7 @@ class Dataset:
         return len(self.classes) if self.classes else int(self.train.labels.max()) + 1
 
     def augment(self, x: Tensor) -> Tensor:
-        """A training batch, uint8 [B, C, H, W] -> float32 in [0, 1], flipped and binarised if so chosen.
+        """A training batch [B, C, H, W] -> float32 in [0, 1], flipped and binarised if so chosen.
 
         Random numbers come from the default generator of the batch's device; nothing depends on the data's
         values, so the function can be compiled or captured.
@@ -132,3 +136,148 @@ class Dataset:
     @cached_property
     def _drawn(self) -> Split:
         return replace(self.train, images=images.bernoulli(self.train.images, images.stream(0, "seen")))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Preparation:
+    """What becomes of images before a model sees them; its fields are the options of every set.
+
+    Shape: `crop` to a central square, then `resize` the shorter side, then `pad` with zeros on each side.
+
+    Values: x = (value − low) / (high − low), by one rule that is kept with the model. `scale` is `full`, all that the
+    stored type can hold (of real numbers [0, 1], or what the training images span if that is more); `percentile`, from
+    the 0.1st to the 99.9th of the training images; or `{low: …, high: …}` or `{percentile: [1, 99]}`. What lies outside
+    becomes 0 or 1, unless `clip: false` is in it.
+
+    Splits: an official split is kept. Without an official test split the images are shuffled by `seed`, and
+    the last `test_size` are the test images. Validation images are the last `valid_size` of those that
+    remain, training images the first `train_size` of the rest. None means the official size, a tenth of the
+    images, or all that remain.
+
+    Binarising: `threshold` is x > ½; `fixed` draws each pixel once as a Bernoulli variable, by `seed`;
+    `dynamic` draws training pixels anew in every batch, and validation and test pixels once with the seed
+    777, in this order, as the VampPrior paper does (Tomczak & Welling 2018; bit for bit its images for
+    `mnist` at valid_size 10000).
+
+    Show: of images of neither 1 nor 3 channels each channel in a row of its own, or `colours`, the numbers of those
+    that are red, green and blue, from 0.
+    """
+
+    crop: Size | None = None
+    resize: Size | None = None
+    pad: Count = 0
+    scale: Literal["full", "percentile"] | Rule = "full"
+    binarise: Literal["none", "dynamic", "fixed", "threshold"] = "none"
+    flip: bool = False
+    train_size: Size | None = None
+    valid_size: Size | None = None
+    test_size: Size | None = None
+    seed: Seed = 0
+    colours: tuple[Count, Count, Count] | None = None
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.scale, str):
+            refuse_rule(self.scale)
+
+    def prepare(self, pool: Pool, name: str) -> Dataset:
+        """The set with all options applied; UsageError for sizes, channels or a scale that it does not have."""
+        splits = self._cut(pool, name)
+        if not pool.finished:
+            splits = [replace(split, images=self.shape(split.images)) for split in splits]
+        scale = scale_of(self.scale, splits[0].images)
+        train, valid, test = self._binarised([replace(s, images=scaled(s.images, scale)) for s in splits])
+        if self.colours and max(self.colours) >= train.images.shape[1]:
+            raise UsageError(f"{name}: data.colours are channels 0 to {train.images.shape[1] - 1} of these images")
+        return Dataset(
+            name=name,
+            train=train,
+            valid=valid,
+            test=test,
+            classes=pool.classes,
+            factor_names=pool.factor_names,
+            binary=self.binarise != "none" or (pool.binary and self.resize is None),
+            dynamic=self.binarise == "dynamic",
+            flip=self.flip,
+            split_by=pool.split_by or ("its publisher" if pool.test else "seed"),
+            scale=scale if self.binarise == "none" else EIGHT_BIT,
+            colours=self.colours,
+        )
+
+    def shape(self, x: Tensor | Images) -> Tensor | Images:
+        """Crop, resize and pad stored images [N, C, H, W] as the options say."""
+        if isinstance(x, Images):
+            if not (self.crop or self.resize or self.pad):
+                return x
+            return x.map(lambda batch, rows: self._shaped(batch), self._shaped(x[:1]).shape[1:])
+        return self._shaped(x)
+
+    def _shaped(self, x: Tensor) -> Tensor:
+        x = images.crop(x, self.crop) if self.crop else x
+        x = images.resize(x, self.resize) if self.resize else x
+        return images.pad(x, self.pad)
+
+    def permutation(self, count: int) -> Numbers:
+        """The order of a set without an official split."""
+        if count > LISTED:
+            return Permutation(count, self.seed)
+        return torch.from_numpy(images.stream(self.seed, "order").permutation(count))
+
+    def shuffled(self, split: Split) -> Split:
+        """The images in the order of a set without an official split."""
+        return split.shuffled(self.permutation(len(split)))
+
+    def _cut(self, pool: Pool, name: str) -> list[Split]:
+        """Train, valid and test, of the sizes that are wanted."""
+        rest = pool.train if pool.test or pool.finished else self.shuffled(pool.train)
+        total, held_out = len(rest), []
+        for which, official, size in (("test", pool.test, self.test_size), ("valid", pool.valid, self.valid_size)):
+            if official is not None:
+                _refuse_more(name, which, size or 1, len(official), len(official))
+                held_out.append(official[:size])
+                continue
+            size = size or max(1, total // 10)
+            _refuse_more(name, which, size, len(rest), total)
+            held_out.append(rest[-size:])
+            rest = rest[:-size]
+        _refuse_more(name, "train", self.train_size or 1, len(rest), len(pool.train))
+        return [rest[: self.train_size], *reversed(held_out)]
+
+    def _binarised(self, splits: list[Split]) -> list[Split]:
+        """Train, valid, test; each with its own random numbers, but for the 777 that two of them share."""
+        if self.binarise == "threshold":
+            return [replace(split, images=images.threshold(split.images)) for split in splits]
+        if self.binarise == "none":
+            return splits
+        if self.binarise == "fixed":
+            streams = [images.stream(self.seed, name) for name in ("train", "valid", "test")]
+        else:
+            streams = [None, *[np.random.RandomState(777)] * 2]
+        pairs = zip(splits, streams, strict=True)
+        return [replace(s, images=images.bernoulli(s.images, random)) if random else s for s, random in pairs]
+
+
+def _as_labels(name: str, labels: Any) -> Tensor | None:
+    if labels is None:
+        return None
+    try:
+        y = torch.as_tensor(labels).detach().cpu()
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise UsageError(f"the {name} labels are no array: {error}", "give tensors or numpy arrays") from error
+    return y if y.is_floating_point() else y.long()
+
+
+def scaled(x: Tensor | Images, scale: Scale) -> Tensor | Images:
+    """Stored images as a model's x, or as they are where they have 8 bits and are scaled when they are used."""
+    if scale == EIGHT_BIT:
+        return x
+    if isinstance(x, Images):
+        return x.map(lambda batch, rows: scale.to_unit(batch), dtype=torch.float32)
+    return scale.to_unit(x)
+
+
+def _refuse_more(name: str, split: str, size: int, available: int, total: int) -> None:
+    if size > available:
+        raise UsageError(
+            f"{name}: the {split} split needs {size:,} images, {available:,} of {total:,} are left; "
+            "lower train_size, valid_size or test_size, or give more images"
+        )

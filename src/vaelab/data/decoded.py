@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vaelab.data.dataset import Split
+from vaelab.data.split import Split
 from vaelab.errors import MixedSizes, UsageError
 from vaelab.io import files, places
 from vaelab.io.hashing import data_hash

@@ -1,4 +1,4 @@
-"""Operations on uint8 images [N, C, H, W]: cropping, resizing, padding, binarising, conversion from and to floats."""
+"""Operations on images [N, C, H, W]: cropping, resizing, padding, binarising, conversion from and to floats."""
 
 import math
 from collections.abc import Iterator
@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from vaelab.data.stored import Images, uniform
 from vaelab.errors import UsageError
 from vaelab.io.formatting import counted
 from vaelab.io.memory import refuse_too_large
@@ -37,11 +38,11 @@ def resize(images: Tensor, side: int) -> Tensor:
     if shape == [height, width]:
         return images
     check_fits((*images.shape[:2], *shape), "lower data.resize")
-    out = torch.empty(*images.shape[:2], *shape, dtype=torch.uint8)
+    out = torch.empty(*images.shape[:2], *shape, dtype=images.dtype)
     for source, target in _chunks(images, out):
         # In float32, because the rounding of torch's uint8 kernel depends on the processor.
         small = F.interpolate(source.float(), shape, mode="bilinear", antialias=True)
-        target.copy_(small.round().clamp(0, 255))
+        target.copy_(small if out.is_floating_point() else small.round().clamp(0, torch.iinfo(out.dtype).max))
     return out
 
 
@@ -54,18 +55,31 @@ def pad(images: Tensor, pixels: int) -> Tensor:
     return F.pad(images, (pixels, pixels, pixels, pixels))
 
 
-def threshold(images: Tensor) -> Tensor:
+def threshold(images: Tensor | Images) -> Tensor | Images:
     """255 where x > ½, else 0."""
-    return (images > 127).to(torch.uint8) * 255
+    if isinstance(images, Images):
+        return images.map(lambda batch, rows: _white(to_floats(batch) > 0.5), dtype=torch.uint8)
+    return _white(to_floats(images) > 0.5) if images.is_floating_point() else _white(images > 127)
 
 
-def bernoulli(images: Tensor, random: np.random.RandomState) -> Tensor:
-    """255 with probability x, else 0, pixel by pixel."""
-    out = torch.empty_like(images, memory_format=torch.contiguous_format)
+def bernoulli(images: Tensor | Images, random: np.random.RandomState) -> Tensor | Images:
+    """255 with probability x, else 0, pixel by pixel; of images that are read later, by the number of each."""
+    if isinstance(images, Images):
+        key, values = int(random.randint(2**62)), images.shape[1:].numel()
+
+        def draw(batch: Tensor, rows: Tensor) -> Tensor:
+            return _white(uniform(rows, values, key).view_as(batch) < to_floats(batch))
+
+        return images.map(draw, dtype=torch.uint8)
+    out = torch.empty_like(images, dtype=torch.uint8, memory_format=torch.contiguous_format)
     for source, target in _chunks(images, out):
-        x = source.numpy().astype(np.float32) / 255
+        x = to_floats(source).numpy()
         target.copy_(torch.from_numpy(random.binomial(1, x).astype(np.uint8) * 255))
     return out
+
+
+def _white(pixels: Tensor) -> Tensor:
+    return pixels.to(torch.uint8) * 255
 
 
 def stream(seed: int, purpose: str) -> np.random.RandomState:
@@ -75,8 +89,8 @@ def stream(seed: int, purpose: str) -> np.random.RandomState:
 
 
 def to_floats(x: Tensor) -> Tensor:
-    """uint8 images -> float32 in [0, 1]."""
-    return x.float() / 255
+    """uint8 images -> float32 in [0, 1]; floats are there already."""
+    return x if x.is_floating_point() else x.float() / 255
 
 
 def to_bytes(x: Tensor) -> Tensor:

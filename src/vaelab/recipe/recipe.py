@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from vaelab.data import load_set
+from vaelab.data.scale import EIGHT_BIT, Scale
 from vaelab.data.source import Dataset
 from vaelab.distributions.seeds import seeded
 from vaelab.errors import Problems, TooShort, UsageError
@@ -151,21 +152,27 @@ class Recipe:
             raise UsageError(
                 f"model.condition needs the class of each image, and {data.name} has none; leave it out, or {other}"
             )
-        model = self.build_model(data.x_shape, data.class_count, self._steps_per_epoch(len(data.train)), copies)
+        per_epoch = self._steps_per_epoch(len(data.train))
+        model = self.build_model(data.x_shape, data.class_count, per_epoch, copies, data.scale)
         initialise(model, data.as_seen(), self.seed, self.model.output_bias)
         return model
 
     def build_model(
-        self, x_shape: tuple[int, int, int], classes: int = 0, steps_per_epoch: int = 1, copies: int = READ
+        self,
+        x_shape: tuple[int, int, int],
+        classes: int = 0,
+        steps_per_epoch: float = 1,
+        copies: int = READ,
+        scale: Scale = EIGHT_BIT,
     ) -> VAE:
-        """A new model for images of a shape and so many classes, initialised by the recipe's seed.
+        """A new model for scaled images of a shape and so many classes, initialised by the recipe's seed.
 
         A model that grows while it learns counts its stages in epochs, and begins as what it is at their end.
         UsageError where so many `copies` of its weights do not fit into memory.
         """
         fix = "lower model.latent_dim, or the sizes of its backbone, posterior and prior"
         with seeded(seed_of("init", self.seed, 0, 0)), weights_within_memory(copies, fix):
-            return self.model.compose(x_shape, classes, steps_per_epoch)
+            return self.model.compose(x_shape, classes, steps_per_epoch, scale)
 
     def build_training(self, data: Dataset, processes: int = 1, model: VAE | None = None) -> tuple[Any, TrainOptions]:
         """See `build_training`."""

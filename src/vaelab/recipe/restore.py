@@ -12,6 +12,7 @@ from torch import Tensor
 
 from vaelab.data import as_dataset
 from vaelab.data.dataset import Dataset
+from vaelab.data.scale import Scale
 from vaelab.errors import ComposedByHand, UsageError
 from vaelab.io.files import expanded
 from vaelab.io.hashing import short_hash
@@ -71,6 +72,7 @@ def restore(
         if model is not None:
             _refuse_other_model(restored, tensors, f"{path} holds another model", "build the one that was trained")
         restored.load_state_dict(tensors)
+        restored.scale = scale_in(metadata)
     except (RuntimeError, ValueError, TypeError, KeyError) as error:
         raise UsageError(
             f"the weights in {path} do not fit the recipe in it; restore the file or train again"
@@ -81,7 +83,12 @@ def restore(
 def _built(recipe: StoredRecipe, x_shape: tuple[int, int, int], metadata: Mapping[str, str], folder: Path) -> VAE:
     with with_plugins(json.loads(metadata.get("plugins", "[]")), folder):
         classes = json.loads(metadata.get("classes", "0"))
-        return Recipe.of(recipe.sections, recipe.name).build_model(x_shape, classes)
+        return Recipe.of(recipe.sections, recipe.name).build_model(x_shape, classes, scale=scale_in(metadata))
+
+
+def scale_in(metadata: Mapping[str, str]) -> Scale:
+    """The scale of a model's images, 8-bit ones in files of before."""
+    return Scale(**json.loads(metadata.get("scale", "{}")))
 
 
 def recipe_of(run: str | Path) -> StoredRecipe:

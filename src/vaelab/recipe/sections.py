@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from annotated_types import MinLen
 from pydantic import Discriminator, PlainValidator, Tag
 
+from vaelab.data.scale import EIGHT_BIT, Scale
 from vaelab.model import VAE
 from vaelab.nn.conditioning import LabelledDecoder, LabelledEncoder
 from vaelab.registry import Role, Seed, Size
@@ -45,11 +46,13 @@ class Model:
         """Latent dimensions of each level, the top first."""
         return self.latent_dim if isinstance(self.latent_dim, tuple) else (self.latent_dim,)
 
-    def compose(self, x_shape: tuple[int, int, int], classes: int = 0, steps_per_epoch: int = 1) -> VAE:
-        """A model of these parts for images of a shape and so many classes."""
+    def compose(
+        self, x_shape: tuple[int, int, int], classes: int = 0, steps_per_epoch: float = 1, scale: Scale = EIGHT_BIT
+    ) -> VAE:
+        """A model of these parts for images of a shape and so many classes, scaled like this."""
         sees, levels = self.condition, self.levels
         sizes = {"x_shape": x_shape, "latent_dim": sum(levels), "levels": levels, "top_dim": levels[0]}
-        likelihood = build("likelihood", self.likelihood, "model.likelihood", **sizes)
+        likelihood = build("likelihood", self.likelihood, "model.likelihood", grey_levels=scale.levels, **sizes)
         channels, *sides = x_shape
         encoder, decoder = build(
             "backbone",
@@ -68,7 +71,9 @@ class Model:
         classes = classes if sees else 0
         labels = {"classes": classes, "conditional": "prior" in sees}
         prior = build("prior", self.prior, "model.prior", **labels, **sizes)
-        return VAE(prior, posterior, decoder, likelihood, classes)
+        model = VAE(prior, posterior, decoder, likelihood, classes)
+        model.scale = scale
+        return model
 
 
 @dataclass(frozen=True, kw_only=True)

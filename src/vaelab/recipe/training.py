@@ -90,6 +90,7 @@ class Training:
         """Of a copy of `model`, by an objective or its name, on a set that was `given` in some form."""
         _refuse_untrainable(model, objective, data)
         model = copy.deepcopy(model)
+        model.scale = data.scale
         length = {} if {"steps", "epochs"} & set(train) else {"epochs": EPOCHS}
         sizes = {"batch_size": min(TrainOptions.batch_size, len(data.train))}
         chosen = parse(TrainOptions, sizes | length | dict(train), "options", problems := [])
@@ -134,6 +135,7 @@ class Training:
             "classes": json.dumps(self.model.classes),
             "fingerprint": self.fingerprint,
             "images": self.data.digest,
+            "scale": json.dumps(self.data.scale.as_mapping()),
             "plugins": json.dumps(plugin_records()),
         }
 

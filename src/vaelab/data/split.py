@@ -1,0 +1,71 @@
+"""Images in splits, and what a set consists of before its options apply."""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vaelab.data import images
+from vaelab.data.stored import Images, Numbers
+
+
+@dataclass(frozen=True)
+class Split:
+    """Images [N, C, H, W], and what is known about each: class int64 [N], factors float32 [N, F].
+
+    Of a `Dataset` they are uint8, or float32 where x is no v / 255; of a `Pool` as they are stored, uint8, uint16 or
+    float32. They may be such that are read when they are asked for, of which a split has some without reading any.
+    """
+
+    images: Tensor | Images
+    labels: Tensor | None = None
+    factors: Tensor | None = None
+
+    def __len__(self) -> int:
+        """N, the number of images."""
+        return len(self.images)
+
+    def __getitem__(self, index: slice | Tensor | list[int]) -> "Split":
+        """Some of the images: a slice shares memory, indices copy."""
+        labels, factors = (None if t is None else t[index] for t in (self.labels, self.factors))
+        found = self.images.at(index) if isinstance(self.images, Images) else self.images[index]
+        return Split(found, labels, factors)
+
+    def shuffled(self, order: Numbers) -> "Split":
+        """The images in another order."""
+        if isinstance(order, Tensor):
+            return self[order]
+        every = torch.arange(len(self))
+        labels, factors = (None if t is None else t[order[every]] for t in (self.labels, self.factors))
+        x = self.images.at(order) if isinstance(self.images, Images) else self.images[order[every]]
+        return Split(x, labels, factors)
+
+    def cut(self, numbers: np.ndarray) -> "list[Split]":
+        """Train, valid and test of images in this order, whose split is numbered 0, 1, 2."""
+        ends = np.searchsorted(numbers, range(3), side="right")
+        return [self[start:end] for start, end in zip((0, *ends), ends, strict=False)]
+
+    def as_input(self, device: torch.device, labelled: bool) -> tuple[Tensor, Tensor | None]:
+        """What a model takes: float32 images in [0, 1], and their classes if it sees them, on its device."""
+        y = self.labels.to(device) if labelled and self.labels is not None else None
+        return images.to_floats(self.images[:].to(device)), y
+
+
+class Pool(NamedTuple):
+    """What a set consists of before the options apply."""
+
+    train: Split
+    valid: Split | None = None  # the official split, where there is one
+    test: Split | None = None
+    classes: tuple[str, ...] | None = None
+    factor_names: tuple[str, ...] | None = None
+    binary: bool = False
+    finished: bool = False  # shuffled and shaped already, as suits a set that is mapped from a file
+    split_by: str | None = None  # how the splits came about; if not given, its publisher, or the seed
+
+    @property
+    def splits(self) -> dict[str, Split]:
+        """Those that there are, by name."""
+        return {k: s for k, s in zip(("train", "valid", "test"), self[:3], strict=True) if s is not None}
