@@ -10,6 +10,7 @@ from torch.nn.functional import cross_entropy, interpolate
 
 from vaelab.data.images import to_floats
 from vaelab.data.source import Dataset
+from vaelab.data.stored import Images
 from vaelab.distributions.seeds import seeded
 from vaelab.errors import UsageError, VaelabError
 from vaelab.features.extraction import sha256
@@ -43,7 +44,7 @@ class Classifier:
         self.accuracy = (guesses == data.test.labels).double().mean().item()
 
     def __call__(self, images: Tensor) -> Tensor:
-        """uint8 images [B, C, H, W] -> float32 [B, F]."""
+        """Images [B, C, H, W], uint8 or in [0, 1] -> float32 [B, F]."""
         return self.network[:-1](self._input(images))
 
     def _input(self, images: Tensor) -> Tensor:
@@ -57,9 +58,7 @@ def has_classes(data: Dataset) -> bool:
 
 def _trained(data: Dataset) -> nn.Sequential:
     """From the cache, or trained now."""
-    content = [t for split in (data.train, data.valid) for t in (split.images, split.labels) if t is not None]
-    settings = (SIDE, STEPS, EPOCHS, ROWS, LEARNING_RATE, data.dynamic, data.flip)
-    path = places.cache() / "classifiers" / f"{sha256(content, *settings)}.safetensors"
+    path = places.cache() / "classifiers" / f"{_key(data)}.safetensors"
     with seeded(0), torch.enable_grad():
         classes = max(int(split.labels.max()) for split in (data.train, data.valid) if split.labels is not None) + 1
         network = _network(data.x_shape[0], classes)
@@ -70,6 +69,14 @@ def _trained(data: Dataset) -> nn.Sequential:
         with contextlib.suppress(VaelabError):  # a full disk costs the time of another training, not the numbers
             files.write_whole(path, lambda target: target.write_bytes(save(network.state_dict())))
     return network
+
+
+def _key(data: Dataset) -> str:
+    """What tells its training from others: the images themselves, or where these are not in memory the set's digest."""
+    settings = (SIDE, STEPS, EPOCHS, ROWS, LEARNING_RATE, data.dynamic, data.flip)
+    content = [t for split in (data.train, data.valid) for t in (split.images, split.labels) if t is not None]
+    tensors = [t for t in content if isinstance(t, Tensor)]
+    return sha256(tensors, *settings) if len(tensors) == len(content) else sha256([], *settings, data.digest)
 
 
 def _network(channels: int, classes: int) -> nn.Sequential:
@@ -104,8 +111,8 @@ def _train(network: nn.Sequential, data: Dataset) -> None:
             bar.update(1)
 
 
-def _counted_through(first: Tensor, second: Tensor, index: Tensor) -> Tensor:
-    """Rows of two tensors, the second's numbered after the first's."""
+def _counted_through(first: Tensor | Images, second: Tensor | Images, index: Tensor) -> Tensor:
+    """Rows of the images of two splits, the second's numbered after the first's."""
     rows, held = first[index.clamp(max=len(first) - 1)], index >= len(first)
     rows[held] = second[index[held] - len(first)]
     return rows

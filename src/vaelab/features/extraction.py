@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from vaelab.data.stored import Images
 from vaelab.errors import VaelabError
 from vaelab.io import files, places
 from vaelab.io.hashing import bytes_hash
@@ -32,12 +33,12 @@ class Extractor(Protocol):
     resize: str  # in words, what is done to images before the network sees them
 
     def __call__(self, images: Tensor) -> Tensor:
-        """uint8 images [B, C, H, W] on any device -> float32 features [B, F] on the extractor's device."""
+        """Images [B, C, H, W], uint8 or in [0, 1], on any device -> float32 features [B, F] on the extractor's device."""
         ...
 
 
-def features(extractor: Extractor, images: Tensor, *, keep: bool = False) -> Tensor:
-    """Features, float32 [N, F] on the CPU, of uint8 images [N, C, H, W]; the tensor is shared, do not write into it.
+def features(extractor: Extractor, images: Tensor | Images, *, keep: bool = False) -> Tensor:
+    """Features, float32 [N, F] on the CPU, of images [N, C, H, W]; the tensor is shared, do not write into it.
 
     They are found again by content: the extractor's name, hash and resize rule, and the sha256 of the images. With
     `keep` also by later programs, below `cache()/features`. Raises VaelabError where features are not finite, and
@@ -58,10 +59,10 @@ def features(extractor: Extractor, images: Tensor, *, keep: bool = False) -> Ten
 
 
 @torch.no_grad()
-def _compute(extractor: Extractor, images: Tensor) -> Tensor:
+def _compute(extractor: Extractor, images: Tensor | Images) -> Tensor:
     found = torch.empty(0, 0)
-    for start, batch in zip(range(0, len(images), ROWS), over(images.split(ROWS)), strict=True):
-        rows = extractor(batch).float().cpu()
+    for start in over(range(0, len(images), ROWS)):
+        rows = extractor(images[start : start + ROWS]).float().cpu()
         if not start:
             count, width = len(images), rows.shape[1]
             refuse_too_large(WORKED * count * width, f"{count:,} rows of {width:,} features", "take fewer images")
@@ -94,8 +95,8 @@ def _remember(key: str, found: Tensor) -> None:
         del _latest[next(iter(_latest))]
 
 
-def sha256(tensors: Iterable[Tensor], *words: object) -> str:
-    """The sha256 of tensors [N, …], their shapes and types, and of what else tells two contents apart."""
+def sha256(tensors: Iterable[Tensor | Images], *words: object) -> str:
+    """The sha256 of tensors or images [N, …], their shapes and types, and of what else tells two contents apart."""
     tensors = list(tensors)
     head = repr((words, [(tuple(t.shape), t.dtype) for t in tensors])).encode()
     arrays = (rows.detach().cpu().numpy() for tensor in tensors for rows in tensor.split(HASHED_ROWS))

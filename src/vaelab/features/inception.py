@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from vaelab.data.images import to_bytes
 from vaelab.errors import UsageError
 from vaelab.features.networks import as_rgb
 from vaelab.features.pretrained import INCEPTION, find
@@ -13,7 +14,7 @@ from vaelab.registry import register
 class Inception:
     """The last pooled features of TensorFlow's Inception, by torch-fidelity: F = 2048 (Heusel et al. 2017).
 
-    Raises UsageError where torch-fidelity or the weights are missing, and for images that are neither grey nor RGB.
+    It takes images of 8 bits, to which others are rounded. Raises UsageError where torch-fidelity or the weights are missing, and for images that are neither grey nor RGB.
     """
 
     name, resize = "inception", "bilinear as in TensorFlow 1 to 299×299"
@@ -32,5 +33,6 @@ class Inception:
 
     @torch.no_grad()
     def __call__(self, images: Tensor) -> Tensor:
-        """uint8 images [B, 1 or 3, H, W] -> float32 [B, F]."""
+        """Images [B, 1 or 3, H, W], uint8 or in [0, 1] -> float32 [B, F]."""
+        images = to_bytes(images) if images.is_floating_point() else images
         return self.network(as_rgb(images.to(self.device)))[0]

@@ -9,6 +9,7 @@ from vaelab.errors import UsageError
 from vaelab.features.extraction import sha256
 from vaelab.registry import Size, register
 
+DIMS = 64
 IMAGES = 10_000  # that the components are fitted to, evenly spaced over the training images
 
 
@@ -22,11 +23,11 @@ class PCA:
 
     name, resize = "pca", "none"
 
-    def __init__(self, data: Dataset, device: torch.device, *, dims: Size = 64) -> None:
+    def __init__(self, data: Dataset, device: torch.device, *, dims: Size = DIMS) -> None:
         from sklearn.decomposition import PCA as Decomposition
 
         chosen = torch.linspace(0, len(data.train) - 1, min(IMAGES, len(data.train))).long()
-        x = to_floats(data.train.images[chosen].flatten(1))
+        x = to_floats(data.train.images[chosen]).flatten(1)
         if dims > min(x.shape):
             raise UsageError(f"pca: {len(x):,} images of {x.shape[1]:,} values have no {dims} components; lower dims")
         fitted = Decomposition(dims, random_state=0).fit(x.numpy())
@@ -35,5 +36,5 @@ class PCA:
         self.hash = sha256([self.mean, self.components])[:12]
 
     def __call__(self, images: Tensor) -> Tensor:
-        """uint8 images [B, C, H, W] -> float32 [B, F]."""
-        return (to_floats(images.to(self.mean.device).flatten(1)) - self.mean) @ self.components.T
+        """Images [B, C, H, W], uint8 or in [0, 1] -> float32 [B, F]."""
+        return (to_floats(images.to(self.mean.device)).flatten(1) - self.mean) @ self.components.T

@@ -17,5 +17,5 @@ class Pixels:
         self.device = device
 
     def __call__(self, images: Tensor) -> Tensor:
-        """uint8 images [B, C, H, W] -> float32 [B, F]."""
+        """Images [B, C, H, W], uint8 or in [0, 1] -> float32 [B, F]."""
         return to_floats(images.to(self.device).flatten(1))

@@ -26,6 +26,6 @@ class SqueezeNet:
 
     @torch.no_grad()
     def __call__(self, images: Tensor) -> Tensor:
-        """uint8 images [B, 1 or 3, H, W] -> float32 [B, F]."""
+        """Images [B, 1 or 3, H, W], uint8 or in [0, 1] -> float32 [B, F]."""
         x = to_floats(images.to(self.network.mean.device))
         return self.network(interpolate(x, (SIDE, SIDE), mode="bilinear", antialias=True))[-1].mean((2, 3))

@@ -53,9 +53,9 @@ def memorisation(
     to the training images than to equally many held-out ones; ½ is innocent, whatever the blur. Raises NotApplicable
     where the held-out images are the training images.
     """
-    if data.train.images.data_ptr() == split.images.data_ptr():
+    if split is data.train or split.images is data.train.images:
         raise NotApplicable("memorisation compares with real images that were not trained on; judge on another split")
-    train = data.as_seen().images[:TRAINING_IMAGES]
+    train = data.as_seen()[:TRAINING_IMAGES].images
     pair = feature_pair(extractor, split, fake, device)
     known = features(extractor, train, keep=True).to(pair.real.device)
     innocent, suspect = nearest(pair.real, known).values, nearest(pair.fake, known).values

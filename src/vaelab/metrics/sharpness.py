@@ -27,7 +27,7 @@ PIXELS = 2**17  # at a time, so that every step stays in the processor's cache
 
 
 def sharpness_statistics(images: Tensor) -> dict[str, Tensor]:
-    """Three numbers per image [N] in float32, of uint8 images [N, C, H, W], C 1 or 3, as grey levels g in [0, 1].
+    """Three numbers per image [N] in float32, of images [N, C, H, W], as grey levels g in [0, 1] (see `grey`).
 
     - `laplacian_variance`: variance over pixels of g * [[0, 1, 0], [1, −4, 1], [0, 1, 0]] (Pech-Pacheco et al. 2000);
     - `tenengrad`: mean of Gx² + Gy², with Sobel's kernels (Krotkov 1988);
@@ -52,8 +52,10 @@ def _measured(g: Tensor) -> Tensor:
 
 
 def grey(images: Tensor) -> Tensor:
-    """uint8 [N, C, H, W] -> luma [N, H, W] in [0, 1]."""
-    weights = torch.tensor(LUMA if images.shape[1] == 3 else (1.0,), device=images.device) / 255
+    """uint8 or in [0, 1], [N, C, H, W] -> grey levels [N, H, W] in [0, 1]: luma of three channels, else their mean."""
+    channels = images.shape[1]
+    weights = torch.tensor(LUMA if channels == 3 else (1 / channels,) * channels, device=images.device)
+    weights = weights if images.is_floating_point() else weights / 255
     return (weights @ images.float().flatten(2)).unflatten(1, images.shape[2:])
 
 
@@ -98,7 +100,8 @@ ABOUT = About(
 def sharpness(split: Split, fake: Tensor) -> Measurement:
     """Mean, median and 90 % quantile of `sharpness_statistics` over generated images, beside the mean of real ones.
 
-    `…_ratio` is the mean over that of the real images: below 1 the generated ones are smoother than they should be.
+    `…_ratio` is the mean over that of the real images: below 1 the generated ones are smoother than they should be. Grey
+    levels are the luma of colours, and the mean of any other number of channels.
     """
     if fake.shape[1:] != split.images.shape[1:]:
         sizes = ["×".join(map(str, x.shape[1:])) for x in (fake, split.images)]
@@ -109,7 +112,8 @@ def sharpness(split: Split, fake: Tensor) -> Measurement:
     if flat := [name for name, column in real.items() if not column.any()]:
         raise NotApplicable(f"the real images have no {flat[0]} to compare with; judge on images that are not blank")
     columns = made | {f"{name}_real": column for name, column in real.items()}
-    found = Measurement.over_images(columns, {"grey": "ITU-R 601 luma", "border": "mirrored"})
+    means = "ITU-R 601 luma" if fake.shape[1] in (1, 3) else "mean over channels"
+    found = Measurement.over_images(columns, {"grey": means, "border": "mirrored"})
     for name, column in made.items():
         median, p90 = column.double().quantile(column.new_tensor([0.5, 0.9]).double()).tolist()
         ratio = found.values[name] / found.values[f"{name}_real"]

@@ -11,15 +11,16 @@ from torch import Tensor, nn
 from torch.distributions import Distribution
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from vaelab.data.images import stream, to_bytes
+from vaelab.data.images import stream, to_bytes, to_floats
 from vaelab.data.source import Split
+from vaelab.data.stored import Images
 from vaelab.distributions.hierarchy import Hierarchy
 from vaelab.distributions.normal import normal_of
 from vaelab.distributions.pushforward import Pushforward
 from vaelab.errors import UsageError
 
 Components = Annotated[int, Field(gt=0, le=1_000_000)]  # of a mixture; more would fit into no memory
-CLUSTERED = 20_000  # images that k-means sees
+CLUSTERED, VALUES = 20_000, 2**28  # images that k-means sees, and values of these
 
 
 def dealt_out(components: int, classes: int) -> torch.Tensor:
@@ -30,7 +31,7 @@ def dealt_out(components: int, classes: int) -> torch.Tensor:
 
 
 def distinct(split: Split, labels: Tensor | None, components: int, seed: int) -> Tensor:
-    """uint8 images [K, C, H, W], no two alike, in an order drawn by `seed`; image k of class labels[k], where given.
+    """Images [K, C, H, W] of a split, no two alike, in an order drawn by `seed`; image k of class labels[k], where given.
 
     UsageError where there are not so many.
     """
@@ -38,7 +39,10 @@ def distinct(split: Split, labels: Tensor | None, components: int, seed: int) ->
 
 
 def centres(split: Split, labels: Tensor | None, components: int, seed: int) -> Tensor:
-    """uint8 centres of k-means [K, C, H, W] (Lloyd 1982) on 20,000 images at most; of each class apart, if given."""
+    """Centres of k-means [K, C, H, W] (Lloyd 1982) on 20,000 images at most, of their type; of each class apart, if given.
+
+    Large images are fewer, VALUES in all.
+    """
     return _by_class(split, labels, components, lambda images, count, of: _centres(images, count, seed, of))
 
 
@@ -46,37 +50,37 @@ def _by_class(split: Split, labels: Tensor | None, components: int, choose) -> T
     if labels is None:
         return choose(split.images, components, "")
     assert split.labels is not None
-    chosen = torch.empty(components, *split.images.shape[1:], dtype=torch.uint8)
+    chosen = torch.empty(components, *split.images.shape[1:], dtype=split.images.dtype)
     for label in labels.unique().tolist():
-        mine, count = split.images[split.labels == label], int((labels == label).sum())
+        mine, count = split[(split.labels == label).nonzero()[:, 0]].images, int((labels == label).sum())
         chosen[labels == label] = choose(mine, count, f" of class {label}")
     return chosen
 
 
-def _distinct(images: Tensor, count: int, seed: int, of: str) -> Tensor:
+def _distinct(images: Tensor | Images, count: int, seed: int, of: str) -> Tensor:
     found: dict[bytes, int] = {}
     for i in stream(seed, "pseudo-inputs").permutation(len(images)).tolist():
         found.setdefault(images[i].numpy().tobytes(), i)
         if len(found) == count:
-            return images[list(found.values())]
+            return images[torch.tensor(list(found.values()))]
     raise UsageError(
         f"{count} components cannot begin at distinct training images{of}, there are {len(found)} of them; lower "
         "model.prior.components, or give a vamp prior model.prior.init=random"
     )
 
 
-def _centres(images: Tensor, count: int, seed: int, of: str) -> Tensor:
+def _centres(images: Tensor | Images, count: int, seed: int, of: str) -> Tensor:
     from sklearn.cluster import MiniBatchKMeans
 
     seen = _distinct(images, count, seed, of)  # so that each of the centres can be another
-    order = stream(seed, "k-means").permutation(len(images))[:CLUSTERED]
-    flat = images[np.sort(order)].flatten(1).numpy().astype(np.float32) / 255
-    start = seen.flatten(1).numpy().astype(np.float32) / 255
+    order = stream(seed, "k-means").permutation(len(images))[: max(1, min(CLUSTERED, VALUES // images[0].numel()))]
+    flat, start = (to_floats(x).flatten(1).numpy() for x in (images[torch.from_numpy(np.sort(order))], seen))
     flat = np.concatenate([flat, start]) if len(flat) < count else flat
     options = {"init": start, "n_init": 1, "batch_size": max(1024, count), "random_state": seed}
     options["reassignment_ratio"] = 0.0  # small clusters keep their centre; moved to a random image, two would be alike
     fitted = MiniBatchKMeans(count, **options).fit(flat)  # pyright: ignore[reportArgumentType]
-    return to_bytes(torch.from_numpy(fitted.cluster_centers_).view(count, *images.shape[1:]))
+    found = torch.from_numpy(fitted.cluster_centers_).view(count, *images.shape[1:])
+    return found if images.dtype.is_floating_point else to_bytes(found)
 
 
 def gaussian_of(q: Distribution) -> tuple[Tensor, Tensor]:

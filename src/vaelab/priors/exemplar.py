@@ -1,6 +1,7 @@
 """Exemplar prior: a mixture around the latents of training images."""
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -16,7 +17,7 @@ from vaelab.roles import Posterior, Prior
 class ExemplarPrior(Prior):
     """p(z) = 1/N Σ_n N(mean(x_n), σ² I), with N = `components` training images and one learned σ (Norouzi et al. 2020).
 
-    The exemplars are kept in the model file. A training step sees `per_step` of them, drawn anew and from every class,
+    The exemplars are kept in the model file, in the training images' own type. A training step sees `per_step` of them, drawn anew and from every class,
     as an unbiased estimate of the sum. Where the images of a step are themselves exemplars they meet themselves, which
     happens to a share of `per_step` / training images; the paper leaves them out.
     """
@@ -45,22 +46,32 @@ class ExemplarPrior(Prior):
     @torch.no_grad()
     def initialise(self, split: Split, seed: int) -> None:
         """Choose distinct training images; UsageError where there are too few."""
-        self.exemplars.copy_(distinct(split, self.labels, len(self.exemplars), seed))
+        self.exemplars = distinct(split, self.labels, len(self.exemplars), seed).to(self.exemplars.device)
 
     @property
     def pseudo_inputs(self) -> Tensor:
         """The exemplars [N, C, H, W] in [0, 1]."""
-        return self.exemplars.to(self.log_std) / 255
+        return self._as_input(self.exemplars)
 
     def forward(self, posterior: Posterior) -> DiagonalMixture:
         """Encode the exemplars; ValueError for posteriors without a Gaussian base."""
         chosen = self._drawn() if self.training else slice(None)
         labels = None if self.labels is None else self.labels[chosen]
         with running_statistics(posterior):
-            mean, _ = gaussian_of(posterior(self.exemplars[chosen].to(self.log_std) / 255, labels))
+            mean, _ = gaussian_of(posterior(self._as_input(self.exemplars[chosen]), labels))
         std = self.log_std.exp().expand_as(mean)
         log_weights = self._log_weights().to(mean) if self.training else None
         return DiagonalMixture(mean, std, log_weights, labels if self.conditional else None)
+
+    def _as_input(self, images: Tensor) -> Tensor:
+        x = images.to(self.log_std)
+        return x if images.is_floating_point() else x / 255
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:
+        stored = state_dict.get(f"{prefix}exemplars")
+        if stored is not None:  # of a set of more than 8 bits, floats
+            self.exemplars = self.exemplars.to(stored.dtype)
+        super()._load_from_state_dict(state_dict, prefix, *rest)
 
     def _log_weights(self) -> Tensor:
         """Unnormalised, of a step's exemplars: each is one of a few that stand for all of its class."""

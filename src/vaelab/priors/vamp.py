@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
+from vaelab.data.images import to_floats
 from vaelab.data.source import Split
 from vaelab.distributions.mixture import DiagonalMixture
 from vaelab.distributions.pushforward import Pushforward
@@ -54,7 +55,7 @@ class VampPrior(Prior):
         if self.init == "random":
             return
         choose = distinct if self.init == "data" else centres
-        self.images.copy_(choose(split, self.labels, len(self.images), seed).float() / 255)
+        self.images.copy_(to_floats(choose(split, self.labels, len(self.images), seed)))
 
     @property
     def pseudo_inputs(self) -> Tensor:

@@ -4,10 +4,11 @@ import torch
 from torch import Tensor
 
 from vaelab.data.source import Split
+from vaelab.data.stored import Images
 from vaelab.errors import UsageError
 from vaelab.model import VAE
 
-SEEN = 5000  # images whose mean is taken
+SEEN, TOGETHER = 5000, 500  # images whose mean is taken, and of these so many at once
 
 
 def initialise(model: VAE, split: Split, seed: int, output_bias: str) -> None:
@@ -21,16 +22,25 @@ def initialise(model: VAE, split: Split, seed: int, output_bias: str) -> None:
         initialise_bias(model, split.images)
 
 
+def mean_image(images: Tensor | Images) -> Tensor:
+    """The mean x [C, H, W] of SEEN images at most, evenly spaced."""
+    rows = torch.arange(0, len(images), -(-len(images) // SEEN))
+    total = torch.zeros(images.shape[1:], dtype=torch.float64)
+    for part in rows.split(TOGETHER):
+        total += images[part].sum(0, dtype=torch.float64)
+    mean = total.float() / len(rows)
+    return mean if images.dtype.is_floating_point else mean / 255
+
+
 @torch.no_grad()
-def initialise_bias(model: VAE, images: Tensor) -> None:
+def initialise_bias(model: VAE, images: Tensor | Images) -> None:
     """Set the decoder's last bias so that pictures begin near the mean of the images (Burda et al. 2016, their code).
 
     Of images [N, C, H, W]: pixel by pixel where the last layer has a bias for each, else channel by channel.
     From a grey start, images with a dark background can drive a decoder into the flat part of the sigmoid, where
     nothing is learned any more; under a VampPrior no KL term holds the latents back from it.
     """
-    seen = images[:: -(-len(images) // SEEN)]
-    mean = seen.float().mean(0) / (255 if seen.dtype == torch.uint8 else 1)
+    mean = mean_image(images)
     bias = [p for name, p in model.decoder.named_parameters() if name.rpartition(".")[2] == "bias"][-1]
     value = mean.flatten() if bias.numel() >= mean.numel() else mean.mean((1, 2))
     bias[: len(value)] = model.likelihood.output_near(value)  # what follows, such as scales, stays as it is
