@@ -33,7 +33,7 @@ class Extractor(Protocol):
     resize: str  # in words, what is done to images before the network sees them
 
     def __call__(self, images: Tensor) -> Tensor:
-        """Images [B, C, H, W], uint8 or in [0, 1], on any device -> float32 features [B, F] on the extractor's device."""
+        """Images [B, C, H, W], uint8 or in [0, 1], on any device -> float32 features [B, F] on the extractor's."""
         ...
 
 

@@ -14,7 +14,8 @@ from vaelab.registry import register
 class Inception:
     """The last pooled features of TensorFlow's Inception, by torch-fidelity: F = 2048 (Heusel et al. 2017).
 
-    It takes images of 8 bits, to which others are rounded. Raises UsageError where torch-fidelity or the weights are missing, and for images that are neither grey nor RGB.
+    It takes images of 8 bits, to which others are rounded. Raises UsageError where torch-fidelity or the weights are
+    missing, and for images that are neither grey nor RGB.
     """
 
     name, resize = "inception", "bilinear as in TensorFlow 1 to 299×299"

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from vaelab.data.source import Dataset, Split
+from vaelab.data.stored import Images
 from vaelab.errors import NotApplicable
 from vaelab.features.extraction import features
 from vaelab.metrics.feature_pairs import Features, feature_pair
@@ -53,7 +54,7 @@ def memorisation(
     to the training images than to equally many held-out ones; ½ is innocent, whatever the blur. Raises NotApplicable
     where the held-out images are the training images.
     """
-    if split is data.train or split.images is data.train.images:
+    if _same(split.images, data.train.images):
         raise NotApplicable("memorisation compares with real images that were not trained on; judge on another split")
     train = data.as_seen()[:TRAINING_IMAGES].images
     pair = feature_pair(extractor, split, fake, device)
@@ -75,6 +76,10 @@ def memorisation(
     )
     protocol = pair.protocol | {"training_images": len(known), "interval": INTERVAL}
     return Measurement(values, intervals, protocol, notes=[_verdict(of_share[0] > 0.5), *notes] if near else notes)
+
+
+def _same(a: Tensor | Images, b: Tensor | Images) -> bool:
+    return a is b or (isinstance(a, Tensor) and isinstance(b, Tensor) and a.data_ptr() == b.data_ptr())
 
 
 def _intervals(**found: tuple[Interval, int, int]) -> tuple[dict[str, Interval], list[str]]:

@@ -5,6 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from vaelab.data.source import Split
+from vaelab.data.stored import Images
 from vaelab.errors import NotApplicable, UsageError
 from vaelab.metrics.measurement import About, Measurement, Value
 from vaelab.registry import register
@@ -26,7 +27,7 @@ RADIUS = 0.25  # of the highest frequency along the shorter side
 PIXELS = 2**17  # at a time, so that every step stays in the processor's cache
 
 
-def sharpness_statistics(images: Tensor) -> dict[str, Tensor]:
+def sharpness_statistics(images: Tensor | Images) -> dict[str, Tensor]:
     """Three numbers per image [N] in float32, of images [N, C, H, W], as grey levels g in [0, 1] (see `grey`).
 
     - `laplacian_variance`: variance over pixels of g * [[0, 1, 0], [1, −4, 1], [0, 1, 0]] (Pech-Pacheco et al. 2000);
@@ -100,8 +101,8 @@ ABOUT = About(
 def sharpness(split: Split, fake: Tensor) -> Measurement:
     """Mean, median and 90 % quantile of `sharpness_statistics` over generated images, beside the mean of real ones.
 
-    `…_ratio` is the mean over that of the real images: below 1 the generated ones are smoother than they should be. Grey
-    levels are the luma of colours, and the mean of any other number of channels.
+    `…_ratio` is the mean over that of the real images: below 1 the generated ones are smoother than they should be.
+    Of images that are neither grey nor in colour it is that of the mean over the channels.
     """
     if fake.shape[1:] != split.images.shape[1:]:
         sizes = ["×".join(map(str, x.shape[1:])) for x in (fake, split.images)]

@@ -31,7 +31,7 @@ def dealt_out(components: int, classes: int) -> torch.Tensor:
 
 
 def distinct(split: Split, labels: Tensor | None, components: int, seed: int) -> Tensor:
-    """Images [K, C, H, W] of a split, no two alike, in an order drawn by `seed`; image k of class labels[k], where given.
+    """Images [K, C, H, W] of a split, no two alike, in an order drawn by `seed`; image k of class labels[k], if given.
 
     UsageError where there are not so many.
     """
@@ -39,9 +39,9 @@ def distinct(split: Split, labels: Tensor | None, components: int, seed: int) ->
 
 
 def centres(split: Split, labels: Tensor | None, components: int, seed: int) -> Tensor:
-    """Centres of k-means [K, C, H, W] (Lloyd 1982) on 20,000 images at most, of their type; of each class apart, if given.
+    """Centres of k-means [K, C, H, W] (Lloyd 1982), of the images' type; of each class apart, if given.
 
-    Large images are fewer, VALUES in all.
+    They are of 20,000 images at most, and of fewer where these are large: of VALUES in all.
     """
     return _by_class(split, labels, components, lambda images, count, of: _centres(images, count, seed, of))
 

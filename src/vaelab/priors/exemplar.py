@@ -1,7 +1,7 @@
 """Exemplar prior: a mixture around the latents of training images."""
 
 import math
-from typing import Any
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
@@ -17,9 +17,9 @@ from vaelab.roles import Posterior, Prior
 class ExemplarPrior(Prior):
     """p(z) = 1/N Σ_n N(mean(x_n), σ² I), with N = `components` training images and one learned σ (Norouzi et al. 2020).
 
-    The exemplars are kept in the model file, in the training images' own type. A training step sees `per_step` of them, drawn anew and from every class,
-    as an unbiased estimate of the sum. Where the images of a step are themselves exemplars they meet themselves, which
-    happens to a share of `per_step` / training images; the paper leaves them out.
+    The exemplars are kept in the model file, in the training images' own type. A training step sees `per_step` of them,
+    drawn anew and from every class, as an unbiased estimate of the sum. Where the images of a step are themselves
+    exemplars they meet themselves, which happens to a share of `per_step` / training images; the paper leaves them out.
     """
 
     def __init__(
@@ -42,6 +42,7 @@ class ExemplarPrior(Prior):
         self.labels = nn.Buffer(dealt_out(components, classes), persistent=False) if classes else None
         self.log_std = nn.Parameter(torch.tensor(math.log(sigma)))
         self.per_step, self.classes, self.conditional = per_step, max(classes, 1), conditional
+        self.register_load_state_dict_pre_hook(_take_type)
 
     @torch.no_grad()
     def initialise(self, split: Split, seed: int) -> None:
@@ -67,12 +68,6 @@ class ExemplarPrior(Prior):
         x = images.to(self.log_std)
         return x if images.is_floating_point() else x / 255
 
-    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:
-        stored = state_dict.get(f"{prefix}exemplars")
-        if stored is not None:  # of a set of more than 8 bits, floats
-            self.exemplars = self.exemplars.to(stored.dtype)
-        super()._load_from_state_dict(state_dict, prefix, *rest)
-
     def _log_weights(self) -> Tensor:
         """Unnormalised, of a step's exemplars: each is one of a few that stand for all of its class."""
         label = torch.arange(self.per_step, device=self.exemplars.device) % self.classes
@@ -86,3 +81,9 @@ class ExemplarPrior(Prior):
         keys.view(-1)[len(self.exemplars) :] = 2.0  # of the last round, where it is not whole: behind all others
         rows = keys.argsort(0) * self.classes + torch.arange(self.classes, device=device)
         return rows.flatten()[: self.per_step]
+
+
+def _take_type(prior: ExemplarPrior, state: Mapping[str, Tensor], prefix: str, *_: object) -> None:
+    """Let a prior have exemplars of the type that is loaded: uint8, or floats of a set of more than 8 bits."""
+    if (stored := state.get(f"{prefix}exemplars")) is not None:
+        prior.exemplars = prior.exemplars.to(stored.dtype)
