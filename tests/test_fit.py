@@ -153,9 +153,9 @@ def test_an_objective_is_a_name_a_part_or_any_callable(fit):
         ({"data": None}, "there are no images to train on; give data"),
         (
             {"data": X * 2 - 1},
-            r"the train images have values from -1 to 1; scale them to \[0, 1\], or give levels as uint8",
+            "bernoulli is a probability of levels, and these images have real values; set model.likelihood=normal",
         ),
-        ({"data": X[0]}, r"the data holds the train images as \[8, 8\], and a set is \[N, C, H, W\]"),
+        ({"data": X[0]}, r"the array of train images is \[8, 8\], and a set is \[N, H, W\] or \[N, C, H, W\]"),
         ({"data": X[:, :7]}, "these parts do not go together: "),
         ({"data": "mnits"}, "did you mean 'mnist'"),
         (

@@ -140,6 +140,16 @@ def test_bounds_of_different_kinds_never_share_a_row_but_bits_of_levels_do(make,
     assert not any(row.best for row in made.rows), "one value is no best among its equals"
 
 
+def test_bounds_on_different_scales_never_share_a_row(make, tmp_path):
+    scales = {"eight": {}, "twelve": {"scale": {"low": 0, "high": 4095, "levels": 4096}}}
+    runs = [
+        make(name, {"likelihood": entry({"elbo": -90.0, "kl": 9.0}, scores="levels", kind="likelihood", **scale)})
+        for name, scale in scales.items()
+    ]
+    made = compare(runs, out=tmp_path / "c", figures=False)
+    assert {(row.name, *row.cells) for row in made.rows} == {("elbo", "eight"), ("elbo", "twelve"), ("kl", *scales)}
+
+
 def test_conditional_bounds_are_no_others(make, tmp_path):
     runs = [
         make("plain", {"likelihood": entry({"elbo": -90.0}, kind="likelihood")}),

@@ -5,7 +5,8 @@ import math
 import pytest
 import torch
 from torch import Tensor
-from torch.distributions import Distribution, Independent, MixtureSameFamily
+from torch.distributions import Distribution, Independent, MixtureSameFamily, MultivariateNormal
+from vaelab.data.scale import Scale
 
 from vaelab.data.source import Split
 from vaelab.errors import NotApplicable
@@ -111,7 +112,7 @@ def test_bits_per_dimension(linear_gaussian, split):
     """Of a density, of dequantised images in steps of 1/256; of a probability, of the images as they are."""
     model = linear_gaussian()
     nats = exact(model, split)
-    noisy = dequantised(split.images / 255, torch.Generator().manual_seed(0))
+    noisy = dequantised(split.images / 255, 256, torch.Generator().manual_seed(0))
     assert (noisy * 256).floor().byte().equal(split.images)
     expected = model.log_evidence(noisy).mean().item()
     found = likelihood(model, split, samples=1000).values["bits_per_dim"]  # the posterior is that of the images
@@ -119,6 +120,56 @@ def test_bits_per_dimension(linear_gaussian, split):
     assert model.scores == "density"
     model.likelihood.scores = "mass"
     assert likelihood(model, split, samples=3).values["bits_per_dim"] == pytest.approx(-nats / 4 / math.log(2))
+
+
+SIXTEEN_BIT, REAL = Scale(high=65_535.0, stored="uint16"), Scale(-20.0, 60.0, "float32", clip=False)
+
+
+def of_scale(scale: Scale, images: Tensor) -> Split:
+    """Images of x in [0, 1], stored and read by a scale."""
+    return Split(scale.to_unit(scale.to_values(images)))
+
+
+def test_bits_of_sixteen_are_those_of_65536_levels(linear_gaussian):
+    """A density's on cells of 1/65,536, each of which its level's own; the smooth density hardly sees them."""
+    model = linear_gaussian()
+    model.scale, split = SIXTEEN_BIT, of_scale(SIXTEEN_BIT, model.images(40).clamp(0, 1))
+    noisy = dequantised(split.images.double(), 65_536, torch.Generator().manual_seed(0))
+    assert (noisy * 65_536).floor().equal((split.images.double() * 65_535).round())
+    found = likelihood(model, split, samples=1000)
+    assert found.values["bits_per_dim"] == pytest.approx(-found.values["iwae"] / 4 / math.log(2) + 16, abs=1e-4)
+    assert found.protocol["scale"] == {"low": 0.0, "high": 65_535.0, "levels": 65_536}
+    model.likelihood.scores = "mass"
+    masses = likelihood(model, split, samples=1000).values
+    assert masses["bits_per_dim"] == pytest.approx(-masses["iwae"] / 4 / math.log(2))
+
+
+def test_dequantised_levels_stay_apart_in_float32():
+    """Of 65,536, each within its own cell, uniform to the 1/256 of a cell that float32 has at white."""
+    x = (torch.arange(65_536).float() / 65_535).repeat(50, 1)
+    offset = dequantised(x, 65_536, torch.Generator().manual_seed(0)).double() * 65_536 - torch.arange(65_536)
+    assert offset.min() >= 0
+    assert offset.max() <= 1
+    deviates = (offset.mean() - 0.5) / (1 / 12 / offset.numel()) ** 0.5, offset.var() - 1 / 12
+    assert abs(deviates[0]) < 4.5
+    assert abs(deviates[1]) < 4.5 * (1 / 180 / offset.numel()) ** 0.5 + 1 / 256**2
+
+
+def test_a_density_of_real_values_has_no_bits_and_tells_its_units(linear_gaussian):
+    """By the scale in its protocol: a density of values is one of x less log(high − low) per dimension."""
+    model = linear_gaussian()
+    model.scale, split = REAL, Split(model.images(40).float())
+    found = likelihood(model, split, samples=10)
+    assert "bits_per_dim" not in found.values
+    assert any("no bits per dimension" in note for note in found.notes)
+    scale = found.protocol["scale"]
+    assert (scale["low"], scale["high"], scale["levels"]) == (-20.0, 60.0, None)
+    with torch.no_grad():
+        weight, values = model.decoder.weight, split.images.double().flatten(1) * 80 - 20
+        mean = 80 * (model.decoder.bias + weight @ model.prior.mean) - 20
+        covariance = 80**2 * (weight @ weight.T + model.sigma**2 * torch.eye(4))
+        of_values = MultivariateNormal(mean, covariance).log_prob(values).mean().item()
+    assert found.values["iwae"] - 4 * math.log(scale["high"] - scale["low"]) == pytest.approx(of_values, abs=1e-4)
 
 
 SURE = ({"kind": "laplace", "scale": 1e-3}, {"kind": "normal", "sigma": 1e-3})

@@ -1,11 +1,13 @@
 """Every finding on a log made to show it, and none on one that does not."""
 
+import json
 import math
 from pathlib import Path
 
 import numpy as np
 import pytest
 from safetensors.numpy import save_file
+from vaelab.data.scale import EIGHT_BIT, Scale
 
 import vaelab.recipe.recipe  # noqa: F401  # registers the parts
 from vaelab.report.diagnosis import diagnose
@@ -51,8 +53,8 @@ def found(valid, train=None, *, steps=(), earlier=(), values=None, protocol=None
 def weigh(tmp_path):
     """`weigh("normal", sigma=3.0, fit="learnable")`: a run of 8 × 8 images with such a likelihood, and its weights."""
 
-    def make(kind, scale=0.1, **options):
-        metadata = {"x_shape": "[1, 8, 8]"}
+    def make(kind, scale=0.1, images=EIGHT_BIT, **options):
+        metadata = {"x_shape": "[1, 8, 8]", "scale": json.dumps(images.as_mapping())}
         tensors = {"likelihood.log_sigma": np.array(np.log(scale), np.float32)}
         save_file(tensors, tmp_path / "model.safetensors", metadata)
         return {"path": tmp_path, "recipe": {"model": {"likelihood": {"kind": kind, **options}}}}
@@ -223,6 +225,22 @@ def test_a_learned_scale_that_ran_away(weigh, scale, level, fit):
     assert ("scale" in finding) == (bool(level) and fit != "fixed")
     if "scale" in finding:
         assert finding["scale"].level == level and f"{scale:.2g}" in finding["scale"].evidence
+
+
+@pytest.mark.parametrize(
+    ("high", "stored", "scale", "level"),
+    [
+        (65_535.0, "uint16", 1e-4, ""),
+        (65_535.0, "uint16", 1e-5, "warning"),
+        (1.0, "float32", 1e-5, ""),
+        (1.0, "float32", 3.0, ""),
+    ],
+)
+def test_a_scale_is_narrow_by_the_levels_of_the_images(weigh, high, stored, scale, level):
+    """Real values have no step; what lies outside [0, 1] may scatter more."""
+    images = Scale(high=high, stored=stored, clip=stored != "float32")
+    finding = found(rows(SETTLED), **weigh("normal", scale, images, fit="learnable"))
+    assert finding["scale"].level == level if level else "scale" not in finding
 
 
 def test_overfitting():

@@ -111,8 +111,12 @@ def notes(model: VAE, data: Dataset) -> list[str]:
             "Bernoulli on grey images: log_px is a cross-entropy; elbo, iwae and bits_per_dim are no log-likelihoods; "
             "set data.binarise or model.likelihood=continuous_bernoulli for ones"
         ]
+    scale = model.scale
+    if model.scores == "density" and scale.levels:
+        bits = f"bits_per_dim is of dequantised ones, in steps of 1/{scale.levels:,}"
+        return [f"log_px is a density of images in [0, 1]; {bits}"]
     if model.scores == "density":
-        return ["log_px is a density of images in [0, 1]; bits_per_dim is of dequantised ones, in steps of 1/256"]
+        return [f"log_px is a density of x = (value − low) / (high − low), with low … high = {scale}"]
     return []
 
 

@@ -112,13 +112,20 @@ def _numbers(run: RunFolder) -> Iterator[tuple[str, Number, dict[str, Any], Cell
         protocol = flat({**kept, "data": data})
         for found in numbers(metric, measured):
             if found.value is not None:
-                scores = _scores(found.about, measured.protocol.get("scores"))
-                yield metric, found, protocol | scores, Cell(found.value, found.interval)
+                yield (
+                    metric,
+                    found,
+                    protocol | _scores(found.about, measured.protocol),
+                    Cell(found.value, found.interval),
+                )
 
 
-def _scores(about: Value, of: object) -> dict[str, str]:
-    """Of what p(x | z) is, for numbers that depend on it."""
-    return {} if about.scores is None or not isinstance(of, str) else {"scores": about.scores.get(of, of)}
+def _scores(about: Value, protocol: Mapping[str, Any]) -> dict[str, Any]:
+    """Of what p(x | z) is, and on which scale but that of 8-bit images, for numbers that depend on it."""
+    of, scale = protocol.get("scores"), protocol.get("scale")
+    if about.scores is None or not isinstance(of, str):
+        return {}
+    return {"scores": about.scores.get(of, of)} | (flat({"scale": scale}) if scale else {})
 
 
 def flat(tree: Mapping[str, Any], above: str = "", whole: Collection[str] = ()) -> dict[str, Any]:

@@ -2,12 +2,13 @@
 
 import math
 from collections.abc import Callable
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 from torch.distributions import Distribution
 
+from vaelab.data.scale import EIGHT_BIT
 from vaelab.data.source import Split
 from vaelab.distributions.estimates import log_mean_exp
 from vaelab.distributions.hierarchy import rsample_scored
@@ -62,8 +63,10 @@ def likelihood(
 
     (Burda et al. 2016), over `images` images, evenly spaced, or all. `ess` = (Σ w)² / Σ w² counts the draws that carry
     the mean; `iwae_gain` is L_S − L_{S/2}, about what is still missing. `*_error` is the standard error over images.
-    `bits_per_dim` is −iwae / (C·H·W·log 2); for a density that of `dequantised` images, times its step of 1/256, an
-    upper bound of the bits that the 8-bit values take (Theis et al. 2016). The curve `iwae` is L_s against s, the mean
+    `bits_per_dim` is −iwae / (C·H·W·log 2); for a density that of `dequantised` images + log₂ L, with L the levels of
+    the images' scale (256 of 8 bits), an upper bound of the bits that their values take (Theis et al. 2016). Of real
+    values a density has none, and nats are those of x = (value − low) / (high − low), by the scale in the protocol:
+    log p(values) = log p(x) − C·H·W·log(high − low). The curve `iwae` is L_s against s, the mean
     over disjoint blocks of s of the same draws, so each point is unbiased for its bound. Draws do not see where q has
     no mass: a flat curve is no proof, `ais` is the stronger check.
 
@@ -75,26 +78,41 @@ def likelihood(
     score = _scorer(model, precision, compile)
     chosen, p = spread(split, images), model.p_z()
     rows = _rows(model, chosen.images, precision, compile)
+    levels = model.scale.levels if model.scores == "density" else None
     noise = torch.Generator().manual_seed(seed)
     with seeded(seed, device_of(model)):
         found = [
-            _bounds(model, p, score, (x,) if model.scores == "mass" else (x, dequantised(x, noise)), y, samples, rows)
+            _bounds(model, p, score, (x, dequantised(x, levels, noise)) if levels else (x,), y, samples, rows)
             for x, y in batches(model, chosen, rows // samples)
         ]
     columns = {name: torch.cat([c[name] for c, _ in found]) for name in found[0][0]}
-    curve = torch.cat([levels for _, levels in found], dim=1).mean(1)
+    if levels:
+        columns["bits_per_dim"] += math.log2(levels)
+    elif model.scores == "density":
+        del columns["bits_per_dim"]
+    curve = torch.cat([bounds for _, bounds in found], dim=1).mean(1)
     estimator = f"importance sampling, {samples} draws of q(z | x) per image"
     protocol = {"images": len(chosen), "estimator": estimator} | scored(model)
     measured = Measurement.over_images(columns, protocol, errors=("elbo", "iwae"))
     measured.curves["iwae"] = list(zip(map(float, ladder(samples)), curve.tolist(), strict=True))
     measured.notes.extend(_doubts(measured.values, samples))
+    if "bits_per_dim" not in columns:
+        measured.notes.append(
+            "the images have real values, of which a density has no bits per dimension; compare nats, on one scale"
+        )
     return measured
 
 
-def scored(model: VAE) -> dict[str, str]:
-    """For a protocol: of what p(x | z) is, and that a conditional model scores log p(x | y), which is no log p(x)."""
-    of = "binary" if model.binary else {"mass": "levels"}.get(model.scores, "density")
-    return {"scores": of} | ({"given": "the class of each image"} if model.classes else {})
+def scored(model: VAE) -> dict[str, Any]:
+    """For a protocol: of what p(x | z) is, and that a conditional model scores log p(x | y), which is no log p(x).
+
+    With the scale of x, unless that is of 8-bit images.
+    """
+    of, scale = "binary" if model.binary else {"mass": "levels"}.get(model.scores, "density"), model.scale
+    found: dict[str, Any] = {"scores": of} | ({"given": "the class of each image"} if model.classes else {})
+    if scale != EIGHT_BIT:
+        found["scale"] = {"low": scale.low, "high": scale.high, "levels": scale.levels}
+    return found
 
 
 def refuse_pseudo_likelihood(model: VAE, withheld: str) -> None:
@@ -112,9 +130,12 @@ def refuse_pseudo_likelihood(model: VAE, withheld: str) -> None:
         )
 
 
-def dequantised(x: Tensor, noise: torch.Generator) -> Tensor:
-    """(255 x + u) / 256 with u ~ U[0, 1): a density's values on cells of 1/256, one for each 8-bit value in x."""
-    return (255 * x + torch.rand(x.shape, generator=noise).to(x)) / 256
+def dequantised(x: Tensor, levels: int, noise: torch.Generator) -> Tensor:
+    """((L − 1) x + u) / L with u ~ U[0, 1): a density's values on cells of 1/L, one for each of L levels of x.
+
+    In float32 cells of 1/65,536 still have 256 values or more.
+    """
+    return ((levels - 1) * x + torch.rand(x.shape, generator=noise).to(x)) / levels
 
 
 def ladder(samples: int) -> list[int]:
@@ -160,7 +181,7 @@ def _bounds(
 ) -> tuple[dict[str, Tensor], Tensor]:
     """Columns [B] by name, and L_s [len(ladder), B], in float64 on the CPU; x is encoded once, z decoded in pieces.
 
-    `targets` are the images x, and of a density the dequantised ones, scored under the same draws.
+    `targets` are the images x, and of a density of levels the dequantised ones, scored under the same draws.
     """
     x = targets[0]
     q, p = model.q_z(x, y), condition(p, y)
@@ -179,7 +200,7 @@ def _bounds(
         "kl": rate,
         "iwae": iwae,
         "iwae_gain": iwae - level(log_w, max(1, samples // 2)),
-        "bits_per_dim": nats_per_dim / math.log(2) + 8 * (len(targets) - 1),
+        "bits_per_dim": nats_per_dim / math.log(2),
         "ess": (2 * total - (2 * log_w).logsumexp(0)).exp(),
     } | {name: kl.cpu().double() for name, kl in terms.by_level.items()}
     return columns, levels

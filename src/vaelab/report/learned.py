@@ -6,14 +6,13 @@ from vaelab.io.formatting import counted, typeset
 from vaelab.metrics.active_units import NATS
 from vaelab.metrics.aggregate import LEVEL
 from vaelab.report.finding import Finding, beta, is_early, last, longer
-from vaelab.report.pixels import Pixels, learned_scale
+from vaelab.report.pixels import Pixels, learned_scale, scale_of
 from vaelab.report.trends import rises
 from vaelab.runs.folder import RunFolder
 from vaelab.runs.log import finite, numbers
 
 COLLAPSED = 0.5  # nats of KL per image below which a code says next to nothing
 LARGE_LR = 0.01  # learning rate at which Adam's steps kill units for good
-STEP_OF_GREY = 1 / 256  # of 8-bit images on [0, 1]
 NO_IMAGE = 0.5  # no grey image on [0, 1] scatters more
 APART = 0.2  # share of the draws by which posterior and prior differ in a dimension, from which samples suffer
 
@@ -65,16 +64,17 @@ def scale_ran_away(run: RunFolder) -> Finding | None:
     """A learned σ below a step of grey, where a density grows without limit, or so wide that it explains nothing."""
     if (scale := learned_scale(run)) is None:
         return None
-    told = f"The learned scale is {scale:.2g} on the [0, 1] scale of images"
-    if scale < STEP_OF_GREY or not math.isfinite(scale):
+    told, of_images = f"The learned scale is {scale:.2g} on the [0, 1] scale of images", scale_of(run)
+    step = 1 / of_images.levels if of_images.levels else 0.0
+    if scale < step or not math.isfinite(scale):
         return Finding(
             "scale",
             "warning",
             "The learned σ runs away towards 0: the density rewards pixels that it copies to beyond their precision.",
-            f"{told}, a step of 8-bit grey is {STEP_OF_GREY:.2g}.",
-            "a fixed model.likelihood.sigma, or the likelihood logistic, which counts grey levels",
+            f"{told}, a step of grey is {step:.2g}." if step else f"{told}.",
+            f"a fixed model.likelihood.sigma{', or the likelihood logistic, which counts grey levels' * bool(step)}",
         )
-    if scale > NO_IMAGE:
+    if scale > NO_IMAGE and of_images.bounded:
         return Finding(
             "scale",
             "bad",

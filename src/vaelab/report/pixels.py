@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 from safetensors import SafetensorError, safe_open
 
+from vaelab.data.scale import EIGHT_BIT, Scale
 from vaelab.io.files import parse_json
 from vaelab.registry import names, part
 from vaelab.registry.schema import Part, defaults
@@ -27,7 +28,7 @@ class Pixels(NamedTuple):
 
     @classmethod
     def of(cls, run: RunFolder) -> "Pixels | None":
-        """Those of a run; None where its loss is no likelihood, or the model file does not tell their shape."""
+        """Those of a run; None where its loss is no likelihood, or values are real, or the model file does not tell."""
         chosen = run.recipe.part("likelihood")
         chosen = _base(chosen, "bernoulli") if chosen.kind == "pixel" else chosen
         metadata = (run.header or {}).get("__metadata__")
@@ -39,8 +40,10 @@ class Pixels(NamedTuple):
             return None
         likelihood = part("likelihood", chosen.kind)
         assert isinstance(likelihood, type) and issubclass(likelihood, Likelihood)
+        is_density = likelihood.scores == "density"
+        levels = 2 if likelihood.grey_levels == 2 and not is_density else scale_of(run).levels
         least = _least(chosen.kind, defaults(likelihood) | dict(chosen.options))
-        return cls(size, likelihood.grey_levels, likelihood.scores == "density", least)
+        return cls(size, levels, is_density, least) if levels else None
 
     def bits(self, nats: float) -> float:
         """Per dimension, of nats per image; a density of [0, 1] counts times a step between two levels."""
@@ -50,6 +53,14 @@ class Pixels(NamedTuple):
     def uniform(self) -> float:
         """Bits per dimension where all values are equally likely."""
         return math.log2(self.levels)
+
+
+def scale_of(run: RunFolder) -> Scale:
+    """The scale of its images, where the header of its weights tells it; else that of 8-bit ones."""
+    try:
+        return Scale(**parse_json((run.header or {})["__metadata__"]["scale"]))
+    except (ValueError, TypeError, LookupError):
+        return EIGHT_BIT
 
 
 def learned_scale(run: RunFolder) -> float | None:

@@ -13,6 +13,7 @@ from vaelab.distributions.latent import rsample_and_log_prob
 from vaelab.errors import UsageError, VaelabError
 from vaelab.model import VAE
 from vaelab.registry.plugins import explained, plugin_records
+from vaelab.training.values import refuse_other_values
 
 IMAGES = 2
 SAMPLES = 64  # draws at most, which show as much as the thousands that a training may have memory for
@@ -24,6 +25,7 @@ def rehearse(model: VAE, objective: Any, data: Dataset, foreign: bool = False) -
 
     `foreign` are parts that are not ours, or may not be.
     """
+    refuse_other_values(model.likelihood, data)
     first = data.train[:IMAGES]
     x, y = to_floats(first.images), first.labels if model.classes else None
     try:
