@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 from torch.distributions import Distribution, Independent, MixtureSameFamily, MultivariateNormal
-from vaelab.data.scale import Scale
 
+from vaelab.data.scale import Scale
 from vaelab.data.source import Split
 from vaelab.errors import NotApplicable
 from vaelab.metrics import likelihood as module

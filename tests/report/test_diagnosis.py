@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from safetensors.numpy import save_file
-from vaelab.data.scale import EIGHT_BIT, Scale
 
 import vaelab.recipe.recipe  # noqa: F401  # registers the parts
+from vaelab.data.scale import EIGHT_BIT, Scale
 from vaelab.report.diagnosis import diagnose
 from vaelab.report.finding import LEVELS
 from vaelab.report.pixels import Pixels

@@ -7,9 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from vaelab.data.scale import EIGHT_BIT, Scale
 
 import vaelab
+from vaelab.data.scale import EIGHT_BIT, Scale
 from vaelab.errors import UsageError
 from vaelab.recipe.recipe import Recipe
 from vaelab.roles import Likelihood

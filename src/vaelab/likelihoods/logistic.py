@@ -25,9 +25,9 @@ class LogisticLikelihood(Likelihood):
     scores = "mass"
     params_per_channel = 2
 
-    def __init__(self, grey_levels: int = 256) -> None:
+    def __init__(self, grey_levels: int | None = 256) -> None:
         super().__init__()
-        self.grey_levels = grey_levels
+        self.grey_levels = grey_levels = grey_levels or 256  # of real values, which only binary images may be
         self.narrowest = NARROWEST - math.log(max(grey_levels - 1, 255) / 255)
         self.shift = math.log(BEGINNING / (self.narrowest - BEGINNING))
 

@@ -10,6 +10,7 @@ from torch.distributions import Distribution
 
 from vaelab.data.scale import EIGHT_BIT
 from vaelab.data.source import Split
+from vaelab.data.stored import Images
 from vaelab.distributions.estimates import log_mean_exp
 from vaelab.distributions.hierarchy import rsample_scored
 from vaelab.distributions.latent import condition
@@ -150,10 +151,10 @@ def level(log_w: Tensor, size: int) -> Tensor:
     return log_mean_exp(blocks.transpose(0, 1)).mean(0)
 
 
-def _rows(model: VAE, images: Tensor, precision: str, compiled: bool) -> int:
+def _rows(model: VAE, images: Tensor | Images, precision: str, compiled: bool) -> int:
     """Images × draws that are decoded at once; scored eagerly, they leave two float32 copies behind."""
     per_pixel = getattr(torch, precision).itemsize + (0 if compiled else 8)
-    return max(1, BYTES.get(device_of(model).type, BYTES["other"]) // (images[0].numel() * per_pixel))
+    return max(1, BYTES.get(device_of(model).type, BYTES["other"]) // (images.shape[1:].numel() * per_pixel))
 
 
 def _scorer(

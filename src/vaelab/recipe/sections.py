@@ -52,7 +52,7 @@ class Model:
         """A model of these parts for images of a shape and so many classes, scaled like this."""
         sees, levels = self.condition, self.levels
         sizes = {"x_shape": x_shape, "latent_dim": sum(levels), "levels": levels, "top_dim": levels[0]}
-        likelihood = build("likelihood", self.likelihood, "model.likelihood", grey_levels=scale.levels or 256, **sizes)
+        likelihood = build("likelihood", self.likelihood, "model.likelihood", grey_levels=scale.levels, **sizes)
         channels, *sides = x_shape
         encoder, decoder = build(
             "backbone",

@@ -26,8 +26,8 @@ def rehearse(model: VAE, objective: Any, data: Dataset, foreign: bool = False) -
     `foreign` are parts that are not ours, or may not be.
     """
     refuse_other_values(model.likelihood, data)
-    first = data.train[:IMAGES]
-    x, y = to_floats(first.images), first.labels if model.classes else None
+    x, labels = to_floats(data.train.images[:IMAGES]), data.train.labels
+    y = labels[:IMAGES] if labels is not None and model.classes else None
     try:
         with explained():
             _check_distributions(model.eval(), x, y)
