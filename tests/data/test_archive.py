@@ -5,6 +5,7 @@ import random
 import tarfile
 import zipfile
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -40,8 +41,8 @@ def write_tar(path, members: dict[str, bytes], links: dict[str, str] | None = No
 
 
 def read_zip(path):
-    with open_images(path) as images:
-        return [images.open(name).read() for name in images.names]
+    images = open_images(path)
+    return [images.open(number).read() for number in range(len(images))]
 
 
 def test_images_of_a_zip_are_listed_in_order_and_read(tmp_path):
@@ -104,12 +105,13 @@ def test_images_are_read_alike_from_a_folder_and_a_zip(tmp_path):
         (tmp_path / "out" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "out" / name).write_bytes(content)
     for path in (tmp_path / "out", write_zip(tmp_path / "a.zip", members)):
-        with open_images(path) as images:
-            assert images.names == ["in/a.PNG", "in/b.png"]
-            assert Image.open(images.open("in/b.png")).size == (3, 2)
+        images = open_images(path)
+        assert images.names == ["in/a.PNG", "in/b.png"]
+        assert Image.open(images.open(1)).size == (3, 2)
+        assert Image.open(images.at(np.array([1])).open(0)).size == (3, 2)
 
 
 def test_a_zip_without_images_is_refused(tmp_path):
     path = write_zip(tmp_path / "a.zip", {"a.txt": b""})
-    with pytest.raises(UsageError, match="it holds no images"), open_images(path):
-        pass
+    with pytest.raises(UsageError, match="it holds no images"):
+        open_images(path)

@@ -6,20 +6,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import EpsImagePlugin, Image, PngImagePlugin
+from PIL import EpsImagePlugin, Image
 
 import vaelab
-from vaelab.data import decode
+from vaelab.data import ahead, decode
 from vaelab.data.archive import open_images
+from vaelab.data.encoded import ImageFiles
 from vaelab.errors import UsageError
 from vaelab.evaluation import images as export
 
 
 def pixels_of(file, channels: int):
     """uint8 [C, H, W], or why the file cannot be read."""
-    return next(
-        decode.decode_all(["it"], lambda _: file, lambda image: decode.as_array(decode.upright(image, channels)))
-    )
+    files = ImageFiles(["it"], lambda _: file, lambda: None)
+    return next(ahead.decode_all(files, lambda it: decode.as_array(decode.read_image(it, channels))))
 
 
 POSTSCRIPT = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 24 24\n%%EndComments\n{} loop\n"
@@ -58,23 +58,23 @@ def test_postscript_is_refused_and_no_process_is_started(tmp_path, monkeypatch):
     path.write_bytes(POSTSCRIPT)
     with zipfile.ZipFile(archive, "w") as written:
         written.write(path, "e.png")
-    with open_images(archive) as images:
-        for file in (path, images.open("e.png")):
-            assert str(pixels_of(file, 3)).startswith("cannot identify image file")
+    for file in (path, open_images(archive).open(0)):
+        assert str(pixels_of(file, 3)).startswith("cannot identify image file")
     with pytest.raises(UsageError, match=r"cannot read the image .*e.png"):
         export.read_images([path], (3, 24, 24), fit=True)
 
 
 def test_image_files_are_opened_in_one_place_only():
     package = Path(vaelab.__file__).parent
-    openers = ("Image.open", "imread", "ImageFile.Parser")
-    found = [
+    openers = ("Image.open", "Image.OPEN", "imread", "ImageFile.Parser", "TiffFile", "png_decode")
+    found = {
         path.relative_to(package).as_posix()
         for path in package.rglob("*.py")
         for node in ast.walk(ast.parse(path.read_text()))
-        if isinstance(node, ast.Call) and ast.unparse(node.func).endswith(openers)
-    ]
-    assert found == ["data/decode.py"]
+        if isinstance(node, ast.Call | ast.Subscript)
+        if ast.unparse(node.func if isinstance(node, ast.Call) else node.value).endswith(openers)
+    }
+    assert found == {"data/decode.py", "data/deep.py", "data/tiff.py"}
 
 
 @pytest.mark.parametrize("limit", [20, 10])  # Pillow itself refuses from twice the limit on
@@ -89,40 +89,13 @@ def test_a_bomb_is_refused_before_its_pixels_are_read(tmp_path, monkeypatch, lim
     )
 
 
-@pytest.mark.parametrize("limits", [{"PIXELS": 250}, {"AHEAD": 2}, {"PIXELS": 50}])
-def test_images_are_decoded_ahead_as_far_as_they_take_little_memory(tmp_path, monkeypatch, limits):
-    """At work or not yet taken are two of 10 × 10, or one where that alone is above the limit, in the order asked."""
-    for name, value in limits.items():
-        monkeypatch.setattr(decode, name, value)
-    begun, found, most = [], [], 0
-
-    def work(image):
-        begun.append(image)
-        return np.full((1, 1, 1), int(image.info["number"]))
-
-    def find(name):
-        info = PngImagePlugin.PngInfo()
-        info.add_text("number", name)
-        Image.new("L", (10, 10)).save(tmp_path / f"{name}.png", pnginfo=info)
-        return tmp_path / f"{name}.png"
-
-    for result in decode.decode_all(map(str, range(20)), find, work):
-        most = max(most, len(begun) - len(found))
-        found.append(result.item())
-    assert found == list(range(20))
-    assert most <= (1 if limits.get("PIXELS") == 50 else 2)
-
-
 def test_a_jpeg_is_decoded_no_finer_than_it_is_shown(tmp_path):
     across = np.linspace(0, 255, 1600).astype(np.uint8)
     Image.fromarray(np.tile(across, (1200, 1))).save(tmp_path / "a.jpg")
     sizes, arrays = [], []
     for size in (0, 50):
-
-        def work(image):
-            sizes.append(image.size)
-            return decode.as_array(decode.central(decode.upright(image, 1), 50))
-
-        arrays += list(decode.decode_all(["a.jpg"], tmp_path.joinpath, work, size))
+        image = decode.open_image(tmp_path / "a.jpg", size)
+        sizes.append(image.size)
+        arrays.append(decode.as_array(decode.central(decode.upright(image, 1), 50)))
     assert sizes == [(1600, 1200), (200, 150)]
     assert np.abs(arrays[0].astype(int) - arrays[1]).max() <= 1

@@ -4,14 +4,11 @@ import posixpath
 import re
 import stat
 import tarfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
-from typing import IO, Any, NamedTuple
 from zipfile import ZipFile
 
-from vaelab.data.decode import image_names, is_image
+from vaelab.data.encoded import ImageFiles, in_folder, is_image, stamp
 from vaelab.errors import Damaged, UsageError
 from vaelab.io.files import parsing
 
@@ -19,24 +16,13 @@ ABSOLUTE = re.compile(r"[/\\]|[A-Za-z]:")  # on any system
 CLIMBS = re.compile(r"(^|[/\\])\.\.($|[/\\])")
 
 
-class Images(NamedTuple):
-    """The images in a folder or an archive: sorted names, what changes when a file does, and a file's content."""
-
-    names: list[str]
-    stamp: Any
-    open: Callable[[str], Path | IO[bytes]]
-
-
-@contextmanager
-def open_images(path: Path) -> Iterator[Images]:
+def open_images(path: Path) -> ImageFiles:
     """The images below a folder or in a zip archive, alike, to be read from any thread and verified by checksum.
 
     UsageError for an archive that is broken or encrypted, has no images, or whose members lead outside.
     """
     if path.is_dir():
-        names = image_names(path)
-        yield Images(names, [stamp(path / name) for name in names], path.joinpath)
-        return
+        return in_folder(path)
     with parsing(path):
         archive = ZipFile(path)
 
@@ -44,23 +30,16 @@ def open_images(path: Path) -> Iterator[Images]:
         with parsing(path):
             return archive.read(name)
 
-    with archive:
-        members = archive.infolist()
-        links = [m.filename for m in members if stat.S_ISLNK(m.external_attr >> 16)]
-        if any(member.flag_bits & 1 for member in members):
-            raise Damaged(path, "it is encrypted")
-        for member in members:
-            refuse_escape(path, member.filename, read(member.filename).decode() if member.filename in links else None)
-        names = sorted(m.filename for m in members if is_image(m.filename) and m.filename not in links)
-        if not names:
-            raise Damaged(path, "it holds no images")
-        yield Images(names, stamp(path), lambda name: BytesIO(read(name)))
-
-
-def stamp(path: Path) -> list[int]:
-    """Size and time of change, by which a changed file is noticed."""
-    status = path.stat()
-    return [status.st_size, status.st_mtime_ns]
+    members = archive.infolist()
+    links = [m.filename for m in members if stat.S_ISLNK(m.external_attr >> 16)]
+    if any(member.flag_bits & 1 for member in members):
+        raise Damaged(path, "it is encrypted")
+    for member in members:
+        refuse_escape(path, member.filename, read(member.filename).decode() if member.filename in links else None)
+    names = sorted(m.filename for m in members if is_image(m.filename) and m.filename not in links)
+    if not names:
+        raise Damaged(path, "it holds no images")
+    return ImageFiles(names, lambda i: BytesIO(read(names[i])), lambda: stamp(path))
 
 
 def read_tar(path: Path, names: list[str]) -> list[bytes]:

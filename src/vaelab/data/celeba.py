@@ -1,17 +1,19 @@
 """CelebA: 202,599 aligned faces with forty attributes, from the official folder or straight from its zip."""
 
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from vaelab.data.archive import open_images
-from vaelab.data.decode import as_array, decode_all, is_image, upright
+from vaelab.data.decode import as_array, read_image
 from vaelab.data.decoded import decode_once
+from vaelab.data.encoded import is_image
 from vaelab.data.images import check_fits, pad
 from vaelab.data.source import Pool, Source
 from vaelab.errors import Damaged, MissingData, UsageError
@@ -56,16 +58,14 @@ class CelebA(Source):
         """From `celeba/`; UsageError for what is missing or damaged, and for an unknown attribute."""
         check_fits((1, 3, self.size, self.size), "lower data.size")
         root, where = _find(directory)
-        with open_images(where) as faces:
-            split_of = _partition(root, faces.names)
-            order = np.argsort(split_of, kind="stable")  # so that splits are slices
-            names = [faces.names[i] for i in order]
-            factors, known = _attributes(root, names)
-            labels = self._labels(root / ATTRIBUTES, factors, known)
-            state = [faces.stamp, self.size, self.crop, self.pad]
-            decoded = decode_all(names, faces.open, self._decode)
-            whole = "put whole ones there"
-            images, kept = decode_once("celeba", where, names, state, decoded, whole, labels=labels, factors=factors)
+        faces = open_images(where)
+        split_of = _partition(root, faces.names)
+        order = np.argsort(split_of, kind="stable")  # so that splits are slices
+        faces = faces.at(order)
+        factors, known = _attributes(root, faces.names)
+        labels = self._labels(root / ATTRIBUTES, factors, known)
+        options, whole = [self.size, self.crop, self.pad], "put whole ones there"
+        images, kept = decode_once("celeba", where, faces, options, self._decode, whole, labels=labels, factors=factors)
         splits = images.cut(split_of[order][kept])
         classes = (f"no {self.attribute}", self.attribute) if self.attribute else None
         by = None if (root / PARTITION).is_file() else "name"
@@ -81,8 +81,8 @@ class CelebA(Source):
             raise UsageError(f"data.attribute: unknown attribute {name!r}; {hint(name, list(known))}")
         return factors[:, known.index(name)].long()
 
-    def _decode(self, face: "Image") -> np.ndarray:
-        return pad(torch.from_numpy(as_array(self._frame(upright(face, 3)))), self.pad).numpy()
+    def _decode(self, file: Path | IO[bytes]) -> np.ndarray:
+        return pad(torch.from_numpy(as_array(self._frame(read_image(file, 3)))), self.pad).numpy()
 
     def _frame(self, face: "Image") -> "Image":
         """The central square, of a side in proportion to the width of the file."""
@@ -117,7 +117,7 @@ def _find(directory: Directory) -> tuple[Path, Path]:
     )
 
 
-def _partition(root: Path, names: list[str]) -> np.ndarray:
+def _partition(root: Path, names: Sequence[str]) -> np.ndarray:
     """0, 1 or 2 for each image: train, valid or test."""
     path, count = root / PARTITION, len(names)
     if not path.is_file():
@@ -140,7 +140,7 @@ def _partition(root: Path, names: list[str]) -> np.ndarray:
     return split_of
 
 
-def _attributes(root: Path, names: list[str]) -> tuple[Tensor | None, tuple[str, ...] | None]:
+def _attributes(root: Path, names: Sequence[str]) -> tuple[Tensor | None, tuple[str, ...] | None]:
     """float32 [N, 40] of 0 and 1, and the names of the columns, where the file is there."""
     path = root / ATTRIBUTES
     if not path.is_file():
@@ -153,7 +153,7 @@ def _attributes(root: Path, names: list[str]) -> tuple[Tensor | None, tuple[str,
     return factors, known
 
 
-def _rows(path: Path, names: list[str], skip: int) -> np.ndarray:
+def _rows(path: Path, names: Sequence[str], skip: int) -> np.ndarray:
     """The numbers int8 [N, columns] that a text file gives, after `skip` lines, beside each image's name."""
     with parsing(path):
         lines = [line.split(None, 1) for line in path.read_text().splitlines()[skip:] if line.strip()]

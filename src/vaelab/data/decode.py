@@ -1,100 +1,157 @@
-"""Image files: finding them in a folder, and their pixels, whatever the format, mode and orientation."""
+"""Pixels of image files, whatever the format, mode, depth and orientation."""
 
-import warnings
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from functools import cache, partial
+from importlib import import_module
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from vaelab.errors import UsageError
+from vaelab.data import deep
+from vaelab.data.encoded import Opened, Page
+from vaelab.data.tiff import Shape, is_tiff, read_page, shape_of
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm")
-FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "PPM")  # whatever the suffix; PostScript would run Ghostscript
-PIXELS, AHEAD = 2**26, 64  # of images decoded ahead of their use, and how many these may be: about 0.4 GB, some files
+# Whatever the suffix; PostScript would run Ghostscript.
+FORMATS = {"PNG": "Png", "JPEG": "Jpeg", "WEBP": "WebP", "BMP": "Bmp", "GIF": "Gif", "TIFF": "Tiff", "PPM": "Ppm"}
 DRAFT = 3  # times the size wanted, above which a coarser JPEG gives the same picture
+GREY = ("1", "L", "LA", "I", "I;16", "I;16B", "F")  # Pillow's modes without colours
+MARKED = {"exif", "Raw profile type exif", "xmp", "XML:com.adobe.xmp"}  # where a mark of rotation may be
+BITS, SAMPLES, EXTRA = 258, 277, 338  # tags of TIFF
 
-Opened = Path | IO[bytes]
-
-
-def is_image(name: str) -> bool:
-    """Whether a relative path with forward slashes looks like an image; hidden files and folders do not."""
-    hidden = any(part.startswith((".", "__MACOSX")) for part in name.split("/"))
-    return name.lower().endswith(SUFFIXES) and not hidden
+Channels = Literal["auto"] | int
 
 
-def image_names(root: Path) -> list[str]:
-    """Relative paths with forward slashes, sorted; hidden files and folders are passed over."""
-    paths = ((path, path.relative_to(root).as_posix()) for path in root.rglob("*"))
-    return sorted(name for path, name in paths if is_image(name) and path.is_file())
-
-
-def decode_all(
-    names: Iterable[str], find: Callable[[str], Opened], decode: "Callable[[Image], np.ndarray]", size: int = 0
-) -> Iterator[np.ndarray | str]:
-    """What `decode` makes of the image that `find` finds by each name, in turn; or in words why it cannot be read.
-
-    In threads, because Pillow works outside the lock. What is at work or not yet taken has PIXELS at most, or is a
-    single image. A `size` is what images will be shrunk to: JPEGs are decoded no finer than that needs.
-    """
-    waiting: deque[tuple[int, Future]] = deque()
-    with ThreadPoolExecutor() as workers:
-        for name in names:
-            image = _opened(find(name), size)
-            pixels = 0 if isinstance(image, str) else image.width * image.height
-            while waiting and (len(waiting) == AHEAD or sum(p for p, _ in waiting) + pixels > PIXELS):
-                yield waiting.popleft()[1].result()
-            waiting.append((pixels, workers.submit(_decoded, name, image, decode)))
-        while waiting:
-            yield waiting.popleft()[1].result()
-
-
-def _opened(file: Opened, size: int) -> "Image | str":
-    try:
-        return open_image(file, size)
-    except Exception as error:  # Pillow's decoders raise whatever a broken file makes them stumble over
-        named = str(file) if isinstance(file, Path) else file
-        return str(error).replace(f" {named!r}", "") or type(error).__name__
-
-
-def _decoded(name: str, image: "Image | str", decode: "Callable[[Image], np.ndarray]") -> np.ndarray | str:
-    if isinstance(image, str):
-        return image
-    try:
-        with image:
-            return decode(image)
-    except UsageError as error:
-        raise UsageError(f"{name}: {error}") from error
-    except Exception as error:  # as above
-        return str(error) or type(error).__name__
-
-
-def open_image(file: Opened, size: int = 0) -> "Image":
+def open_image(file: Path | IO[bytes], size: int = 0) -> "Image":
     """A Pillow image whose pixels are not decoded yet; OSError for what is none of FORMATS, ValueError for a bomb.
 
-    The only place that opens image files, since what they are is told by their content, which may be hostile. With
-    `size`, a JPEG comes at the coarsest of its scales that is finer than that by DRAFT.
+    The only place that opens image files with Pillow, since what they are is told by their content, which may be
+    hostile. Not by Pillow's own `open`, which warns of bombs, and warnings cannot be caught in threads. With `size`, a
+    JPEG comes at the coarsest of its scales that is finer than that by DRAFT.
     """
-    from PIL import Image
+    from PIL import Image, UnidentifiedImageError
 
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)  # Pillow's error comes at twice its limit
-            image = Image.open(file, formats=FORMATS)
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+    if isinstance(file, Path):
+        with file.open("rb") as stream:
+            prefix = stream.read(16)
+    else:
+        file.seek(0)
+        prefix = file.read(16)
+    for read, accepts in _readers():
+        if accepts is None or accepts(prefix) is True:
+            try:
+                if not isinstance(file, Path):
+                    file.seek(0)
+                image = read(file)
+                break
+            except SyntaxError:  # another format
+                continue
+    else:
+        named = str(file) if isinstance(file, Path) else file
+        raise UnidentifiedImageError(f"cannot identify image file {named!r}")
+    if Image.MAX_IMAGE_PIXELS and image.width * image.height > Image.MAX_IMAGE_PIXELS:
+        image.close()
         limit = f"{Image.MAX_IMAGE_PIXELS:,} pixels"
-        raise ValueError(f"more than {limit}, as if made to exhaust memory; make it smaller") from error
+        raise ValueError(f"more than {limit}, as if made to exhaust memory; make it smaller")
     if size:
         image.draft(None, (DRAFT * size, DRAFT * size))
     return image
 
 
-def read_image(file: Opened, channels: int) -> "Image":
+@cache
+def _readers() -> list[Any]:
+    """What reads each of FORMATS, and what tells by its first bytes whether a file may be of it."""
+    from PIL import Image
+
+    for module in FORMATS.values():
+        import_module(f"PIL.{module}ImagePlugin")
+    return [Image.OPEN[name] for name in FORMATS]
+
+
+def shape_in(file: Opened, size: int = 0) -> Shape:
+    """The shape of the image in a file, from its head alone, as it is drafted for `size`; raises as `read_pixels`.
+
+    Of 8 bits, the channels are 1 or 3 as the file has them: colours may be equal.
+    """
+    image = _opened(file, size)
+    if isinstance(image, Page):
+        return shape_of(image)
+    with image:
+        (width, height), channels = image.size, 1 if image.mode in GREY else 3
+        if image.format != "TIFF" and not MARKED.isdisjoint(image.info) and image.getexif().get(0x0112, 1) > 4:
+            width, height = height, width  # lying on its side; Pillow turns TIFFs itself
+        depth = "float32" if image.mode == "F" else "uint16" if _is_deep(image) else "uint8"
+        return Shape(channels, height, width, depth)
+
+
+def read_pixels(file: Opened, channels: Channels = "auto", size: int | tuple[int, int] | None = None) -> np.ndarray:
+    """The image in a file, [C, H, W] of the depth it has there: uint8, uint16 or float32.
+
+    Turned as its mark says, without opacity. `channels` 1 or 3 makes grey or colours of the other; of 8 bits, `auto` is
+    as the file has it. With `size`, it is the central square resized to that, or the largest centre of that shape.
+    Raises whatever the decoders raise for a broken file, UsageError for other channels than it has.
+    """
+    image = _opened(file, int(np.max(size)) if size else 0)
+    if not isinstance(image, Page):
+        with image:
+            if not _is_deep(image):
+                grey = channels == 1 or (channels == "auto" and image.mode in GREY)
+                whole = upright(image, 1 if grey else 3)
+                pixels = as_array(central(whole, size) if size else whole)
+                return pixels if channels in ("auto", len(pixels)) else deep.of_channels(pixels, channels)
+            pixels = _deep(image, file)
+    else:
+        pixels = read_page(image)
+    pixels = pixels if channels == "auto" else deep.of_channels(pixels, channels)
+    return deep.by_plane(partial(central, size=size), pixels) if size else pixels
+
+
+def _opened(file: Opened, size: int = 0) -> "Image | Page":
+    """A Pillow image, or the page of a TIFF that Pillow cannot read, or would read as less than it is."""
+    if isinstance(file, Page):
+        return file
+    try:
+        image = open_image(file, size)
+    except OSError:
+        if is_tiff(file):
+            return Page(file)
+        raise
+    if image.format == "TIFF" and not _is_whole(image):
+        with image:
+            return Page(file)
+    return image
+
+
+def _is_whole(image: Any) -> bool:
+    """Whether Pillow has all bits and channels of a TIFF."""
+    tags = image.tag_v2
+    bits, samples, extra = (tags.get(tag, default) for tag, default in ((BITS, 1), (SAMPLES, 1), (EXTRA, ())))
+    if image.mode in ("I;16", "I;16B", "F"):
+        return samples == 1
+    return np.max(bits) <= 8 and samples <= 4 and 0 not in np.ravel(extra)
+
+
+def _is_deep(image: Any) -> bool:
+    """Whether an image has more than 8 bits, also where Pillow would cut them to these."""
+    if image.mode in ("I", "F") or image.mode.startswith("I;16"):
+        return True
+    return image.format == "PNG" and bool(image.tile) and str(image.tile[0][3]).endswith(";16B")
+
+
+def _deep(image: Any, file: Any) -> np.ndarray:
+    if image.mode in ("L", "LA", "RGB", "RGBA"):
+        pixels = deep.read_png(file)
+    else:
+        pixels = np.array(image)
+        pixels = pixels.clip(0, 65535) if image.mode == "I" else pixels
+        pixels = pixels.astype(np.float32 if image.mode == "F" else np.uint16, copy=False)[None]
+    turned = not MARKED.isdisjoint(image.info) and image.format != "TIFF"
+    return deep.turned(pixels, image.getexif().get(0x0112, 1)) if turned else pixels
+
+
+def read_image(file: Path | IO[bytes], channels: int) -> "Image":
     """A Pillow image as `upright` has it, of a file; raises whatever Pillow's decoders raise."""
     with open_image(file) as image:
         return upright(image, channels)
@@ -104,7 +161,11 @@ def upright(image: "Image", channels: int) -> "Image":
     """The image turned as its mark says, of 8 bits and 1 or 3 channels."""
     from PIL import ImageOps
 
-    return _eight_bit(ImageOps.exif_transpose(image)).convert("L" if channels == 1 else "RGB")
+    image.load()  # a PNG may have its mark at its end
+    if image.format in ("TIFF", None) or not MARKED.isdisjoint(image.info):
+        image = ImageOps.exif_transpose(image)
+    image, mode = _eight_bit(image), "L" if channels == 1 else "RGB"
+    return image if image.mode == mode else image.convert(mode)
 
 
 def as_array(image: "Image") -> np.ndarray:

@@ -34,7 +34,7 @@ def crop(images: Tensor, side: int) -> Tensor:
 def resize(images: Tensor, side: int) -> Tensor:
     """The shorter side becomes `side` pixels, the proportions stay; bilinear, anti-aliased when shrinking."""
     height, width = images.shape[-2:]
-    shape = [round(length * side / min(height, width)) for length in (height, width)]
+    shape = list(side_lengths(height, width, None, side, 0))
     if shape == [height, width]:
         return images
     check_fits((*images.shape[:2], *shape), "lower data.resize")
@@ -44,6 +44,14 @@ def resize(images: Tensor, side: int) -> Tensor:
         small = F.interpolate(source.float(), shape, mode="bilinear", antialias=True)
         target.copy_(small if out.is_floating_point() else small.round().clamp(0, torch.iinfo(out.dtype).max))
     return out
+
+
+def side_lengths(height: int, width: int, side: int | None, shorter: int | None, pixels: int) -> tuple[int, int]:
+    """Height and width of images that are cropped to a `side`, resized to a `shorter` side, and padded."""
+    height, width = (side, side) if side else (height, width)
+    shorter = shorter or min(height, width)
+    height, width = (round(length * shorter / min(height, width)) for length in (height, width))
+    return height + 2 * pixels, width + 2 * pixels
 
 
 def pad(images: Tensor, pixels: int) -> Tensor:

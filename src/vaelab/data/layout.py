@@ -14,15 +14,14 @@ SPLITS = {"train": 0, "training": 0, "valid": 1, "val": 1, "validation": 1, "tes
 
 
 class Layout(NamedTuple):
-    """Names in the order of their splits; where folders tell, of each the number of its split, and its class."""
+    """Of each name the number of its split, and its class, where folders tell."""
 
-    names: list[str]
     splits: np.ndarray | None
     labels: Tensor | None
     classes: tuple[str, ...] | None
 
 
-def laid_out(names: list[str], root: Path, folders: Literal["auto", "splits", "classes"] = "auto") -> Layout:
+def laid_out(names: Sequence[str], root: Path, folders: Literal["auto", "splits", "classes"] = "auto") -> Layout:
     """What the subfolders of `root` mean, in which `names` are.
 
     Several first-level subfolders are classes, if no image lies outside them; or they are splits, and several in that
@@ -32,13 +31,11 @@ def laid_out(names: list[str], root: Path, folders: Literal["auto", "splits", "c
     tops = [_top(name) for name in names]
     if folders == "classes" or (folders == "auto" and not any(top.lower() in SPLITS for top in tops)):
         classes = _classes(names)
-        return Layout(names, None, _labels(names, classes), classes)
+        return Layout(None, _labels(names, classes), classes)
     _check_splits(sorted(set(tops)), root)
     numbers = np.array([SPLITS[top.lower()] for top in tops])
-    order = np.argsort(numbers, kind="stable")
-    names, numbers = [names[i] for i in order], numbers[order]
-    inside, count = [name.partition("/")[2] for name in names], int((numbers == 0).sum())
-    classes = _classes(inside[:count])
+    inside = [name.partition("/")[2] for name in names]
+    classes = _classes([name for name, n in zip(inside, numbers, strict=True) if n == 0])
     of_split = [_classes([name for name, n in zip(inside, numbers, strict=True) if n == number]) for number in range(3)]
     for name, below, number in zip(names, inside, numbers, strict=True):
         if (_top(below) not in classes) if classes else of_split[number]:
@@ -47,7 +44,7 @@ def laid_out(names: list[str], root: Path, folders: Literal["auto", "splits", "c
                 f"{root} has {what} in its train folder, to which {name} does not fit; "
                 "give every split the same class folders, or none"
             )
-    return Layout(names, numbers, _labels(inside, classes), classes)
+    return Layout(numbers, _labels(inside, classes), classes)
 
 
 def _check_splits(tops: list[str], root: Path) -> None:
@@ -79,12 +76,12 @@ def _top(name: str) -> str:
     return name.rpartition("/")[0].split("/")[0]
 
 
-def _classes(names: list[str]) -> tuple[str, ...] | None:
+def _classes(names: Sequence[str]) -> tuple[str, ...] | None:
     tops = {_top(name) for name in names}
     return tuple(sorted(tops)) if len(tops) > 1 and "" not in tops else None
 
 
-def _labels(names: list[str], classes: tuple[str, ...] | None) -> Tensor | None:
+def _labels(names: Sequence[str], classes: tuple[str, ...] | None) -> Tensor | None:
     if classes is None:
         return None
     number = {top: i for i, top in enumerate(classes)}

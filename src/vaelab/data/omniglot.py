@@ -3,22 +3,20 @@
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import IO, Any, Literal
 
 import numpy as np
 import torch
 
 from vaelab.data.archive import open_images
 from vaelab.data.arrays import from_columns, opened_mat
-from vaelab.data.decode import as_array, decode_all, upright
+from vaelab.data.decode import as_array, read_image
 from vaelab.data.decoded import decode_once
+from vaelab.data.encoded import ImageFiles
 from vaelab.data.source import Pool, Source, Split
 from vaelab.errors import Damaged
 from vaelab.io.places import Directory, File, fetch, locate
 from vaelab.registry import Size, register
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
 
 CHARDATA = File(
     "omniglot/chardata.mat", "https://raw.githubusercontent.com/yburda/iwae/master/datasets/OMNIGLOT/chardata.mat"
@@ -94,23 +92,25 @@ def _columns(path: Path, content: dict[str, Any], x: str, y: str) -> Split:
 def _read_archives(pair: list[File], directory: Directory) -> Pool:
     """Train and test; or one pool of the small archives, which have a thousand drawings in common."""
     paths, md5s = [fetch(file, directory) for file in pair], [file.md5 for file in pair]
-    with open_images(paths[0]) as first, open_images(paths[1]) as second:
-        # alphabet/character/drawing.png, without the folder around it, which has the name of the archive
-        found = {name.partition("/")[2]: (archive, name) for archive in (first, second) for name in archive.names}
-        names = list(found)
-        alphabets = [name.partition("/")[0].replace("_", " ") for name in names]
-        classes = tuple(sorted(set(alphabets)))
-        labels = torch.tensor([classes.index(alphabet) for alphabet in alphabets])
-        decoded = decode_all(names, lambda name: found[name][0].open(found[name][1]), _shrunk)
-        whole, _ = decode_once("omniglot", paths[0].parent, names, md5s, decoded, "get others", labels=labels)
+    archives = [open_images(path) for path in paths]
+    # alphabet/character/drawing.png, without the folder around it, which has the name of the archive
+    found = {name.partition("/")[2]: (a, i) for a in archives for i, name in enumerate(a.names)}
+    drawings = list(found.values())
+    names = list(found)
+    alphabets = [name.partition("/")[0].replace("_", " ") for name in names]
+    classes = tuple(sorted(set(alphabets)))
+    labels = torch.tensor([classes.index(alphabet) for alphabet in alphabets])
+    files = ImageFiles(names, lambda i: drawings[i][0].open(drawings[i][1]), lambda: md5s)
+    whole, _ = decode_once("omniglot", paths[0].parent, files, None, _shrunk, "get others", labels=labels)
     if pair is SMALL:
         return Pool(whole, classes=classes)
-    return Pool(whole[: len(first.names)], test=whole[len(first.names) :], classes=classes)
+    large = len(archives[0])
+    return Pool(whole[:large], test=whole[large:], classes=classes)
 
 
-def _shrunk(drawing: "Image") -> np.ndarray:
+def _shrunk(file: Path | IO[bytes]) -> np.ndarray:
     """The ink as uint8 [1, 28, 28], each pixel the mean over its area of 3.75 × 3.75."""
-    paper = as_array(upright(drawing, 1))
+    paper = as_array(read_image(file, 1))
     weights = area_weights(paper.shape[-1], SIDE)
     return (weights @ (255.0 - paper) @ weights.T).round().astype(np.uint8)
 

@@ -6,12 +6,14 @@ import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import IO, Any, NamedTuple
 
 import numpy as np
 import torch
 
-from vaelab.data.decode import SUFFIXES, as_array, decode_all, image_names, upright
+from vaelab.data.ahead import decode_all
+from vaelab.data.decode import as_array, read_image
+from vaelab.data.encoded import SUFFIXES, image_names, in_folder
 from vaelab.data.images import to_bytes
 from vaelab.errors import UsageError
 from vaelab.io.files import expanded, parse_json, write_whole
@@ -22,9 +24,6 @@ from vaelab.recipe.begin import versions
 from vaelab.recipe.restore import restore, weights_hash
 from vaelab.runs.folder import is_run
 from vaelab.samplers.drawing import images
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
 
 TOGETHER = 2**24  # bytes of images that are measured together, if they are of one size
 
@@ -103,9 +102,9 @@ class ImageFolder:
 
     def measure(self) -> Measured:
         """In the order of the names; UsageError if no image can be read."""
-        names, values, skipped, group = image_names(self.path), {}, [], {}
-        with Bar(f"measuring {self.path.name}", len(names)) as bar:
-            for name, image in zip(names, decode_all(names, self.path.joinpath, _colour), strict=True):
+        files, values, skipped, group = in_folder(self.path), {}, [], {}
+        with Bar(f"measuring {self.path.name}", len(files)) as bar:
+            for name, image in zip(files.names, decode_all(files, _colour), strict=True):
                 bar.update(1)
                 if isinstance(image, str):
                     skipped.append(f"{name}: {image}")
@@ -117,7 +116,7 @@ class ImageFolder:
             values |= _by_size(group)
         if not values:
             raise UsageError(f"no image in {self.path} can be read, for example {skipped[0]}; correct the path")
-        kept = [name for name in names if name in values]
+        kept = [name for name in files.names if name in values]
         return Measured(kept, np.stack([values[name] for name in kept]), skipped)
 
 
@@ -159,10 +158,11 @@ def _place(path: str | Path) -> Path:
     return place.parent if place.name == "model.safetensors" else place
 
 
-def _colour(image: "Image") -> np.ndarray:
+def _colour(file: Path | IO[bytes]) -> np.ndarray:
+    image = read_image(file, 3)
     if min(image.size) < 2:
         raise ValueError("less than 2×2 pixels")
-    return as_array(upright(image, 3))
+    return as_array(image)
 
 
 def _by_size(decoded: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
