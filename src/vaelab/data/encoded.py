@@ -41,7 +41,7 @@ class ImageFiles:
 
     def at(self, order: np.ndarray) -> "ImageFiles":
         """Those with these numbers, in this order."""
-        names = [self.names[i] for i in order.tolist()]
+        names = [self.names[i] for i in map(int, order)]
         return ImageFiles(names, lambda i: self.open(int(order[i])), self.stamp)
 
 

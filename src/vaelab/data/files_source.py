@@ -10,6 +10,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from vaelab.data.axes import CHANNELS
 from vaelab.data.decode import DRAFT, Channels, read_pixels
 from vaelab.data.decoded import MixedChannels, decode_once
 from vaelab.data.encoded import ImageFiles, Opened
@@ -20,8 +21,6 @@ from vaelab.data.tiff import Shape
 from vaelab.errors import MixedSizes, UsageError
 from vaelab.io import places
 from vaelab.registry import Size
-
-MOST_CHANNELS = 16
 
 
 class Collection(NamedTuple):
@@ -55,7 +54,7 @@ class FilesSource(Source):
     """
 
     size: Size | tuple[Size, Size] | None = None
-    channels: Literal["auto"] | Annotated[int, Field(ge=1, le=MOST_CHANNELS)] = "auto"
+    channels: Literal["auto"] | Annotated[int, Field(ge=1, le=CHANNELS)] = "auto"
 
     def find(self, directory: places.Directory) -> Collection:
         """Find and check the files, and say what is known about each; for each kind of source to define."""

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from vaelab.data.axes import CHANNELS
 from vaelab.data.decode import shape_in
 from vaelab.data.encoded import ImageFiles
 from vaelab.data.tiff import Shape
@@ -58,6 +59,9 @@ def _kinds(
             raise UsageError(f"{files.names[i]}: {error.problem}", error.fix) from error
         except Exception:  # Pillow's decoders raise whatever a broken file makes them stumble over
             continue
+        if shape.channels > CHANNELS:
+            fix = "set data.pages=images if each is an image of its own, or leave some out"
+            raise UsageError(f"{files.names[i]} has {shape.channels} channels, and {CHANNELS} are the most", fix)
         kinds.setdefault(framed(shape), []).append(i)
     return kinds
 
