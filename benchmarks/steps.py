@@ -11,8 +11,10 @@ from torch import Tensor
 from measure import Runner, interleaved, judged, load_average, serve_laps
 from vaelab.data.source import Dataset, Split
 from vaelab.recipe.recipe import Recipe
+from vaelab.training.batches import Batches
+from vaelab.training.order import Order
 from vaelab.training.process_group import ProcessGroup
-from vaelab.training.seeds import seed_device, seed_of, shuffled
+from vaelab.training.seeds import seed_device, seed_of
 from vaelab.training.step import TrainState
 
 Laps = Iterator[float]  # trains for one epoch per `next`, and gives the last step's loss
@@ -35,12 +37,14 @@ def vaelab(recipe: Recipe, *shape: int) -> Laps:
     data = dataset(noise(*shape))
     objective, options = recipe.build_training(data)
     train_state = TrainState(recipe.new_model(data), objective, data.augment, options, group)
+    batches = Batches(data.train, Order(shape[0], options.batch_size, options.seed), group, labelled=False)
+    per_epoch = shape[0] // options.batch_size
     for epoch in itertools.count():
         scalars = {}
-        for batch, rows in enumerate(shuffled(shape[0], options.seed, epoch).split(options.batch_size)):
-            step = epoch * (shape[0] // options.batch_size) + batch
+        for step in range(epoch * per_epoch, (epoch + 1) * per_epoch):
+            batch, _ = batches[step]
             seed_device(group.device, seed_of("noise", options.seed, 0, step))
-            scalars = train_state.step(data.train.images.index_select(0, rows), step)
+            scalars = train_state.step(batch, step)
         yield float(scalars["loss"])
 
 

@@ -154,7 +154,7 @@ class Growth(nn.Module):
     Each works at its resolution for `stage_steps`; a new one fades in, α from 0 to 1, within `fade_steps`.
     """
 
-    def __init__(self, resolutions: list[int], stage_steps: int, fade_steps: int) -> None:
+    def __init__(self, resolutions: list[int], stage_steps: float, fade_steps: int) -> None:
         super().__init__()
         self.resolutions, self.stage_steps, self.fade_steps = resolutions, stage_steps, fade_steps
         self.stages = len(resolutions)
@@ -163,7 +163,7 @@ class Growth(nn.Module):
 
     def at(self, step: int) -> dict[str, float]:
         """Take on the state of a step, and return it, to be logged."""
-        self.stage = min(step // self.stage_steps, self.stages - 1)
+        self.stage = min(int(step // self.stage_steps), self.stages - 1)
         since = step - self.began
         self.fading = self.stage > 0 and since < self.fade_steps
         alpha = since / self.fade_steps if self.fading else 1.0
@@ -173,12 +173,12 @@ class Growth(nn.Module):
     @property
     def began(self) -> int:
         """The step in which the present stage began."""
-        return self.stage * self.stage_steps
+        return math.ceil(self.stage * self.stage_steps)
 
     @property
     def ends(self) -> float:
         """The step before which it ends; the last stage never does."""
-        return math.inf if self.stage == self.stages - 1 else self.began + self.stage_steps
+        return math.inf if self.stage == self.stages - 1 else math.ceil((self.stage + 1) * self.stage_steps)
 
     @property
     def complete(self) -> bool:
@@ -188,7 +188,7 @@ class Growth(nn.Module):
     @property
     def settled(self) -> int:
         """The step from which the model is complete."""
-        return (self.stages - 1) * self.stage_steps + (self.fade_steps if self.stages > 1 else 0)
+        return math.ceil((self.stages - 1) * self.stage_steps) + (self.fade_steps if self.stages > 1 else 0)
 
 
 class Decoder(nn.Module):

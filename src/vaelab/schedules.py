@@ -150,7 +150,7 @@ class PerStage(Schedule):
     Stages count from 0; those not listed are at `end` throughout.
     """
 
-    stage_steps: int = 0  # of one stage, and how many there are: supplied by the program
+    stage_steps: float = 0  # of one stage, and how many there are: supplied by the program
     stage_count: int = 0
     _: KW_ONLY
     start: float = 0.0
@@ -162,7 +162,7 @@ class PerStage(Schedule):
         if not self.stage_count:
             raise ValueError("per_stage needs a model that grows; set model.backbone to progressive, or take linear")
         if self.steps > self.stage_steps:
-            raise ValueError(f"{self.steps} steps are longer than a stage of {self.stage_steps}; give fewer")
+            raise ValueError(f"{self.steps} steps are longer than a stage of {self.stage_steps:g}; give fewer")
         if unknown := [stage for stage in self._listed if stage >= self.stage_count]:
             raise ValueError(f"stages: {unknown[0]} is none, they are 0 to {self.stage_count - 1}; list some of these")
         if not self._listed:
@@ -182,4 +182,4 @@ class PerStage(Schedule):
     @property
     def settled(self) -> int:
         """The end of the last line."""
-        return max(self._listed) * self.stage_steps + self.steps if self.start != self.end else 0
+        return math.ceil(max(self._listed) * self.stage_steps) + self.steps if self.start != self.end else 0

@@ -388,7 +388,7 @@ def test_a_size_is_a_positive_whole_number(base, key, size):
 def test_durations_become_steps(base):
     recipe = Recipe.read(base, ["data.train_size=70", "train.lr_warmup_epochs=0.5"])
     objective, train = recipe.build_training(recipe.load_data())
-    assert (train.steps, train.lr_warmup_steps, objective.settled) == (16, 2, 8)  # 4 whole batches of 16 in 70
+    assert (train.steps, train.lr_warmup_steps, objective.settled) == (18, 3, 9)  # 4.375 batches of 16 in 70
     assert isinstance(train, TrainOptions)
 
 

@@ -55,8 +55,8 @@ def test_it_stands_beside_a_run_of_today(run, tmp_path):
 
 
 def test_it_is_carried_on(run):
-    vaelab.train(run=run, resume=True, device="cpu", quiet=True)  # nothing is left to do
+    vaelab.train(run=run, resume=True, device="cpu", quiet=True)  # but the last images of its last epoch
     vaelab.train(str(run), "train.epochs=3", run=run, resume=True, device="cpu", quiet=True)
     rows = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
-    assert [row["epoch"] for row in rows if row["kind"] == "epoch" and row["split"] == "valid"] == [1, 2, 3]
+    assert [row["epoch"] for row in rows if row["kind"] == "epoch" and row["split"] == "valid"] == [1, 2, 2, 3]
     assert json.loads((run / "state.json").read_text())["state"] == "done"

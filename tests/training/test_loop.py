@@ -162,10 +162,15 @@ def test_every_epoch_has_each_image_once_in_an_order_of_its_own(train, parts, ba
         assert not any(torch.equal(epoch, other) for other in [images, *epochs[:i]])
 
 
-def test_what_is_left_over_in_an_epoch_changes_from_epoch_to_epoch(train, parts, batches_of):
-    seen = torch.cat(batches_of(lambda: train("a", "train.batch_size=40", "objective.beta=1")))
-    assert len(seen) == 4 * 2 * 40
-    assert len(seen.flatten(1).unique(dim=0)) == len(parts().data.train.images.flatten(1).unique(dim=0))
+def test_an_epoch_has_each_image_once_also_where_batches_do_not_divide_it(train, parts, batches_of, rows):
+    batches = batches_of(lambda: train("a", "train.batch_size=40", "objective.beta=1"))
+    assert [len(batch) for batch in batches] == [40] * 10  # 4 · 96 images take 9.6 batches
+    seen, images = torch.cat(batches).flatten(1), parts().data.train.images.flatten(1)
+    for epoch in seen[: 4 * 96].split(96):
+        assert sorted(epoch.tolist()) == sorted(images.tolist())
+    run = train("b", "train.batch_size=40", "objective.beta=1")
+    assert [row["step"] for row in rows(run, kind="epoch", split="valid")] == [3, 5, 8, 10]
+    assert [row["epoch"] for row in rows(run, kind="epoch", split="valid")] == [1, 2, 3, 4]
 
 
 @pytest.mark.parametrize(

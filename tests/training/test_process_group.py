@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from vaelab.errors import UsageError, VaelabError
-from vaelab.training.loop import steps_per_epoch
+from vaelab.training.order import steps_per_epoch
 from vaelab.training.process_group import ProcessGroup, pick_device
 from vaelab.training.step import TrainState
 
@@ -146,7 +146,7 @@ def test_two_processes_are_one(pair, train, rows, within_the_noise, batches_of):
 def test_a_batch_that_leaves_a_process_without_an_image_is_refused():
     with pytest.raises(UsageError, match="batch_size 2 leaves some of 3 processes without an image; raise it"):
         steps_per_epoch(1000, 2, 3)
-    assert steps_per_epoch(1000, 3, 3) == 333 and steps_per_epoch(1000, 100, 3) == 10
+    assert 333 < steps_per_epoch(1000, 3, 3) < 334 and steps_per_epoch(1000, 100, 3) == 10
 
 
 @pytest.mark.parametrize(("batch_size", "processes"), [(128, 3), (16, 16), (7, 2), (100, 64), (5, 1)])

@@ -170,7 +170,7 @@ def test_batch_normalisation_of_the_average_has_statistics_of_its_own(parts):
     train_state.settle(9)
     layer = train_state.average.decoder[0]
     last = layer.running_mean.clone()
-    train_state.calibrate(images)
+    train_state.calibrate([torch.arange(len(images))], lambda rows: (images[rows], None))
     draws = train_state.average.q_z(images.float() / 255).sample((1000,))
     mean, error = draws.mean((0, 1)), (draws.var(0).mean(0) / len(images)).sqrt()  # of one draw for each image
     assert ((layer.running_mean - mean).abs() < 4.5 * error).all()

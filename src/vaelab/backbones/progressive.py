@@ -60,7 +60,7 @@ def progressive(
     x_shape: Shape,
     latent_dim: int,
     out_channels: int,
-    steps_per_epoch: int = 1,
+    steps_per_epoch: float = 1,
     *,
     start_res: Size = 4,
     final_res: Size | None = None,

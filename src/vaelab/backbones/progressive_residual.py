@@ -16,7 +16,7 @@ def progressive_residual(
     latent_dim: int,
     out_channels: int,
     levels: tuple[int, ...] = (),
-    steps_per_epoch: int = 1,
+    steps_per_epoch: float = 1,
     every_stage: bool = False,
     *,
     start_res: Size = 4,

@@ -49,7 +49,7 @@ def draw_epoch(model: VAE, data: Dataset, epoch: int, folder: Path) -> None:
 def keep_stage(model: VAE, step: int, folder: Path) -> None:
     """Write samples as `stages/RESOLUTION.png`, side by side, at the last of a stage's steps; at any of the last's."""
     growth = model.growth
-    if growth is None or (growth.stage < growth.stages - 1 and step < growth.began + growth.stage_steps):
+    if growth is None or (growth.stage < growth.stages - 1 and step < growth.ends):
         return
     resolution = growth.resolutions[growth.stage]
     drawn = images(model, model.p_z(), ACROSS, SEED)

@@ -12,7 +12,7 @@ from vaelab.nn.small_maps import ChannelsLast
 from vaelab.roles import Decoder, Growth, Unchecked
 
 
-def grown(x_shape: Shape, start_res: int, final_res: int | None, epochs: int, per_epoch: int, fade: float) -> Growth:
+def grown(x_shape: Shape, start_res: int, final_res: int | None, epochs: int, per_epoch: float, fade: float) -> Growth:
     """The growth to the size of the images; ValueError for sizes that do not fit."""
     _, height, width = x_shape
     final = final_res or 1 << (max(height, width) - 1).bit_length()

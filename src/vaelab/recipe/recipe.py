@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import KW_ONLY, dataclass, field
+from fractions import Fraction
 from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any
@@ -24,8 +25,8 @@ from vaelab.registry.plugins import with_plugins
 from vaelab.registry.schema import OptionsOf, Part, build, parse, resolve
 from vaelab.roles import Objective
 from vaelab.training.initialise import initialise
-from vaelab.training.loop import steps_per_epoch
 from vaelab.training.options import Best, TrainOptions
+from vaelab.training.order import steps_per_epoch
 from vaelab.training.seeds import seed_of
 
 READ, TRAINED = 2, 5  # copies of the weights in memory: file and model; with gradient, average and Adam's two moments
@@ -122,7 +123,7 @@ class Recipe:
         if now >= own:
             return self, ""
         options, names = shorten(self.options, now / own, per_epoch, self.chosen)
-        lengths = " in place of ".join(f"{steps / per_epoch:g}" for steps in (now, own))
+        lengths = " in place of ".join(f"{float(steps / per_epoch):g}" for steps in (now, own))
         said = f"a run of {lengths} epochs: {', '.join(names)} shortened likewise" if names else ""
         return Recipe.of(options, self.name), said
 
@@ -161,7 +162,7 @@ class Recipe:
         self,
         x_shape: tuple[int, int, int],
         classes: int = 0,
-        steps_per_epoch: float = 1,
+        steps_per_epoch: float | Fraction = 1,
         copies: int = READ,
         scale: Scale = EIGHT_BIT,
     ) -> VAE:
@@ -178,7 +179,7 @@ class Recipe:
         """See `build_training`."""
         return build_training(self.train, self.objective, data, processes, model)
 
-    def _steps_per_epoch(self, images: int, processes: int = 1) -> int:
+    def _steps_per_epoch(self, images: int, processes: int = 1) -> Fraction:
         batch_size = self.train.get("batch_size", TrainOptions.batch_size)
         return steps_per_epoch(images, batch_size, processes)
 
@@ -200,26 +201,29 @@ def build_training(
         options = TrainOptions(**resolve(TrainOptions, train, "train", steps_per_epoch=per_epoch))
     except ValueError as error:
         raise UsageError(f"train: {error}") from error
+
+    def epochs(steps: int) -> str:
+        return f"{float(steps / per_epoch):.4g}"
+
     growth = model.growth if model else None
     if growth and growth.settled >= options.steps:  # no step would train the complete model
         raise TooShort(
-            f"the model is complete after epoch {growth.settled / per_epoch:g} alone, and the run has "
-            f"{options.steps / per_epoch:g}; shorten the stages with model.backbone.epochs_per_stage, or train longer"
+            f"the model is complete after epoch {epochs(growth.settled)} alone, and the run has "
+            f"{epochs(options.steps)}; shorten the stages with model.backbone.epochs_per_stage, or train longer"
         )
     if growth and options.at_stage == "reset" and options.lr_warmup_steps > growth.stage_steps:
         raise UsageError(
-            f"train: lr_warmup_steps {options.lr_warmup_steps} is longer than a stage of {growth.stage_steps} steps, "
-            "with each of which at_stage: reset begins anew; shorten it"
+            f"train: lr_warmup_steps {options.lr_warmup_steps} is longer than a stage of {float(growth.stage_steps):g} "
+            "steps, with each of which at_stage: reset begins anew; shorten it"
         )
-    stages = {"stage_steps": growth.stage_steps, "stage_count": growth.stages} if growth else {}
-    pixels = data.train.images[0].numel()
+    stages = {"stage_steps": float(growth.stage_steps), "stage_count": growth.stages} if growth else {}
+    pixels = data.train.images.shape[1:].numel()
     supplied: dict[str, Any] = {"steps_per_epoch": per_epoch, "pixels": pixels, **stages}
     goal = objective if isinstance(objective, Objective) else build("objective", objective, **supplied)
     if goal.settled > options.steps:
         raise TooShort(
-            f"objective: its schedules end at epoch {goal.settled / per_epoch:g}, but the run has "
-            f"{options.steps / per_epoch:g} epochs; shorten them, for example with objective.beta.epochs="
-            f"{options.steps / per_epoch:g}, or train longer"
+            f"objective: its schedules end at epoch {epochs(goal.settled)}, but the run has {epochs(options.steps)} "
+            f"epochs; shorten them, for example with objective.beta.epochs={epochs(options.steps)}, or train longer"
         )
     return goal, options
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Annotated, Any, Literal
 
 from annotated_types import MinLen
@@ -47,7 +48,11 @@ class Model:
         return self.latent_dim if isinstance(self.latent_dim, tuple) else (self.latent_dim,)
 
     def compose(
-        self, x_shape: tuple[int, int, int], classes: int = 0, steps_per_epoch: float = 1, scale: Scale = EIGHT_BIT
+        self,
+        x_shape: tuple[int, int, int],
+        classes: int = 0,
+        steps_per_epoch: float | Fraction = 1,
+        scale: Scale = EIGHT_BIT,
     ) -> VAE:
         """A model of these parts for images of a shape and so many classes, scaled like this."""
         sees, levels = self.condition, self.levels

@@ -1,6 +1,7 @@
 """A shorter run has shorter warm-ups: the durations in a recipe, scaled as the length of its run is."""
 
 from collections.abc import Iterable, Mapping
+from fractions import Fraction
 from typing import Any
 
 from vaelab.registry.schema import twin
@@ -15,13 +16,13 @@ def length_of(train: Any) -> dict[str, float]:
     return {key: given[key] for key in ("epochs", "steps") if isinstance(given.get(key), int | float)}
 
 
-def run_steps(train: Mapping[str, Any], per_epoch: int) -> float:
+def run_steps(train: Mapping[str, Any], per_epoch: Fraction) -> float:
     """The length of a run in steps, which its train section gives in steps or in epochs."""
     return train["steps"] if "steps" in train else train.get("epochs", 0) * per_epoch
 
 
 def shorten(
-    options: Mapping[str, Any], share: float, per_epoch: int, chosen: Iterable[str]
+    options: Mapping[str, Any], share: float, per_epoch: Fraction, chosen: Iterable[str]
 ) -> tuple[dict[str, Any], list[str]]:
     """The sections of a recipe whose run is cut to a share, and the names of what is now shorter in them.
 
@@ -41,7 +42,7 @@ def shorten(
     return options, names
 
 
-def _scaled(value: Any, share: float, per_epoch: int, path: str, chosen: list[str], names: list[str]) -> Any:
+def _scaled(value: Any, share: float, per_epoch: Fraction, path: str, chosen: list[str], names: list[str]) -> Any:
     """A part of a recipe with shorter durations, unless one of them was chosen."""
     if not isinstance(value, Mapping):
         return value

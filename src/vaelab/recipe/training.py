@@ -2,7 +2,6 @@
 
 import copy
 import json
-import math
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, is_dataclass
@@ -23,8 +22,8 @@ from vaelab.registry.schema import Part, parse
 from vaelab.roles import Objective, Terms
 from vaelab.runs.recipe import BY_HAND
 from vaelab.training.initialise import initialise
-from vaelab.training.loop import steps_per_epoch
 from vaelab.training.options import Best, TrainOptions
+from vaelab.training.order import epoch_of, steps_per_epoch
 from vaelab.training.process_group import ProcessGroup
 
 EPOCHS = 10  # of a training that is not told its length
@@ -118,7 +117,7 @@ class Training:
     def epochs(self, processes: int) -> int:
         """The number of its epochs, the last of which may be cut short."""
         size = self.options.batch_size
-        return math.ceil(self.options.steps / steps_per_epoch(len(self.data.train), size, processes))
+        return epoch_of(self.options.steps, steps_per_epoch(len(self.data.train), size, processes))
 
     @property
     def fingerprint(self) -> str:

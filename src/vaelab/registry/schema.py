@@ -6,6 +6,7 @@ All that is wrong is told at once, each problem as a sentence that begins with i
 import functools
 import inspect
 import json
+import math
 import re
 import shlex
 from collections.abc import Callable, Mapping
@@ -18,6 +19,7 @@ from vaelab.errors import Problems, UnknownPart, UsageError, shown
 from vaelab.registry import Role, hint, names, part, refuse_foreign
 
 LONGEST = 1e9  # epochs
+SLACK = 1e-6  # of a step, by which a product of decimal fractions is off
 _STRICT = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False, arbitrary_types_allowed=True)
 
 
@@ -173,7 +175,8 @@ def resolve(thing: Callable, chosen: Mapping[str, Any], where: str, **supplied: 
     for key, steps in _in_epochs(chosen, known):
         if "steps_per_epoch" not in supplied:
             raise UsageError(f"{where}.{key}: the length of an epoch is not known here; give {steps}")
-        made[steps] = round(made.pop(key) * supplied["steps_per_epoch"])
+        length = made.pop(key) * supplied["steps_per_epoch"]
+        made[steps] = math.ceil(length - SLACK) if length >= 0.5 else 0  # the last batch of an epoch is in it
         try:
             TypeAdapter(known[steps].annotation).validate_python(made[steps])
         except ValidationError as error:

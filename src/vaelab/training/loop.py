@@ -15,15 +15,17 @@ import torch
 from torch import Tensor
 
 from vaelab.data.source import Dataset
-from vaelab.errors import Diverged, Stopped, UsageError
+from vaelab.errors import Diverged, Stopped
 from vaelab.model import VAE
 from vaelab.performance import compiling_steps
 from vaelab.runs.log import LogWriter, Row
+from vaelab.training.batches import Batches, resident
 from vaelab.training.checkpoint import Checkpoint, Progress, refuse_unlike, save_checkpoint
 from vaelab.training.interrupt import Interrupt
 from vaelab.training.options import TrainOptions
+from vaelab.training.order import Order, end_of, epoch_of, steps_per_epoch
 from vaelab.training.process_group import ProcessGroup
-from vaelab.training.seeds import seed_device, seed_of, shuffled
+from vaelab.training.seeds import seed_device, seed_of
 from vaelab.training.step import TrainState
 from vaelab.training.validation import validate
 
@@ -69,13 +71,11 @@ class Loop:
 
         # The images, on the device where they fit
         self.per_epoch = steps_per_epoch(len(data.train), options.batch_size, group.size)
-        self.images, self.labels = (
-            resident(data.train.images, group.device),
-            data.train.labels if model.classes else None,
-        )
+        self.order = Order(len(data.train), options.batch_size, options.seed)
+        self.batches = Batches(data.train, self.order, group, model.classes > 0)
         self.held_out = replace(data.valid, images=resident(data.valid.images, group.device))
 
-        log.begin(self.progress.step, options.steps, math.ceil(options.steps / self.per_epoch))
+        log.begin(self.progress.step, options.steps, epoch_of(options.steps, self.per_epoch))
         if checkpoint is not None and checkpoint.processes not in (None, group.size) and not self.over:
             self._note_processes(checkpoint.processes)
 
@@ -87,7 +87,7 @@ class Loop:
     @property
     def epoch(self) -> int:
         """The number of the epoch that was learned last, or is under way."""
-        return math.ceil(self.progress.step / self.per_epoch)
+        return epoch_of(self.progress.step, self.per_epoch)
 
     @property
     def over(self) -> bool:
@@ -97,12 +97,12 @@ class Loop:
     def learn(self) -> Row:
         """Learn until the end of the epoch, from wherever in it the run stands; the means over its steps."""
         progress, options, group = self.progress, self.options, self.group
-        done = progress.step // self.per_epoch
-        order, until = shuffled(len(self.images), options.seed, done), min((done + 1) * self.per_epoch, options.steps)
+        epoch = math.floor(progress.step / self.per_epoch) + 1
+        until = min(end_of(epoch, self.per_epoch), options.steps)
         window, began = [], time.perf_counter()
         with compiling_steps(options.compile):
             while progress.step < until:
-                window.append(self._step(order))
+                window.append(self._step())
                 logged = progress.step % options.log_steps == 0 or progress.step == until
                 asked = self.interrupt.asked
                 stop = asked if group.size == 1 else logged and group.all_reduce_any(asked)
@@ -111,7 +111,7 @@ class Loop:
                     window, began = [], time.perf_counter()
                 if stop and progress.step < until:
                     self._stop(within=True)
-        self._average(done + 1)
+        self._average(epoch)
         return progress.close()
 
     def validate(self) -> Row:
@@ -144,14 +144,12 @@ class Loop:
         if self.over or self.epoch % self.options.save_every == 0:
             self._save()
 
-    def _step(self, order: Tensor) -> dict[str, Tensor | float]:
-        """Learn from the next batch of an epoch's order."""
-        step, size, group = self.progress.step, self.options.batch_size, self.group
-        first = step % self.per_epoch * size
-        rows = order[first : first + size][group.rank :: group.size]
+    def _step(self) -> dict[str, Tensor | float]:
+        """Learn from the next batch."""
+        step, group = self.progress.step, self.group
+        batch, labels = self.batches[step]
         seed_device(group.device, seed_of("noise", self.options.seed, group.rank, step))
-        batch = self.images.index_select(0, rows.to(self.images.device))
-        scalars = self.state.step(batch, step, None if self.labels is None else self.labels[rows])
+        scalars = self.state.step(batch, step, labels)
         self.progress.step += 1
         return scalars
 
@@ -166,22 +164,21 @@ class Loop:
         means = {k: math.fsum(column) / len(column) for k, column in table.items()}
         means = self.group.all_reduce_mean(means, self.state.share)
         row = means | {"images_per_second": len(window) * self.options.batch_size / seconds}
-        self.log.write({"kind": "step", "step": step, "epoch": step / self.per_epoch, "split": "train"} | row)
+        self.log.write({"kind": "step", "step": step, "epoch": float(step / self.per_epoch), "split": "train"} | row)
         self.progress.add(row, len(window))
 
     def _average(self, epoch: int) -> None:
         """Bring the averaged weights up to date, and their batch normalisation."""
-        step, seed, images = self.progress.step, self.options.seed, self.images
+        step, seed = self.progress.step, self.options.seed
         self.state.settle(step)
         seed_device(self.group.device, seed_of("calibrate", seed, 0, step))
-        count = min(CALIBRATION_BATCHES, self.per_epoch) * self.options.batch_size
-        few = shuffled(len(images), seed, epoch)[:count]
-        self.state.calibrate(images[few.to(images.device)], None if self.labels is None else self.labels[few])
+        few = self.order.first(epoch, CALIBRATION_BATCHES * self.options.batch_size)
+        self.state.calibrate(few.split(self.options.batch_size), self.batches.take)
 
     def _note_processes(self, before: int) -> None:
         """Say and log that other processes learn from here on; the row is of their first step."""
         now, step = self.group.size, self.progress.step + 1
-        place = {"kind": "processes", "step": step, "epoch": step / self.per_epoch, "split": "train"}
+        place = {"kind": "processes", "step": step, "epoch": float(step / self.per_epoch), "split": "train"}
         self.log.write(place | {"processes": now, "processes_before": before})
         if self.group.is_main:
             by = f"by {now} process{'es' if now > 1 else ''} in place of {before}"
@@ -201,19 +198,3 @@ class Loop:
         term = next((k for k in ("reconstruction", "kl") if k in broken), broken[0])
         checkpoint = self.folder / "last.pt"
         return Diverged(term, step, checkpoint if checkpoint.exists() else None)
-
-
-def steps_per_epoch(images: int, batch_size: int, processes: int = 1) -> int:
-    """Whole batches in an epoch; what is left over is left out, others each epoch."""
-    if batch_size < processes:
-        raise UsageError(f"batch_size {batch_size} leaves some of {processes} processes without an image; raise it")
-    if batch_size > images:
-        raise UsageError(f"batch_size {batch_size} exceeds the {images} training images; try {images} or fewer")
-    return images // batch_size
-
-
-def resident(images: Tensor, device: torch.device) -> Tensor:
-    """The images on the device if they take less than half of what is free there, else where they are."""
-    if device.type == "cuda" and 2 * images.nbytes > torch.cuda.mem_get_info(device)[0]:
-        return images
-    return images.to(device)

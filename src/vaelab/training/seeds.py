@@ -1,7 +1,6 @@
 """Random numbers as functions of (seed, rank, step), so that no generator state needs to be kept."""
 
 import torch
-from torch import Tensor
 
 _STREAMS = {"noise": 0, "order": 1, "valid": 2, "init": 3, "calibrate": 4}
 
@@ -23,9 +22,3 @@ def seed_device(device: torch.device, seed: int) -> None:
         torch.default_generator.manual_seed(seed)
     else:
         torch.manual_seed(seed)
-
-
-def shuffled(n: int, seed: int, epoch: int) -> Tensor:
-    """The order of n images in an epoch; the same in every process."""
-    generator = torch.Generator().manual_seed(seed_of("order", seed, 0, epoch))
-    return torch.randperm(n, generator=generator)

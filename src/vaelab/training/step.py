@@ -2,7 +2,7 @@
 
 import copy
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import torch
@@ -118,22 +118,22 @@ class TrainState:
             mine.copy_(theirs)
 
     @torch.no_grad()
-    def calibrate(self, images: Tensor, labels: Tensor | None = None) -> None:
-        """Batch normalisation of the averaged weights: statistics of their own, of uint8 images [N, C, H, W].
+    def calibrate(self, batches: Iterable[Tensor], take: Callable[[Tensor], tuple[Tensor, Tensor | None]]) -> None:
+        """Batch normalisation of the averaged weights: statistics of their own, of batches that are taken by number.
 
         Those of the last weights do not fit (Izmailov et al. 2018).
         """
         layers = [layer for layer in self.average.modules() if isinstance(layer, _BatchNorm)]
         if not layers:
             return
-        kept = [layer.momentum for layer in layers]
+        kept, device = [layer.momentum for layer in layers], self.group.device
         for layer in layers:
             layer.reset_running_stats()
             layer.momentum = None  # the mean over all batches
             layer.train()
-        for part in torch.arange(len(images)).split(self.options.batch_size):
-            y = None if labels is None else labels[part].to(self.group.device)
-            self.average(self.augment(images[part].to(self.group.device)), y)
+        for rows in batches:
+            x, y = take(rows)
+            self.average(self.augment(x.to(device)), y if y is None else y.to(device))
         for layer, momentum in zip(layers, kept, strict=True):
             layer.momentum = momentum
             layer.eval()
