@@ -24,15 +24,15 @@ class Order:
 
     def rows(self, step: int) -> Tensor:
         """The numbers int64 [B] of the images in a step."""
-        positions = torch.arange(step * self.batch_size, (step + 1) * self.batch_size)
-        epochs = range(int(positions[0]) // self.images, int(positions[-1]) // self.images + 1)
-        return torch.cat(
-            [self.of(epoch)[positions[positions // self.images == epoch] % self.images] for epoch in epochs]
-        )
+        epoch, begin = divmod(step * self.batch_size, self.images)
+        within = self.images - begin  # of the epoch, from there on
+        if self.batch_size <= within:
+            return self._part(epoch, begin, begin + self.batch_size)
+        return torch.cat([self._part(epoch, begin, self.images), self._part(epoch + 1, 0, self.batch_size - within)])
 
     def first(self, epoch: int, count: int) -> Tensor:
         """The numbers of the first images in an epoch, counted from 0; all, if there are no more."""
-        return self.of(epoch)[torch.arange(min(count, self.images))]
+        return self._part(epoch, 0, min(count, self.images))
 
     def of(self, epoch: int) -> Tensor | Permutation:
         """The order of an epoch, counted from 0: a list, or of very many images a function."""
@@ -44,6 +44,10 @@ class Order:
                 found = torch.randperm(self.images, generator=torch.Generator().manual_seed(seed))
             self._known = {e: order for e, order in self._known.items() if e == epoch - 1} | {epoch: found}
         return self._known[epoch]
+
+    def _part(self, epoch: int, begin: int, end: int) -> Tensor:
+        order = self.of(epoch)
+        return order[begin:end] if isinstance(order, Tensor) else order[torch.arange(begin, end)]
 
 
 def steps_per_epoch(images: int, batch_size: int, processes: int = 1) -> Fraction:
