@@ -125,6 +125,7 @@ def sample(
     pixels: Literal["mean", "sample"] = "mean",
     seed: int = 0,
     label: int | None = None,
+    values: Literal["scaled", "stored"] = "scaled",
     data_dir: str | Path | None = None,
     device: str = "auto",
     model: VAE | None = None,
@@ -133,11 +134,15 @@ def sample(
     """New images [n, C, H, W] in [0, 1] of a trained run; of a conditional one of the class `label`, or of all in turn.
 
     Latents come from the prior, or from a `sampler` fitted to those of the training images: "gmm", or
-    {"kind": "gmm", "components": 20}. `pixels` are the means of p(x | z), or a draw from it. `model` and `data` are
-    those of a run composed by hand.
+    {"kind": "gmm", "components": 20}. `pixels` are the means of p(x | z), or a draw from it. `values` that are `stored`
+    are those of the set's own files, uint8, uint16 or float32, from which its scale makes [0, 1]. `model` and `data`
+    are those of a run composed by hand.
     """
+    if values not in ("scaled", "stored"):
+        raise UsageError(f"values are scaled or stored, not {values!r}")
     latent = _latents(run, n, pixels, sampler, label, data_dir, device, model, data)
-    return images(latent.model, latent.p, n, seed, pixels, latent.labels)
+    drawn = images(latent.model, latent.p, n, seed, pixels, latent.labels)
+    return drawn if values == "scaled" else latent.model.scale.to_values(drawn)
 
 
 def sample_files(
@@ -149,9 +154,12 @@ def sample_files(
     seed: int = 0,
     **how: Any,
 ) -> None:
-    """The images that `sample` gives as 00000.png, 00001.png, … in a new folder, however many."""
+    """The stored values that `sample` gives as files in a new folder, however many: 00000.png, 00001.png, …
+
+    Grey and colour of 8 bits and grey of 16 are PNGs, all others TIFFs of a plane for each channel.
+    """
     latent = _latents(run, n, pixels, **how)
-    draw_batches(latent.model, latent.p, n, seed, writer(folder), pixels, latent.labels)
+    draw_batches(latent.model, latent.p, n, seed, writer(folder, latent.model.scale), pixels, latent.labels)
 
 
 class _Latents(NamedTuple):

@@ -13,10 +13,12 @@ from rich.table import Column, Table
 
 from vaelab.cli.parts import written
 from vaelab.data import load_set
+from vaelab.data.images import to_floats
 from vaelab.errors import UsageError
 from vaelab.evaluation.images import write_images
 from vaelab.figures.generated_samples import generated_samples
 from vaelab.figures.style import save
+from vaelab.figures.tiles import shown
 from vaelab.io.formatting import counted, number, printable
 from vaelab.io.progress import Stages
 from vaelab.metrics.names import Number, numbers
@@ -61,9 +63,10 @@ def show_data(
     if images:
         if split not in splits:
             raise UsageError(f"unknown split {split!r}; {hint(split, list(splits))}")
-        print(f"{write_images(splits[split].images.float() / 255, images)} images in {images}")
+        print(f"{write_images(splits[split].images, images, data.scale)} images in {images}")
     if out:
-        print(save(generated_samples(data.train.images[:64].float() / 255, title=f"{name}: training images"), out))
+        seen = shown(to_floats(data.train.images[:64]), data.colours)
+        print(save(generated_samples(seen, title=f"{name}: training images"), out))
 
 
 def show_headlines(results: Results) -> None:

@@ -16,7 +16,7 @@ GRID = 10_000  # images in one picture
 def sample(
     run: Run,
     n: Annotated[int, typer.Option("-n", help="How many.", min=1)] = 64,
-    images: Annotated[Path | None, typer.Option(help="A folder for single PNGs, in place of one grid.")] = None,
+    images: Annotated[Path | None, typer.Option(help="A folder for single files, in place of one grid.")] = None,
     out: Annotated[Path | None, typer.Option(help="The grid's file [default: RUN/samples.png].")] = None,
     seed: Annotated[int, typer.Option(help="Another seed, other images.", min=0)] = 0,
     sampler: Annotated[str, typer.Option(help="prior, gmm, flow, … (vaelab list sampler).")] = "prior",
@@ -31,6 +31,8 @@ def sample(
     """Draw new images: from the prior, or by a sampler fitted to the latents of training images."""
     from vaelab.figures.generated_samples import generated_samples
     from vaelab.figures.style import save
+    from vaelab.figures.tiles import shown
+    from vaelab.recipe.restore import recipe_of
     from vaelab.recipe.text import with_overrides
     from vaelab.runs.folder import folder_of
     from vaelab.workbench import sample, sample_files
@@ -43,7 +45,8 @@ def sample(
         sample_files(run, images, n, **how)
         show(f"{n} images in {images}")
     else:
-        show(save(generated_samples(sample(run, n, **how)), out or folder_of(run) / "samples.png"))
+        drawn = shown(sample(run, n, **how), recipe_of(run).colours)
+        show(save(generated_samples(drawn), out or folder_of(run) / "samples.png"))
 
 
 @command
@@ -54,7 +57,7 @@ def reconstruct(
     ] = None,
     fit: Annotated[bool, typer.Option("--fit", help="Crop and resize images of another size.")] = False,
     images: Annotated[
-        Path | None, typer.Option(help="A folder for single PNGs, below real/ and recon/, in place of one picture.")
+        Path | None, typer.Option(help="A folder for single files, below real/ and recon/, in place of one picture.")
     ] = None,
     out: Annotated[Path | None, typer.Option(help="The picture's file [default: RUN/reconstructions.png].")] = None,
     n: Annotated[
@@ -65,30 +68,33 @@ def reconstruct(
     device: Device = "auto",
 ) -> None:
     """Encode images and decode them again."""
+    from vaelab.data.images import to_floats
     from vaelab.data.source import Split
-    from vaelab.evaluation.images import make_empty, read_images, reconstructions, write_images
+    from vaelab.evaluation.images import read_images, reconstructed, reconstructions, writer
     from vaelab.figures.reconstructions import reconstructions as pairs
     from vaelab.figures.style import save
+    from vaelab.figures.tiles import shown
     from vaelab.recipe.restore import labels_of, open_run, restore
     from vaelab.runs.folder import folder_of
 
     if files:
         model, recipe, shape = restore(run, device)
         labels = labels_of(model, label, len(files))
-        originals = Split(read_images(files, shape, fit, recipe.binary), labels)
+        originals = Split(read_images(files, shape, fit, model.scale, recipe.binary), labels)
     elif label is not None:
         raise UsageError("--label is the class of image files; test images have their own, so leave it out")
     else:
-        model, _, data = open_run(run, data_dir, device)
+        model, recipe, data = open_run(run, data_dir, device)
         originals = data.test[: n or (None if images else 20)]
-    back = reconstructions(model, originals)
     if images:
-        for name in ("real", "recon"):  # both, before anything is written
-            make_empty(images / name)
-        write_images(originals.images.float() / 255, images / "real")
-        show(f"{write_images(back, images / 'recon')} images in {images}/real and {images}/recon")
+        real, recon = (writer(images / name, model.scale) for name in ("real", "recon"))
+        for x, back in reconstructed(model, originals):
+            real(x)
+            recon(back)
+        show(f"{len(originals)} images in {images}/real and {images}/recon")
     else:
-        show(save(pairs(originals.images.float() / 255, back), out or folder_of(run) / "reconstructions.png"))
+        both = to_floats(originals.images[:]), reconstructions(model, originals)
+        show(save(pairs(*(shown(x, recipe.colours) for x in both)), out or folder_of(run) / "reconstructions.png"))
 
 
 @command

@@ -72,7 +72,7 @@ class Dataset:
         x = [as_images(images, axes, f"the array of {name} images") for name, (images, _) in pairs.items()]
         x = as_bytes(x) if preparation.scale == "full" else x
         y = [_as_labels(name, known.get(name, mine)) for name, (_, mine) in pairs.items()]
-        splits = {name: Split(*both) for name, both in zip(pairs, zip(x, y, strict=True), strict=True)}
+        splits = {name: Split(*both) for name, *both in zip(pairs, x, y, strict=True)}
         first, by = splits["train"].images, "its caller" if len(splits) > 1 else None
         binary = isinstance(first, Tensor) and bool(((first == 0) | (first == 255)).all())
         pool = Pool(splits["train"], splits.get("valid"), splits.get("test"), classes, binary=binary, split_by=by)

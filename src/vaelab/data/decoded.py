@@ -20,8 +20,6 @@ from vaelab.io.formatting import counted
 from vaelab.io.hashing import data_hash
 from vaelab.io.progress import Bar
 
-SHOWN = 64  # images between two moves of the progress bar
-
 
 class MixedChannels(Exception):
     """Some images have one channel and some three; nothing was kept of them."""
@@ -72,8 +70,7 @@ def _write(
     def readable() -> Iterator[np.ndarray]:
         first = None
         for i, result in enumerate(decoded):
-            if i % SHOWN == 0:
-                bar.update(SHOWN)
+            bar.update(1)
             if isinstance(result, str):
                 skipped.append(f"{names[i]}: {result}")
                 continue

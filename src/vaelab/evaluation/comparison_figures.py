@@ -3,12 +3,14 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from vaelab.data.images import to_floats
 from vaelab.errors import UsageError
 from vaelab.evaluation.images import reconstructions
 from vaelab.evaluation.measure import draw
 from vaelab.figures.columns import columns
 from vaelab.figures.distributions import boxes, violins
 from vaelab.figures.style import save
+from vaelab.figures.tiles import few_images, shown
 from vaelab.metrics.sharpness import STATISTICS, sharpness_statistics
 from vaelab.recipe.restore import open_run, restore
 from vaelab.recipe.sections import Evaluate
@@ -29,16 +31,13 @@ def draw_figures(
         if run.recipe.test_images != runs[0].recipe.test_images:
             raise UsageError(f"no figures: {runs[0].name} and {run.name} are of different images; compare them apart")
     data = open_run(runs[0].path, data_dir, device)[2]
-    real = data.test.images[:SHOWN]
-    drawn, back, sharp = (
-        {"real": real / 255},
-        {"original": real / 255},
-        {"real": sharpness_statistics(data.test.images[:n])},
-    )
+    real = shown(to_floats(data.test.images[:SHOWN]), data.colours)
+    real = real[: few_images(len(real), real.shape)]
+    drawn, back, sharp = {"real": real}, {"original": real}, {"real": sharpness_statistics(data.test[:n].images)}
     for run in runs:
         model = restore(run.path, device)[0]
-        drawn[run.name] = images(model, model.p_z(), len(real), seed)
-        back[run.name] = reconstructions(model, data.test[:SHOWN])
+        drawn[run.name] = shown(images(model, model.p_z(), len(real), seed), data.colours)
+        back[run.name] = shown(reconstructions(model, data.test[: len(real)]), data.colours)
         sharp[run.name] = sharpness_statistics(draw(Evaluate(metrics=(), n=n, seed=seed), model, data, n)[0])
     values = {title: {name: found[key] for name, found in sharp.items()} for key, title in STATISTICS.items()}
     made = {

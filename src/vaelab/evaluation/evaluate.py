@@ -3,15 +3,19 @@
 import json
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
 from vaelab.data import load_set
+from vaelab.data.dataset import scaled
+from vaelab.data.scale import scale_of
 from vaelab.data.source import Dataset
 from vaelab.errors import MixedSizes, Unwritten, UsageError, VaelabError, WrongSize
-from vaelab.evaluation.measure import Entry, Target, measure, specs, values_of
+from vaelab.evaluation.images import by_scale
+from vaelab.evaluation.measure import SPLITS, Entry, Target, measure, specs, values_of
 from vaelab.io.files import check_writable, write_whole
 from vaelab.io.formatting import printable
 from vaelab.model import VAE
@@ -92,7 +96,7 @@ def evaluate_images(
     if (asked.sampler, asked.pixels) != (Evaluate.sampler, Evaluate.pixels):
         raise UsageError("a sampler and its pixels are about a RUN, these images are drawn already; leave them out")
     data = _real(real, data_dir)
-    made = _folder(fake, data.x_shape, fit)[: asked.n]
+    made = _folder(fake, data, fit)[: asked.n]
     target = Target(data=data, split=split, device=pick_device(device), data_dir=data_dir, made=made)
     path = Path(out or f"{Path(fake).resolve()}.metrics.json")
     check_writable(path)
@@ -181,16 +185,19 @@ def _real(real: str | dict[str, Any], data_dir: str | Path | None) -> Dataset:
         raise UsageError(f"real {kind!r} is neither a folder nor a set", hint(kind, names("data")))
     folder = Part("folder", {**spec.options, "path": str(Path(kind).resolve())})
     try:
-        pool = build("data", folder, "real").pool(data_dir)
+        source = build("data", folder, "real")
+        pool = source.pool(data_dir)
     except MixedSizes as error:
         raise MixedSizes(error.problem, error.size, "real.size") from error
-    splits = pool.train, pool.valid or pool.train, pool.test or pool.train
-    return Dataset(Path(kind).resolve().name, *splits, classes=pool.classes)
+    scale = scale_of(source.scale, pool.train.images)
+    found = {name: replace(split, images=scaled(split.images, scale)) for name, split in pool.splits.items()}
+    splits = [found.get(name, found["train"]) for name in SPLITS]
+    return Dataset(Path(kind).resolve().name, *splits, classes=pool.classes, scale=scale, colours=source.colours)
 
 
-def _folder(path: str | Path, shape: tuple[int, int, int], fit: bool) -> Tensor:
-    """All images of a folder in a shape."""
-    channels, height, width = shape
+def _folder(path: str | Path, data: Dataset, fit: bool) -> Tensor:
+    """All images of a folder, in the shape and by the scale of real ones."""
+    channels, height, width = shape = data.x_shape
     size = {"size": (width, height)} if fit else {}
     spec = {"kind": "folder", "path": str(Path(path).resolve()), "channels": channels, "folders": "classes", **size}
     try:
@@ -200,4 +207,4 @@ def _folder(path: str | Path, shape: tuple[int, int, int], fit: bool) -> Tensor:
     if images.shape[1:] != shape:
         sizes = [f"{s[-1]}×{s[-2]}" for s in (images.shape, shape)]
         raise WrongSize(f"the images in {path} are {sizes[0]}, the real ones {sizes[1]}")
-    return images
+    return by_scale(images[:], data.scale, f"the folder {path}", "the real images")

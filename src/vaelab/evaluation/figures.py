@@ -17,7 +17,9 @@ def draw(folder: Path, only: Iterable[str] = (), **known: Any) -> Iterator[Path]
 
     What is `known`: `model`, its `data` and the `split` that is shown, all None where there is no model yet; `rows` of
     the log, `results` or None, samples of stages, `grown`, by name, and what the validation loss is called, `bound`.
+    Figures of images are told of the channels that stand for `colours`, too.
     """
+    known |= {"colours": known["data"] and known["data"].colours}
     chosen = list(only)
     if strange := [name for name in chosen if name not in names("figure")]:
         raise UsageError(f"there is no figure {strange[0]!r}; {hint(strange[0], names('figure'))}")

@@ -11,9 +11,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from vaelab.data.images import to_bytes
 from vaelab.data.source import Dataset, Split
 from vaelab.errors import Problems, UsageError, VaelabError
+from vaelab.evaluation.images import as_stored
 from vaelab.io.places import Directory, also_in
 from vaelab.metrics.names import metric_of, quick, stored, unknown
 from vaelab.model import VAE
@@ -29,7 +29,7 @@ Entry = dict[str, Any]  # of one metric in metrics.json
 
 
 def draw(asked: Evaluate, model: VAE, data: Dataset, count: int) -> tuple[Tensor, Entry]:
-    """Samples uint8 [n, C, H, W], `count` unless another number is asked for, and their protocol."""
+    """Samples [n, C, H, W] as files would hold them, `count` unless another number is asked for, and their protocol."""
     n, pixels = asked.n or count, asked.pixels or ("sample" if data.binary else "mean")
     latents = build("sampler", asked.sampler, "sampler", model=model, split=data.as_seen())
     refuse_blind(model, latents)
@@ -38,7 +38,7 @@ def draw(asked: Evaluate, model: VAE, data: Dataset, count: int) -> tuple[Tensor
         generator = torch.Generator().manual_seed(asked.seed)
         labels = data.train.labels[torch.randint(len(data.train), (n,), generator=generator)]
     protocol = {"fakes": n, "sampler": asked.sampler.as_mapping(), "pixels": pixels, "fakes_seed": asked.seed}
-    return to_bytes(images(model, latents, n, asked.seed, pixels, labels)), protocol
+    return as_stored(images(model, latents, n, asked.seed, pixels, labels), model.scale), protocol
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +51,7 @@ class Target:
     data_dir: Directory = None  # where weights of extractors are looked for, too
     model: VAE | None = None
     asked: Evaluate = Evaluate(metrics=())  # of the samples that metrics compare with real images
-    made: Tensor | None = None  # uint8 [n, C, H, W], where there is no model
+    made: Tensor | None = None  # [n, C, H, W], of the set's type and scale, where there is no model
 
     @property
     def images(self) -> Split:

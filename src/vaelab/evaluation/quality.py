@@ -12,10 +12,10 @@ import numpy as np
 import torch
 
 from vaelab.data.ahead import decode_all
-from vaelab.data.decode import as_array, read_image
+from vaelab.data.decode import read_pixels, shape_in
 from vaelab.data.encoded import SUFFIXES, image_names, in_folder
-from vaelab.data.images import to_bytes
 from vaelab.errors import UsageError
+from vaelab.evaluation.images import file_name
 from vaelab.io.files import expanded, parse_json, write_whole
 from vaelab.io.hashing import data_hash
 from vaelab.io.progress import Bar
@@ -104,7 +104,7 @@ class ImageFolder:
         """In the order of the names; UsageError if no image can be read."""
         files, values, skipped, group = in_folder(self.path), {}, [], {}
         with Bar(f"measuring {self.path.name}", len(files)) as bar:
-            for name, image in zip(files.names, decode_all(files, _colour), strict=True):
+            for name, image in zip(files.names, decode_all(files, _read), strict=True):
                 bar.update(1)
                 if isinstance(image, str):
                     skipped.append(f"{name}: {image}")
@@ -137,8 +137,9 @@ class RunSamples:
         """In the order of the draws, named as `sample_files` names them."""
         model, recipe, _ = restore(self.path, self.device)
         drawn = images(model, model.p_z(), self.n, self.seed, "sample" if recipe.binary else "mean")
-        values = torch.stack(list(sharpness_statistics(to_bytes(drawn)).values()), 1)
-        return Measured([f"{i:05d}.png" for i in range(self.n)], values.numpy(), [])
+        stored = torch.from_numpy(_whole(model.scale.to_values(drawn).numpy()))
+        values = torch.stack(list(sharpness_statistics(stored).values()), 1)
+        return Measured([file_name(i, stored.shape[1], model.scale) for i in range(self.n)], values.numpy(), [])
 
 
 def distinct(paths: Sequence[Path], taken: Sequence[str] = ()) -> list[str]:
@@ -158,18 +159,27 @@ def _place(path: str | Path) -> Path:
     return place.parent if place.name == "model.safetensors" else place
 
 
-def _colour(file: Path | IO[bytes]) -> np.ndarray:
-    image = read_image(file, 3)
-    if min(image.size) < 2:
+def _read(file: Path | IO[bytes]) -> np.ndarray:
+    found = shape_in(file)
+    grey_or_colour = found.depth == "uint8" and found.channels in (1, 3)
+    pixels = _whole(read_pixels(file, 3 if grey_or_colour else "auto"))
+    if min(pixels.shape[1:]) < 2:
         raise ValueError("less than 2×2 pixels")
-    return as_array(image)
+    if not np.isfinite(pixels).all():
+        raise ValueError("values that are not finite")
+    return pixels
+
+
+def _whole(values: np.ndarray) -> np.ndarray:
+    """Values as they are, but those of 16 bits in [0, 1]: what files hold, and not how a model is shown them."""
+    return values.astype(np.float32) / 65535 if values.dtype == np.uint16 else values
 
 
 def _by_size(decoded: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """The statistics [3] of each image, of those of one size together."""
-    sizes: dict[tuple[int, ...], list[str]] = {}
+    sizes: dict[tuple[Any, ...], list[str]] = {}
     for name, image in decoded.items():
-        sizes.setdefault(image.shape, []).append(name)
+        sizes.setdefault((image.shape, image.dtype), []).append(name)
     values = {}
     for alike in sizes.values():
         found = sharpness_statistics(torch.from_numpy(np.stack([decoded[name] for name in alike])))

@@ -49,9 +49,14 @@ class Network(nn.Module):
 
 def as_rgb(x: Tensor) -> Tensor:
     """Images [B, 1 or 3, H, W] -> [B, 3, H, W]; raises UsageError for other numbers of channels."""
-    if x.shape[1] not in (1, 3):
-        raise UsageError(f"pretrained networks see grey or RGB images; these have {x.shape[1]} channels: choose 1 or 3")
+    refuse_channels(x.shape[1])
     return x.expand(-1, 3, -1, -1)
+
+
+def refuse_channels(count: int) -> None:
+    """UsageError for images that these networks do not see."""
+    if count not in (1, 3):
+        raise UsageError(f"pretrained networks see grey or RGB images; these have {count} channels: choose 1 or 3")
 
 
 class Fire(nn.Module):

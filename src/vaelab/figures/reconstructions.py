@@ -70,5 +70,5 @@ def reconstructions(originals: ArrayLike, back: ArrayLike, *, title: str = "Reco
 def balanced(n: int, *image: int) -> int:
     """Columns for a sheet of images [C, H, W] that is wider than tall, with the last row as full as can be."""
     height, width = cell(image, 1)
-    rows = -(-n // max(10, round(math.sqrt(3.2 * n * height / width))))
+    rows = -(-n // min(max(10, round(math.sqrt(3.2 * n * height / width))), max(10, few_images(n, image))))
     return -(-n // rows)

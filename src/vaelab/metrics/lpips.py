@@ -7,6 +7,7 @@ import torch
 from vaelab.data.source import Split
 from vaelab.errors import NotApplicable, VaelabError
 from vaelab.features.lpips import LPIPS, RESIZE
+from vaelab.features.networks import refuse_channels
 from vaelab.metrics.batches import batches
 from vaelab.metrics.measurement import About, Measurement, Value
 from vaelab.model import VAE, device_of
@@ -24,6 +25,7 @@ def lpips(model: VAE, split: Split, *, net: Literal["squeeze", "alex", "vgg"] = 
     Raises NotApplicable where the weights of `net` are not to be had, or images are neither grey nor RGB.
     """
     try:
+        refuse_channels(split.images.shape[1])  # before weights are looked for
         distance = LPIPS(net).to(device_of(model))
         found = [distance(x, model.reconstruct(x, y)) for x, y in batches(model, split, ROWS)]
     except VaelabError as error:

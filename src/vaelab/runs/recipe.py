@@ -14,7 +14,7 @@ DEFAULTS = {"posterior": "gaussian", "prior": "normal", "likelihood": "bernoulli
 SECTIONS = ("train", "model", "paper", "expect", "altered")  # that are maps
 OF_KIND = ("data", "objective")  # that may be a kind alone
 NO_LIKELIHOODS = ("perceptual", "pyramid")  # kinds of a model's likelihood that are a loss, and no log p(x | z)
-OF_TEST_IMAGES = ("train_size", "flip")  # options of data that leave the test images as they are
+OF_TEST_IMAGES = ("train_size", "flip", "colours")  # options of data that leave the test images as they are
 
 BY_HAND = "by hand"  # the note of who composed a model that no recipe describes
 
@@ -81,6 +81,14 @@ class StoredRecipe:
     def test_images(self) -> dict[str, Any]:
         """All that decides the images that it is judged on."""
         return {key: value for key, value in self.section("data").items() if key not in OF_TEST_IMAGES}
+
+    @property
+    def colours(self) -> tuple[int, int, int] | None:
+        """The channels that it shows as red, green and blue, where it says so."""
+        match self.section("data").get("colours"):
+            case [int(red), int(green), int(blue)]:
+                return red, green, blue
+        return None
 
     @property
     def objective(self) -> str:

@@ -48,10 +48,11 @@ def draw_batches(
     pixels: Literal["mean", "sample"] = "mean",
     labels: Tensor | None = None,
 ) -> None:
-    """Give n images in [0, 1] on the CPU to `take`, a batch [B, C, H, W] after another.
+    """Give n images x on the CPU to `take`, a batch [B, C, H, W] after another.
 
-    Each is the mean of p(x | z), or a draw from it clamped to [0, 1]; of a conditional model of the classes `labels`
-    [n], or of all classes in turn. VaelabError where the model gives pixels that are no finite numbers.
+    Each is the mean of p(x | z), or a draw from it, clamped to [0, 1] if the model's scale has no x outside; of a
+    conditional model of the classes `labels` [n], or of all classes in turn. VaelabError where the model gives pixels
+    that are no finite numbers.
     """
     device = device_of(model)
     with seeded(seed, device):
@@ -61,7 +62,8 @@ def draw_batches(
                 y = labels[rows].to(device)
             else:
                 y = (rows % model.classes).to(device) if model.classes else None
-            batch = model.generate(len(rows), y, latents=latents, pixels=pixels).float().clamp(0, 1).cpu()
+            batch = model.generate(len(rows), y, latents=latents, pixels=pixels).float().cpu()
+            batch = batch.clamp(0, 1) if model.scale.bounded else batch
             if not batch.isfinite().all():
                 raise VaelabError("the model draws pixels that are not finite; train it again with a smaller train.lr")
             take(batch)
