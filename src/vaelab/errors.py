@@ -179,8 +179,9 @@ class Unwritten(VaelabError):
 class Damaged(UsageError):
     """A file that is there and is not what it should be, for a `reason`."""
 
-    def __init__(self, path: Path, reason: str) -> None:
-        fix = "delete it to have it made or downloaded again, or put the right one in its place"
+    remedy = "delete it to have it made or downloaded again, or put the right one in its place"
+
+    def __init__(self, path: Path, reason: str, fix: str = "") -> None:
         super().__init__(f"{path} is truncated, damaged or another file ({reason})", fix)
         self.path, self.reason = path, reason
 

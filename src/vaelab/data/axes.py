@@ -1,6 +1,6 @@
 """Arrays that hold images, brought to the order [N, C, H, W] and a type that a set has."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -11,24 +11,30 @@ from vaelab.errors import UsageError
 
 Array = np.ndarray | Tensor
 USUAL = {3: "NHW", 4: "NCHW"}
+KNOWN = [["H", "N", "W"], ["C", "H", "N", "W"]]  # sorted
 CHANNELS = 16  # at most
+LONGER = 8  # times as long as the others as an axis of square images is not
+EXACT = 2**24  # the largest whole number below which float32 has all
+LONG = (torch.int32, torch.uint32, torch.int64, torch.uint64)
 SLACK = 1e-4  # of a level that rounding to float32 leaves, and no measurement hits by chance
 
 
-def order_of(shape: Iterable[int], axes: str | None, what: str) -> tuple[int, ...]:
+def order_of(shape: Sequence[int], axes: str | None, what: str, option: str = "axes") -> tuple[int, ...]:
     """The permutation that brings an array with these `axes` to N, C, H, W, without C where it has none.
 
-    UsageError where they are none, or do not fit the shape.
+    UsageError, which tells how to set the `option`, where they are none, do not fit the shape, or are likely others.
     """
-    shape = tuple(shape)
-    found = axes or USUAL.get(len(shape), "")
-    said = f"{what} is {list(shape)}"
+    found, said = axes or USUAL.get(len(shape), ""), f"{what} is {list(shape)}"
     if not found:
         raise UsageError(f"{said}, and a set is [N, H, W] or [N, C, H, W]", "give images of that shape")
-    if sorted(found) not in (sorted("NHW"), sorted("NCHW")):
-        raise UsageError(f"axes {found!r} is no order of images", "give NHW, NCHW, NHWC or another order of these")
+    if sorted(found) not in KNOWN:
+        raise UsageError(f"{option} {found!r} is no order of images", "give NHW, NCHW, NHWC or another order of these")
     if len(found) != len(shape):
-        raise UsageError(f"{said}, which is not {', '.join(found)}", "give axes with a letter for each dimension")
+        order = ", ".join(found)
+        raise UsageError(f"{said}, which is not [{order}]", f"give {option} with a letter for each dimension")
+    if axes is None and (likely := _likely(shape)):
+        order = ", ".join(likely)
+        raise UsageError(f"{said}, which looks like [{order}]", f"give {option}: {likely}, or {found}")
     return tuple(found.index(letter) for letter in "NCHW" if letter in found)
 
 
@@ -36,6 +42,14 @@ def channels_last(shape: Sequence[int]) -> bool:
     """Whether a shape of four is more likely [N, H, W, C] than [N, C, H, W]."""
     _, channels, _, last = shape
     return (last in (1, 3) and channels not in (1, 3)) or last <= CHANNELS < channels
+
+
+def _likely(shape: Sequence[int]) -> str:
+    """Other axes than the usual ones that a shape is more likely to have, if there are such."""
+    if len(shape) == 4 and channels_last(shape):
+        return "NHWC"
+    square = shape[0] == shape[1] and LONGER * shape[0] < shape[-1]
+    return {3: "HWN", 4: "HWCN"}[len(shape)] if square else ""
 
 
 def as_images(given: Array | Images, axes: str | None, what: str) -> Tensor | Images:
@@ -46,19 +60,27 @@ def as_images(given: Array | Images, axes: str | None, what: str) -> Tensor | Im
         x = torch.as_tensor(given).detach().cpu()
     except (TypeError, ValueError, RuntimeError) as error:
         raise UsageError(f"{what} is no array: {error}", "give tensors or numpy arrays") from error
-    if axes is None and x.ndim == 4 and channels_last(x.shape):
-        raise UsageError(f"{what} is {list(x.shape)}, which looks like [N, H, W, C]", "give axes: NHWC, or NCHW")
     x = x.permute(order_of(x.shape, axes, what))
     x = x[:, None] if x.ndim == 3 else x
     return x.float() if x.is_floating_point() else x
 
 
+def as_values(x: Tensor) -> Tensor:
+    """Numbers of any type as uint8, uint16 or float32: true as 255, whole numbers up to 2^24 as what they are."""
+    if x.dtype in (torch.uint8, torch.uint16):
+        return x
+    if x.dtype == torch.bool:
+        return x.to(torch.uint8) * 255
+    if x.dtype in LONG and len(x) and (most := x.double().abs().max().item()) > EXACT:
+        raise UsageError(f"whole numbers up to {most:,.0f} are no float32", f"scale the images to at most {EXACT:,}")
+    return x.float()
+
+
 def as_bytes(images: list[Tensor | Images]) -> list[Tensor | Images]:
     """Real numbers, if all are v / 255, as the 8-bit levels v that they were; anything else as it is."""
-    real = [x for x in images if isinstance(x, Tensor) and x.is_floating_point()]
-    if not all(map(_are_levels, real)):
+    if not all(not x.dtype.is_floating_point or (isinstance(x, Tensor) and _are_levels(x)) for x in images):
         return images
-    return [(x * 255).round().to(torch.uint8) if isinstance(x, Tensor) and x.is_floating_point() else x for x in images]
+    return [(x[:] * 255).round().to(torch.uint8) if x.dtype.is_floating_point else x for x in images]
 
 
 def _are_levels(x: Tensor) -> bool:

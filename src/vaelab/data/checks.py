@@ -74,9 +74,9 @@ def _of_images(x: Any, name: str, finished: bool) -> Iterator[str]:
 def _not_finite(x: Tensor | Images) -> list[tuple[int, ...]]:
     """Image, channel, row and column of each value that is none, in their order."""
     found: list[tuple[int, ...]] = []
-    for start, part in pieces(x):
+    for numbers, part in pieces(x):
         places = (~part.isfinite()).nonzero()
-        found += [(start + image, *rest) for image, *rest in places.tolist()]
+        found += [(numbers[image], *rest) for image, *rest in places.tolist()]
     return found
 
 

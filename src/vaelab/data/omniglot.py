@@ -9,10 +9,10 @@ import numpy as np
 import torch
 
 from vaelab.data.archive import open_images
-from vaelab.data.arrays import from_columns, opened_mat
 from vaelab.data.decode import as_array, read_image
 from vaelab.data.decoded import decode_once
 from vaelab.data.encoded import ImageFiles
+from vaelab.data.formats import from_columns, opened_mat
 from vaelab.data.source import Pool, Source, Split
 from vaelab.errors import Damaged
 from vaelab.io.places import Directory, File, fetch, locate

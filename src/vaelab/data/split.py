@@ -10,6 +10,8 @@ from torch import Tensor
 from vaelab.data import images
 from vaelab.data.stored import Images, Numbers
 
+AT_ONCE = 2**20  # numbers of an order
+
 
 @dataclass(frozen=True)
 class Split:
@@ -37,10 +39,10 @@ class Split:
         """The images in another order."""
         if isinstance(order, Tensor):
             return self[order]
-        every = torch.arange(len(self))
-        labels, factors = (None if t is None else t[order[every]] for t in (self.labels, self.factors))
-        x = self.images.at(order) if isinstance(self.images, Images) else self.images[order[every]]
-        return Split(x, labels, factors)
+        labels, factors = (None if t is None else _in(order, t) for t in (self.labels, self.factors))
+        return Split(
+            self.images.at(order) if isinstance(self.images, Images) else _in(order, self.images), labels, factors
+        )
 
     def cut(self, numbers: np.ndarray) -> "list[Split]":
         """Train, valid and test of images in this order, whose split is numbered 0, 1, 2."""
@@ -51,6 +53,13 @@ class Split:
         """What a model takes: float32 images in [0, 1], and their classes if it sees them, on its device."""
         y = self.labels.to(device) if labelled and self.labels is not None else None
         return images.to_floats(self.images[:].to(device)), y
+
+
+def _in(order: Numbers, t: Tensor) -> Tensor:
+    out = torch.empty_like(t)
+    for start in range(0, len(t), AT_ONCE):
+        out[start : start + AT_ONCE] = t[order[torch.arange(start, min(start + AT_ONCE, len(t)))]]
+    return out
 
 
 class Pool(NamedTuple):

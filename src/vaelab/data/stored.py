@@ -139,12 +139,12 @@ class FileArray(Images):
             into, place = into[read:], place + read
 
 
-def pieces(images: Tensor | Images) -> Iterator[tuple[int, Tensor]]:
-    """Images as floats, some at a time, and the number of the first; of very many, evenly spaced ones."""
+def pieces(images: Tensor | Images) -> Iterator[tuple[range, Tensor]]:
+    """Images as floats, some at a time, and their numbers; of very many, evenly spaced ones."""
     step = -(-images.numel() // LOOKED_AT)
     rows = max(1, PIECE // max(1, images.shape[1:].numel()))
     for start in range(0, len(images), rows * step):
-        yield start, images[start : start + rows * step : step].float()
+        yield range(start, len(images), step), images[start : start + rows * step : step].float()
 
 
 def uniform(rows: Tensor, values: int, key: int) -> Tensor:

@@ -128,8 +128,8 @@ def disk_error(path: Path, error: Exception) -> VaelabError:
 
 
 @contextmanager
-def parsing(path: Path) -> Iterator[None]:
-    """Turn whatever a parser stumbles over in a broken file into the error of a damaged file."""
+def parsing(path: Path, fix: str = "") -> Iterator[None]:
+    """Turn whatever a parser stumbles over in a broken file into the error of a damaged file, which has a `fix`."""
     try:
         yield
     except (UsageError, MemoryError):
@@ -137,4 +137,4 @@ def parsing(path: Path) -> Iterator[None]:
     except PermissionError as error:
         raise UsageError(f"{path} may not be read by you; change its permissions") from error
     except Exception as error:  # parsers of broken files raise anything from EOFError to zlib.error
-        raise Damaged(path, f"{type(error).__name__}: {error}") from error
+        raise Damaged(path, f"{type(error).__name__}: {error}", fix) from error

@@ -1,0 +1,71 @@
+"""Stacks of images in a TIFF file, as the array that they make up."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from math import prod
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vaelab.data.member import AGAIN, Member, gathered, in_file
+from vaelab.data.stored import Images
+from vaelab.errors import UsageError
+from vaelab.io.files import parsing
+
+LETTERS = {"S": "C", "C": "C", "Y": "H", "X": "W"}  # of TIFF axes; along all others there are images
+
+
+def tiff_arrays(path: Path) -> list[Member]:
+    """The arrays in a TIFF file: one, without a name, unless its pages differ."""
+    from tifffile import TiffFile
+
+    with _decoding(path):
+        found = TiffFile(path).series
+        return [_member(path, series, str(i) if len(found) > 1 else "") for i, series in enumerate(found)]
+
+
+def _member(path: Path, series: Any, name: str) -> Member:
+    def read() -> np.ndarray:
+        with _decoding(path):
+            return series.asarray()
+
+    axes = "".join(LETTERS.get(letter, "N") for letter in series.axes)
+    found = Member(name, series.shape, series.dtype, read, axes=axes)
+    if series.dataoffset is not None and found.numeric:
+        dtype = series.dtype.newbyteorder(series.keyframe.parent.byteorder)
+        return replace(in_file(name, path, series.shape, dtype, series.dataoffset), axes=axes)
+    before = series.shape[: len(series.shape) - len(series.keyframe.shape)]
+    if (*before, *series.keyframe.shape) != series.shape or prod(before) != len(series.pages):
+        return found
+    return replace(found, along=lambda axis: gathered(Pages(path, series), before, axis))
+
+
+class Pages(Images):
+    """The pages of a TIFF file, each decoded when it is asked for."""
+
+    def __init__(self, path: Path, series: Any) -> None:
+        super().__init__(len(series.pages), series.keyframe.shape, getattr(torch, series.dtype.name))
+        self.path, self.series, self.lock = path, series, Lock()
+
+    def take(self, rows: Tensor) -> Tensor:
+        """Decoded for one thread at a time; Damaged where that fails."""
+        with self.lock, _decoding(self.path):
+            found = self.series.asarray(key=rows.tolist())
+        return torch.from_numpy(found.reshape(len(rows), *self.shape[1:]))
+
+
+@contextmanager
+def _decoding(path: Path) -> Iterator[None]:
+    with parsing(path, AGAIN):
+        try:
+            yield
+        except ValueError as error:
+            if "imagecodecs" not in str(error):
+                raise
+            what = f"{path} is compressed in a way that imagecodecs reads"
+            raise UsageError(what, "pip install 'vaelab[tiff]'") from error
