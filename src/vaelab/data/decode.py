@@ -108,7 +108,7 @@ def read_pixels(file: Opened, channels: Channels = "auto", size: int | tuple[int
     return deep.by_plane(partial(central, size=size), pixels) if size else pixels
 
 
-def _opened(file: Opened, size: int = 0) -> "Image | Page":
+def _opened(file: Opened, size: int = 0) -> Any:
     """A Pillow image, or the page of a TIFF that Pillow cannot read, or would read as less than it is."""
     if isinstance(file, Page):
         return file

@@ -9,8 +9,11 @@ from typing import Literal
 from vaelab.data.archive import open_images
 from vaelab.data.encoded import SUFFIXES
 from vaelab.data.files_source import Collection, FilesSource
+from vaelab.data.known import Chosen, read_known, refuse_unseen
 from vaelab.data.layout import SPLITS, laid_out
 from vaelab.data.pages import Pages, in_pages
+from vaelab.data.table import SUFFIXES as SUFFIXES_OF_TABLES
+from vaelab.data.table import find_table
 from vaelab.errors import UsageError
 from vaelab.io import files, places
 from vaelab.registry import register
@@ -26,6 +29,10 @@ class ImageFolder(FilesSource):
     other names are classes, of images shuffled and split 80 / 10 / 10. `folders` says which is meant where that is not
     clear.
 
+    A CSV or Parquet at the top of the folder that has a column of file names, or the one that `table` names, says the
+    same in words: `file`, `label` and `split` are the names of its columns, found by themselves where they are usual.
+    Of several labels the first is the class, and all that are numbers are factors. `table: none` leaves it unread.
+
     `path` is a folder or a zip, absolute, or relative to the working directory or a data directory. With `size`, the
     central square of each image is resized to size × size, or the largest centre of that shape to (width, height), and
     `crop`, `resize`, `pad` follow; without it, all must come out equally large. Rotation marks are obeyed,
@@ -39,6 +46,10 @@ class ImageFolder(FilesSource):
     path: str
     folders: Literal["auto", "splits", "classes"] = "auto"
     pages: Pages = "auto"
+    table: str = "auto"
+    file: str | None = None
+    label: str | tuple[str, ...] | None = None
+    split: str | None = None
 
     def find(self, directory: places.Directory) -> Collection:
         """What the folder holds; UsageError without an image, or where its subfolders may mean two things."""
@@ -48,8 +59,33 @@ class ImageFolder(FilesSource):
             raise UsageError(f"{root} holds no images ({', '.join(SUFFIXES)}); correct the path")
         found = in_pages(found, self.pages)
         names = found.names if root.is_dir() else _unwrapped(found.names)
-        splits, labels, classes = laid_out(names, root, self.folders)
-        return Collection(found, root, splits, labels, classes, split_by=None if splits is None else "folder")
+        table = self._table(root)
+        if table is None:
+            splits, labels, classes = laid_out(names, root, self.folders)
+            return Collection(found, root, splits, labels, classes, split_by=None if splits is None else "folder")
+        known = read_known(table, names, root, Chosen(self.file, self.label, self.split))
+        found, names = found.at(known.kept), [names[i] for i in map(int, known.kept)]
+        splits, labels, classes, split_by = known.splits, known.labels, known.classes, "table"
+        if splits is None or labels is None:
+            below = laid_out(names, root, self.folders)
+            if splits is None:
+                splits, split_by = below.splits, None if below.splits is None else "folder"
+            if labels is None:
+                labels, classes = below.labels, below.classes
+        if splits is not None and labels is not None and classes is not None:
+            refuse_unseen(table, splits, labels, classes, names)
+        return Collection(found, root, splits, labels, classes, known.factors, known.factor_names, split_by)
+
+    def _table(self, root: Path) -> Path | None:
+        if self.table in ("auto", "none"):
+            return find_table(root) if self.table == "auto" and root.is_dir() else None
+        path = files.expanded(self.table)
+        tried = [path, root / path if root.is_dir() else root.parent / path]
+        for table in tried:
+            if table.is_file() and table.suffix.lower() in SUFFIXES_OF_TABLES:
+                return table
+        looked = ", ".join(map(str, tried))
+        raise UsageError(f"there is no CSV or Parquet {self.table!r} (looked for {looked}); correct data.table")
 
     def _root(self, directory: places.Directory) -> Path:
         path = files.expanded(self.path)
