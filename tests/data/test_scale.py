@@ -1,11 +1,14 @@
 """The rule by which stored values become x: exact where there are levels, undone where it is shown."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
 from vaelab.data.dataset import Dataset
 from vaelab.data.scale import EIGHT_BIT, Scale, scale_of
+from vaelab.data.stored import Images
 from vaelab.errors import UsageError
 
 SCALES = {
@@ -92,6 +95,35 @@ def test_a_set_of_16_bits_keeps_them():
     assert data.scale == Scale(0, 65535, "uint16") and data.scale.levels == 65536
     assert data.summary.startswith("40 16-bit 2-channel images of 4 × 4")
     assert np.array_equal(data.scale.to_values(data.train.images[:]).numpy(), x[:30])
+
+
+@pytest.mark.parametrize("lazy", [False, True])
+def test_a_set_takes_on_the_scale_of_a_model(lazy):
+    values = torch.arange(640).reshape(40, 1, 4, 4).float()
+    data = Dataset.of(values)
+    held = replace(data, test=replace(data.test, images=InMemory(data.test.images))) if lazy else data
+    scale = Scale(-100, 900, "float32")
+    moved = held.on(scale)
+    assert moved.scale == scale and held.on(data.scale) is held
+    assert torch.allclose(moved.test.images[:], (data.scale.to_values(data.test.images[:]) + 100) / 1000, atol=1e-6)
+    dim = Dataset.of((values / 4).byte(), scale={"low": 0, "high": 200})
+    assert dim.train.images.dtype == torch.float32 and dim.on(EIGHT_BIT).train.images.dtype == torch.uint8
+    assert dim.on(EIGHT_BIT).train.images.max() == 159
+    with pytest.raises(UsageError, match="arrays are real-valued, and the model takes 16-bit; give it such images"):
+        data.on(Scale(0, 65535, "uint16"))
+
+
+class InMemory(Images):
+    def __init__(self, x: torch.Tensor) -> None:
+        super().__init__(len(x), x.shape[1:], x.dtype)
+        self.x = x
+
+    def take(self, rows: torch.Tensor) -> torch.Tensor:
+        return self.x[rows]
+
+
+def test_masks_of_two_levels_are_binary():
+    assert Dataset.of((torch.rand(20, 1, 4, 4) > 0.5).byte() * 7, scale={"low": 0, "high": 1}).binary
 
 
 def test_floats_that_were_8_bits_are_8_bits():

@@ -22,6 +22,7 @@ from vaelab.registry import Count, Seed, Size
 from vaelab.registry.schema import parse_section
 
 HASHED_BYTES = 2**26  # of a split
+DEPTHS = {"uint8": "8-bit", "uint16": "16-bit", "float32": "real-valued"}
 KINDS = {1: "grey", 3: "colour"}
 
 
@@ -82,7 +83,7 @@ class Dataset:
     def summary(self) -> str:
         """The set in a line: how many images, of what kind and size, of how many classes, and how they are split."""
         channels, height, width = self.x_shape
-        depth = {"uint8": "", "uint16": "16-bit ", "float32": "real-valued "}[self.scale.stored]
+        depth = "" if self.scale.stored == "uint8" else f"{DEPTHS[self.scale.stored]} "
         kind = "binary" if self.binary else depth + KINDS.get(channels, f"{channels}-channel")
         total = len(self.train) + len(self.valid) + len(self.test)
         classes = f" in {self.class_count:,} class{'es' * (self.class_count > 1)}" if self.class_count else ""
@@ -103,6 +104,27 @@ class Dataset:
             content.update(b"" if split.labels is None else split.labels.numpy().data)
         sizes = " + ".join(f"{len(split):,}" for split in splits)
         return f"{sizes} images of {'×'.join(map(str, self.x_shape))} ({content.hexdigest()})"
+
+    def on(self, scale: Scale) -> "Dataset":
+        """The same images by another scale, such as that of a model; UsageError where they are of another depth."""
+        if scale == self.scale:
+            return self
+        mine, wanted = DEPTHS[self.scale.stored], DEPTHS[scale.stored]
+        if mine != wanted:
+            raise UsageError(
+                f"the images of {self.name} are {mine}, and the model takes {wanted}", "give it such images"
+            )
+
+        def moved(x: Tensor) -> Tensor:
+            return _scaled(self.scale.to_values(x) if x.is_floating_point() else x, scale)
+
+        def of(split: Split) -> Split:
+            x = split.images
+            if isinstance(x, Tensor):
+                return replace(split, images=moved(x))
+            return replace(split, images=x.map(lambda batch, rows: moved(batch), dtype=moved(x[:1]).dtype))
+
+        return replace(self, train=of(self.train), valid=of(self.valid), test=of(self.test), scale=scale)
 
     @property
     def x_shape(self) -> tuple[int, int, int]:
@@ -195,7 +217,7 @@ class Preparation:
             test=test,
             classes=pool.classes,
             factor_names=pool.factor_names,
-            binary=self.binarise != "none" or (pool.binary and self.resize is None),
+            binary=self.binarise != "none" or (pool.binary and self.resize is None) or scale.levels == 2,
             dynamic=self.binarise == "dynamic",
             flip=self.flip,
             split_by=pool.split_by or ("its publisher" if pool.test else "seed"),
@@ -268,11 +290,13 @@ def _as_labels(name: str, labels: Any) -> Tensor | None:
 
 def scaled(x: Tensor | Images, scale: Scale) -> Tensor | Images:
     """Stored images as a model's x, or as they are where they have 8 bits and are scaled when they are used."""
-    if scale == EIGHT_BIT:
-        return x
-    if isinstance(x, Images):
-        return x.map(lambda batch, rows: scale.to_unit(batch), dtype=torch.float32)
-    return scale.to_unit(x)
+    if isinstance(x, Tensor):
+        return _scaled(x, scale)
+    return x if scale == EIGHT_BIT else x.map(lambda batch, rows: scale.to_unit(batch), dtype=torch.float32)
+
+
+def _scaled(x: Tensor, scale: Scale) -> Tensor:
+    return x if scale == EIGHT_BIT else scale.to_unit(x)
 
 
 def _refuse_more(name: str, split: str, size: int, available: int, total: int) -> None:

@@ -39,6 +39,7 @@ def open_run(
     found = as_dataset(recipe.sections["data"] if data is None else data, directory)
     if found.x_shape != x_shape:
         raise UsageError(f"the images are {found.x_shape}, the model was trained on {x_shape}; name its own data")
+    found = found if found.binary else found.on(restored.scale)
     if changed := changes(run, found):
         warnings.warn(changed, stacklevel=2)
     return restored, recipe, found
