@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
+from vaelab.data.prefetch import in_turn
 from vaelab.data.source import Split
 from vaelab.io.progress import over
 from vaelab.model import VAE, device_of
@@ -20,5 +21,5 @@ def spread(split: Split, images: int | None) -> Split:
 def batches(model: VAE, split: Split, rows: int = 1000) -> Iterator[tuple[Tensor, Tensor | None]]:
     """float32 images in [0, 1], and their classes if the model sees them, on the model's device."""
     device, rows = device_of(model), max(1, rows)
-    for start in over(range(0, len(split), rows)):
-        yield split[start : start + rows].as_input(device, model.classes > 0)
+    for part in in_turn(split, (slice(start, start + rows) for start in over(range(0, len(split), rows)))):
+        yield part.as_input(device, model.classes > 0)

@@ -1,12 +1,18 @@
 """The batches of a run: what each process learns from in a step."""
 
+from collections.abc import Generator, Iterable
+from contextlib import closing
+
 import torch
 from torch import Tensor
 
+from vaelab.data.prefetch import prefetched
 from vaelab.data.source import Split
 from vaelab.data.stored import Images
 from vaelab.training.order import Order
 from vaelab.training.process_group import ProcessGroup
+
+Batch = tuple[Tensor, Tensor | None]
 
 
 class Batches:
@@ -16,16 +22,34 @@ class Batches:
         self.images, self.labels = resident(split.images, group.device), split.labels if labelled else None
         self.order, self.group = order, group
 
-    def __getitem__(self, step: int) -> tuple[Tensor, Tensor | None]:
+    def __getitem__(self, step: int) -> Batch:
         """The batch of a step, of this process."""
-        return self.take(self.order.rows(step)[self.group.rank :: self.group.size])
+        return self.take(self._rows(step))
 
-    def take(self, rows: Tensor) -> tuple[Tensor, Tensor | None]:
+    def ahead(self, steps: Iterable[int]) -> Generator[Batch]:
+        """The batches of steps in turn; of images that are not on the device, the next are read while one is in use.
+
+        Close it if it is left before its end.
+        """
+        device = self.group.device
+        if isinstance(self.images, Tensor) and self.images.device.type == device.type:
+            yield from (self[step] for step in steps)
+            return
+        with closing(prefetched(self.images, map(self._rows, steps), device)) as found:
+            for rows, x in found:
+                yield x, self._labels(rows)
+
+    def take(self, rows: Tensor) -> Batch:
         """The images with these numbers, and their classes."""
-        labels = None if self.labels is None else self.labels[rows]
         if isinstance(self.images, Images):
-            return self.images.take(rows), labels
-        return self.images.index_select(0, rows.to(self.images.device)), labels
+            return self.images.take(rows), self._labels(rows)
+        return self.images.index_select(0, rows.to(self.images.device)), self._labels(rows)
+
+    def _rows(self, step: int) -> Tensor:
+        return self.order.rows(step)[self.group.rank :: self.group.size]
+
+    def _labels(self, rows: Tensor) -> Tensor | None:
+        return None if self.labels is None else self.labels[rows]
 
 
 def resident(images: Tensor | Images, device: torch.device) -> Tensor | Images:

@@ -7,6 +7,7 @@ checkpoint that stores no random-generator or loader state, only the step.
 import math
 import time
 import warnings
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -100,9 +101,9 @@ class Loop:
         epoch = math.floor(progress.step / self.per_epoch) + 1
         until = min(end_of(epoch, self.per_epoch), options.steps)
         window, began = [], time.perf_counter()
-        with compiling_steps(options.compile):
-            while progress.step < until:
-                window.append(self._step())
+        with compiling_steps(options.compile), closing(self.batches.ahead(range(progress.step, until))) as batches:
+            for batch, labels in batches:
+                window.append(self._step(batch, labels))
                 logged = progress.step % options.log_steps == 0 or progress.step == until
                 asked = self.interrupt.asked
                 stop = asked if group.size == 1 else logged and group.all_reduce_any(asked)
@@ -144,10 +145,9 @@ class Loop:
         if self.over or self.epoch % self.options.save_every == 0:
             self._save()
 
-    def _step(self) -> dict[str, Tensor | float]:
-        """Learn from the next batch."""
+    def _step(self, batch: Tensor, labels: Tensor | None) -> dict[str, Tensor | float]:
+        """Learn from the batch of this step."""
         step, group = self.progress.step, self.group
-        batch, labels = self.batches[step]
         seed_device(group.device, seed_of("noise", self.options.seed, group.rank, step))
         scalars = self.state.step(batch, step, labels)
         self.progress.step += 1

@@ -1,10 +1,12 @@
 """The bound of held-out images: what models are selected by."""
 
 from collections import Counter
+from contextlib import closing
 from typing import Any
 
 import torch
 
+from vaelab.data.prefetch import in_turn
 from vaelab.data.source import Split
 from vaelab.model import VAE
 from vaelab.training.process_group import ProcessGroup
@@ -23,12 +25,13 @@ def validate(model: VAE, objective: Any, split: Split, seed: int, group: Process
     sums: Counter[str] = Counter()
     enlarged = ENLARGED if model.scores == "loss" else 1
     size = PIXELS // (split.images[0].numel() * objective.samples * enlarged)
-    for i, rows in enumerate(torch.arange(len(split)).split(max(group.size, size))):
-        mine = rows[group.rank :: group.size]
-        torch.manual_seed(seed_of("valid", seed, group.rank, i))
-        terms = model(*split[mine].as_input(group.device, model.classes > 0), samples=objective.samples)
-        sums["loss"] -= objective.bound(terms).cpu().double().sum().item()
-        sums["reconstruction"] -= terms.log_px.cpu().double().mean(0).sum().item()
-        for name, kl in {"kl": terms.rate, **terms.by_level}.items():
-            sums[name] += kl.cpu().double().sum().item()
+    pieces = torch.arange(len(split)).split(max(group.size, size))
+    with closing(in_turn(split, [rows[group.rank :: group.size] for rows in pieces])) as mine:
+        for i, part in enumerate(mine):
+            torch.manual_seed(seed_of("valid", seed, group.rank, i))
+            terms = model(*part.as_input(group.device, model.classes > 0), samples=objective.samples)
+            sums["loss"] -= objective.bound(terms).cpu().double().sum().item()
+            sums["reconstruction"] -= terms.log_px.cpu().double().mean(0).sum().item()
+            for name, kl in {"kl": terms.rate, **terms.by_level}.items():
+                sums[name] += kl.cpu().double().sum().item()
     return {name: total / len(split) for name, total in group.all_reduce_sum(sums).items()}
