@@ -1,7 +1,9 @@
 """Pixels of image files in every mode, depth and orientation; and files that are no images but programs or bombs."""
 
 import ast
+import sys
 import zipfile
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -36,7 +38,71 @@ def test_every_mode_becomes_grey_or_colour(tmp_path, mode, value, channels):
     assert np.unique(pixels).tolist() == [value]
 
 
-def test_sixteen_bits_are_scaled_not_clipped(tmp_path):
+@pytest.mark.parametrize("suffix", ["png", "tif", "pgm"])
+def test_sixteen_bits_of_grey_are_kept(tmp_path, suffix):
+    levels = np.arange(0, 65536, 97, np.uint16)[:600].reshape(20, 30)
+    Image.fromarray(levels).save(tmp_path / f"a.{suffix}")
+    pixels = decode.read_pixels(tmp_path / f"a.{suffix}")
+    assert pixels.dtype == np.uint16 and np.array_equal(pixels, levels[None])
+    assert decode.shape_in(tmp_path / f"a.{suffix}") == (1, 20, 30, "uint16")
+    assert np.array_equal(decode.read_pixels(tmp_path / f"a.{suffix}", 3), np.repeat(levels[None], 3, 0))
+
+
+@pytest.mark.parametrize("channels", [2, 3, 4])
+def test_sixteen_bits_of_colour_are_kept_and_opacity_is_not(tmp_path, channels):
+    imagecodecs = pytest.importorskip("imagecodecs")
+    levels = np.random.default_rng(0).integers(0, 65536, (5, 7, channels), np.uint16)
+    (tmp_path / "a.png").write_bytes(imagecodecs.png_encode(levels))
+    expected = levels.transpose(2, 0, 1)[: 1 if channels == 2 else 3]
+    for file in (tmp_path / "a.png", BytesIO((tmp_path / "a.png").read_bytes())):
+        assert np.array_equal(decode.read_pixels(file), expected)
+        assert decode.shape_in(file) == (*expected.shape, "uint16")
+    grey = decode.read_pixels(tmp_path / "a.png", 1)
+    weights = np.array([0.299, 0.587, 0.114])[: len(expected)] if channels > 2 else np.ones(1)
+    assert np.abs(grey[0] - np.tensordot(weights, expected, 1)).max() <= 0.5
+
+
+def test_a_missing_library_is_named_with_what_installs_it(tmp_path, monkeypatch):
+    imagecodecs = pytest.importorskip("imagecodecs")
+    (tmp_path / "a.png").write_bytes(imagecodecs.png_encode(np.zeros((5, 7, 3), np.uint16)))
+    monkeypatch.setitem(sys.modules, "imagecodecs", None)
+    with pytest.raises(
+        UsageError, match=r"16 bits for each colour, which imagecodecs reads; pip install 'vaelab\[tiff"
+    ):
+        decode.read_pixels(tmp_path / "a.png")
+
+
+def test_real_numbers_are_kept(tmp_path):
+    levels = np.random.default_rng(0).standard_normal((5, 7)).astype(np.float32)
+    Image.fromarray(levels).save(tmp_path / "a.tif")
+    assert np.array_equal(decode.read_pixels(tmp_path / "a.tif"), levels[None])
+
+
+@pytest.mark.parametrize("mark", range(1, 9))
+def test_deep_images_are_turned_as_shallow_ones_are(tmp_path, mark):
+    exif = Image.Exif()
+    exif[0x0112] = mark
+    levels = np.arange(12, dtype=np.uint8).reshape(3, 4)
+    Image.fromarray(levels).save(tmp_path / "a.png", exif=exif)
+    Image.fromarray(levels.astype(np.uint16)).save(tmp_path / "b.png", exif=exif)
+    shallow, deep = (decode.read_pixels(tmp_path / name) for name in ("a.png", "b.png"))
+    assert np.array_equal(shallow, deep) and (shallow.dtype, deep.dtype) == (np.uint8, np.uint16)
+    for name, pixels in (("a.png", shallow), ("b.png", deep)):
+        assert decode.shape_in(tmp_path / name)[:3] == pixels.shape
+
+
+def test_deep_images_are_cut_and_shrunk_as_shallow_ones_are(tmp_path):
+    smooth = np.add.outer(np.arange(30), np.arange(40)).astype(np.uint8) * 3
+    arrays = {"a.png": smooth, "b.png": smooth.astype(np.uint16), "c.tif": smooth.astype(np.float32)}
+    for name, levels in arrays.items():
+        Image.fromarray(levels).save(tmp_path / name)
+    shallow, deep, real = (decode.read_pixels(tmp_path / name, size=(9, 6)) for name in arrays)
+    assert shallow.shape == deep.shape == real.shape == (1, 6, 9)
+    assert np.abs(shallow.astype(float) - real).max() <= 1
+    assert np.abs(deep - real).max() <= 0.5
+
+
+def test_sixteen_bits_are_scaled_where_eight_are_wanted(tmp_path):
     levels = np.linspace(0, 65535, 256).astype(np.uint16).reshape(16, 16)
     Image.fromarray(levels).save(tmp_path / "deep.png")
     assert np.array_equal(pixels_of(tmp_path / "deep.png", 1)[0], levels // 257)

@@ -7,7 +7,7 @@ from scipy.stats import mannwhitneyu
 from vaelab.data import load
 from vaelab.data.source import Dataset
 from vaelab.errors import NotApplicable
-from vaelab.metrics.memorisation import copying_z, memorisation, train_share
+from vaelab.metrics.memorisation import copying_z, memorisation, memorised_share, train_share
 from vaelab.registry.schema import build
 
 CPU = torch.device("cpu")
@@ -74,6 +74,14 @@ def test_a_foreign_set_without_held_out_images_is_refused(digits):
 def test_where_training_images_are_drawn_anew_they_are_binary_as_the_others():
     data = load("digits", binarise="dynamic", train_size=600, valid_size=400, test_size=400)
     assert_innocent(judge(data, data.valid.images))
+
+
+def test_any_number_of_images_has_a_quantile():
+    """Also where that is the nearest or the farthest of all, and rounding would go beyond."""
+    for count in range(2, 300):
+        distances = torch.linspace(0, 1, count)
+        for share in (0.01, 0.5, 0.99):
+            assert abs(memorised_share(distances, distances, share)[0] - share) <= 1.5 / count + 1e-9
 
 
 def test_copying_z_is_mann_whitneys():

@@ -4,13 +4,12 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from vaelab.data.decode import shape_in
-from vaelab.data.encoded import ImageFiles, Opened, Page
+from vaelab.data.encoded import ImageFiles, Opened
 from vaelab.errors import UsageError
 
 PIXELS, AHEAD = 2**26, 64  # of images decoded ahead of their use, and how many these may be: about 0.4 GB, some files
@@ -61,6 +60,4 @@ def _attempt(decode: Decode, name: str, file: Opened) -> np.ndarray | str:
     except UsageError as error:
         raise UsageError(f"{name}: {error.problem}", error.fix) from error
     except Exception as error:  # as above
-        path = file.file if isinstance(file, Page) else file
-        named = str(path) if isinstance(path, Path) else path
-        return str(error).replace(f" {named!r}", "") or type(error).__name__
+        return str(error) or type(error).__name__

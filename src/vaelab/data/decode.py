@@ -31,33 +31,41 @@ def open_image(file: Path | IO[bytes], size: int = 0) -> "Image":
     hostile. Not by Pillow's own `open`, which warns of bombs, and warnings cannot be caught in threads. With `size`, a
     JPEG comes at the coarsest of its scales that is finer than that by DRAFT.
     """
-    from PIL import Image, UnidentifiedImageError
-
-    if isinstance(file, Path):
-        with file.open("rb") as stream:
-            prefix = stream.read(16)
-    else:
-        file.seek(0)
-        prefix = file.read(16)
-    for read, accepts in _readers():
-        if accepts is None or accepts(prefix) is True:
-            try:
-                if not isinstance(file, Path):
-                    file.seek(0)
-                image = read(file)
-                break
-            except SyntaxError:  # another format
-                continue
-    else:
-        named = str(file) if isinstance(file, Path) else file
-        raise UnidentifiedImageError(f"cannot identify image file {named!r}")
-    if Image.MAX_IMAGE_PIXELS and image.width * image.height > Image.MAX_IMAGE_PIXELS:
-        image.close()
-        limit = f"{Image.MAX_IMAGE_PIXELS:,} pixels"
-        raise ValueError(f"more than {limit}, as if made to exhaust memory; make it smaller")
+    stream = file.open("rb") if isinstance(file, Path) else file
+    try:
+        image = _identified(stream)
+        _refuse_bomb(image)
+    except BaseException:
+        if stream is not file:
+            stream.close()
+        raise
+    image._exclusive_fp = stream is not file  # then the image closes it, as if it had opened it itself
     if size:
         image.draft(None, (DRAFT * size, DRAFT * size))
     return image
+
+
+def _identified(stream: IO[bytes]) -> Any:
+    from PIL import UnidentifiedImageError
+
+    stream.seek(0)
+    prefix = stream.read(16)
+    for read, accepts in _readers():
+        if accepts is None or accepts(prefix) is True:
+            stream.seek(0)
+            try:
+                return read(stream)
+            except SyntaxError:  # another format
+                continue
+    raise UnidentifiedImageError("cannot identify image file")
+
+
+def _refuse_bomb(image: "Image") -> None:
+    from PIL import Image
+
+    if Image.MAX_IMAGE_PIXELS and image.width * image.height > Image.MAX_IMAGE_PIXELS:
+        limit = f"{Image.MAX_IMAGE_PIXELS:,} pixels"
+        raise ValueError(f"more than {limit}, as if made to exhaust memory; make it smaller")
 
 
 @cache
@@ -79,7 +87,8 @@ def shape_in(file: Opened, size: int = 0) -> Shape:
     if isinstance(image, Page):
         return shape_of(image)
     with image:
-        (width, height), channels = image.size, 1 if image.mode in GREY else 3
+        (width, height), deep_mode = image.size, str(image.tile[0][3]) if image.tile and _is_deep(image) else ""
+        channels = 1 if image.mode in GREY or deep_mode.startswith("L") else 3
         if image.format != "TIFF" and not MARKED.isdisjoint(image.info) and image.getexif().get(0x0112, 1) > 4:
             width, height = height, width  # lying on its side; Pillow turns TIFFs itself
         depth = "float32" if image.mode == "F" else "uint16" if _is_deep(image) else "uint8"

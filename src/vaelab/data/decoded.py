@@ -20,6 +20,8 @@ from vaelab.io.formatting import counted
 from vaelab.io.hashing import data_hash
 from vaelab.io.progress import Bar
 
+SHOWN = 64  # images between two moves of the progress bar
+
 
 class MixedChannels(Exception):
     """Some images have one channel and some three; nothing was kept of them."""
@@ -70,7 +72,8 @@ def _write(
     def readable() -> Iterator[np.ndarray]:
         first = None
         for i, result in enumerate(decoded):
-            bar.update(1)
+            if i % SHOWN == 0:
+                bar.update(SHOWN)
             if isinstance(result, str):
                 skipped.append(f"{names[i]}: {result}")
                 continue

@@ -121,7 +121,8 @@ def memorised_share(suspect: Tensor, innocent: Tensor, share: float) -> tuple[fl
     count, error = len(innocent), math.sqrt(share * (1 - share) / len(innocent))
     levels = torch.tensor([share, share - 2 * error, share + 2 * error], dtype=torch.double)
     levels = levels.clamp(1 / (count + 1), count / (count + 1))
-    limits = innocent.cpu().double().quantile((levels * (count + 1) - 1) / max(1, count - 1))
+    places = ((levels * (count + 1) - 1) / max(1, count - 1)).clamp(0, 1)  # which rounding may leave by 1e-16
+    limits = innocent.cpu().double().quantile(places)
     found, low, high = ((suspect.cpu() < limit).double().mean().item() for limit in limits)
     slope = (high - low) / (levels[2] - levels[1]).clamp(min=1e-12).item()
     variance = found * (1 - found) / len(suspect) + (slope * error) ** 2
