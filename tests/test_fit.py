@@ -97,7 +97,7 @@ def test_where_the_model_is_not_known_one_sentence_says_so(fit):
         with pytest.raises(ComposedByHand) as error:
             act(run)
         assert str(error.value) == said
-    with pytest.raises(ComposedByHand, match="does not say its data; give it again as data"):
+    with pytest.raises(ComposedByHand, match="does not say its data; give them again as data"):
         vaelab.evaluate(run, model=compose(), device="cpu")
     with pytest.raises(
         UsageError, match=r"holds another model: .* is \[16, 64\] in it, and \[8, 64\] in this one; build"

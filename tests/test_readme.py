@@ -129,3 +129,10 @@ def test_the_model_of_the_library_page_is_trained(tmp_path, monkeypatch):
     exec(code.replace('"epochs": 3', '"epochs": 1'), made)
     assert made["vae"].generate(2).shape == (2, 1, 12, 12)
     assert (tmp_path / "runs" / "mine" / "metrics.json").is_file()
+
+
+def test_the_recipe_of_the_library_page_learns_from_images_at_hand(tmp_path, monkeypatch):
+    code = next(code for page, code in PYTHON if page == "docs/library.md" and "Dataset.of" in code)
+    monkeypatch.chdir(tmp_path)
+    exec(code, made := {})
+    assert made["run"].is_dir() and (tmp_path / "runs" / "photos" / "metrics.json").is_file()

@@ -151,11 +151,14 @@ class NeedsPlugin(UsageError):
 
 
 class ComposedByHand(UsageError):
-    """A run whose model no recipe describes, so that its caller has to build it again."""
+    """A run of a `model` or `data` that no recipe describes, so that its caller has to give them again."""
 
-    def __init__(self, run: Path, what: str = "model") -> None:
-        again = f"build it again and give it as {what}" if what == "model" else f"give it again as {what}"
-        super().__init__(f"{run} was composed by hand, so its recipe does not say its {what}", again)
+    def __init__(self, run: Path | str, what: str = "model") -> None:
+        how, again = {
+            "model": ("composed by hand", "build it again and give it"),
+            "data": ("trained on images at hand", "give them again"),
+        }[what]
+        super().__init__(f"{run} was {how}, so its recipe does not say its {what}", f"{again} as {what}")
         self.run, self.what = run, what
 
 

@@ -10,7 +10,7 @@ from typing import Any, Literal, NamedTuple
 from torch import Tensor
 from torch.distributions import Distribution
 
-from vaelab.data import as_dataset
+from vaelab.data import as_dataset, is_registered
 from vaelab.errors import ChangedRecipe, Problems, UsageError
 from vaelab.evaluation import figures as gallery
 from vaelab.evaluation.epochs import carry_out, session
@@ -38,6 +38,7 @@ from vaelab.training.process_group import ProcessGroup
 def train(
     recipe: str | Path | Recipe | None = None,
     *overrides: str | Mapping[str, Any],
+    data: Any = None,
     run: str | Path | None = None,
     data_dir: str | Path | None = None,
     device: str = "auto",
@@ -51,19 +52,26 @@ def train(
     With `resume`, carry on from the last checkpoint of the folder `run`, for which no recipe need be named, or of the
     newest run of the recipe, which may be a folder itself. `began` is told the folder once it is a run's. `track` names
     who follows it beside the recipe's own: "tensorboard", or {"kind": "swanlab", "mode": "local"}.
+
+    `data`, in any form that `fit` takes, stands for the recipe's own images and for all that its data section says of
+    them: a `Dataset` is taken as it is. The run keeps no more of it than a digest, so `resume`, `evaluate`, `plot` and
+    fitted samplers take it again, unless it is a registered set; `load` and `sample` need none.
     """
-    texts, group = as_texts(overrides), ProcessGroup.join(device)
-    called = f"vaelab.train({', '.join(repr(word) for word in ([str(recipe)] if recipe else []) + list(texts))})"
+    named = {"data": data} if is_registered(data) else {}
+    at_hand = None if data is None or named else as_dataset(data)
+    texts, group = as_texts([*overrides, named]), ProcessGroup.join(device)
+    words = [repr(word) for word in ([str(recipe)] if recipe else []) + list(texts)] + ["data=…"] * bool(at_hand)
+    called = f"vaelab.train({', '.join(words)})"
     with session(group) as stack:
-        folder, wanted, before = group.on_main(lambda: begin(stack, recipe, texts, run, resume))
+        folder, wanted, before = group.on_main(lambda: begin(stack, recipe, texts, run, resume, at_hand))
         stack.enter_context(with_plugins(group.broadcast(plugin_records()), folder))  # that the main process has found
         checkpoint = group.main_first(lambda: find_checkpoint(folder))
         data_dir = data_dir or (before.data_dir if before else None)
         stack.enter_context(also_in(data_dir))  # where the weights of a perceptual network may lie
         wanted = wanted.tracked_by(track)
         make(wanted.track)  # says what is not installed
-        data = group.main_first(lambda: wanted.load_data(data_dir))
-        training = Training.of(wanted, data, group)
+        found = at_hand or group.main_first(lambda: wanted.load_data(data_dir))
+        training = Training.of(wanted, found, group)
         carry_out(training, folder, group, checkpoint, called, data_dir, before, quiet, began)
     return folder
 
@@ -101,7 +109,7 @@ def fit(
         chosen = merged(before.section("train") if before else {}, dict(given))
         training = Training.by_hand(model, objective, found, data, chosen, group)
         if checkpoint:
-            refuse_other_images(checkpoint, folder / "last.pt", found.digest)
+            refuse_other_images(checkpoint.images, folder / "last.pt", found.digest)
         if before and training.fingerprint != fingerprint(before.sections):
             raise ChangedRecipe(folder, LENGTHS + RECORDS)
         carry_out(training, folder, group, checkpoint, "vaelab.fit(…)", data_dir, before, quiet)
@@ -135,8 +143,8 @@ def sample(
 
     Latents come from the prior, or from a `sampler` fitted to those of the training images: "gmm", or
     {"kind": "gmm", "components": 20}. `pixels` are the means of p(x | z), or a draw from it. `values` that are `stored`
-    are those of the set's own files, uint8, uint16 or float32, from which its scale makes [0, 1]. `model` and `data`
-    are those of a run composed by hand.
+    are those of the set's own files, uint8, uint16 or float32, from which its scale makes [0, 1]. `model` is that
+    of a run composed by hand, `data` that of one on images at hand.
     """
     if values not in ("scaled", "stored"):
         raise UsageError(f"values are scaled or stored, not {values!r}")

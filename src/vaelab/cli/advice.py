@@ -8,6 +8,7 @@ from vaelab.io.formatting import typed
 
 TRAINED = ("recipe.yaml", "log.jsonl", "last.pt", "model.safetensors", "state.json")  # which --resume goes on with
 PLACED = (".html", ".md", ".csv", "metrics.json", "metrics-valid.json", "metrics-train.json")  # endings, by --out
+TAKE = {"model": "fit, load, evaluate, sample and plot", "data": "train, fit, evaluate, sample and plot"}
 
 ADVICE: dict[type[errors.VaelabError], Callable[[Any], str]] = {
     errors.Problems: lambda e: "a part of your own needs --plugin FILE",
@@ -19,7 +20,7 @@ ADVICE: dict[type[errors.VaelabError], Callable[[Any], str]] = {
     errors.OtherRecipe: lambda e: f"{e.mend} or choose another --run",
     errors.ChangedRecipe: lambda e: "leave out --resume and start a new run",
     errors.NeedsPlugin: lambda e: f"{e.read} with --plugin",
-    errors.ComposedByHand: lambda e: f"use it in Python, where fit, load, evaluate, sample and plot take {e.what}=…",
+    errors.ComposedByHand: lambda e: f"use it in Python, where {TAKE[e.what]} take {e.what}=…",
     errors.Unwritable: lambda e: e.mend + _again(e.path.name),
     errors.Unwritten: lambda e: fix_of(e.error),
     errors.MissingData: lambda e: f"{e.get}, or point --data-dir or VAELAB_DATA to a folder that has {e.what}",

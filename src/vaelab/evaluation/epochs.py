@@ -55,7 +55,7 @@ def carry_out(
     if checkpoint:
         if checkpoint.fingerprint != training.fingerprint:
             raise OtherRecipe(folder / "last.pt")
-        refuse_other_images(checkpoint, folder / "last.pt", training.data.digest)
+        refuse_other_images(checkpoint.images, folder / "last.pt", training.data.digest)
     elif training.options.init:
         take_weights(training.model, training.options.init)
     target = Target(data=training.data, split="valid", device=group.device, data_dir=data_dir, asked=training.evaluate)

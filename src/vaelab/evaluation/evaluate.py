@@ -52,7 +52,7 @@ def evaluate(
     cannot be computed of this run are reported as such, the others are computed. Numbers of the same weights that are
     already in the file stay there unless computed anew; splits other than test have files of their own. A place that
     takes no file is refused before anything is measured; Unwritten, with the numbers, where it takes none afterwards.
-    `model` and `data` are those of a run composed by hand (see `vaelab.fit`).
+    `model` is that of a run composed by hand, `data` that of one on images at hand (see `vaelab.fit`, `train`).
     """
     folder = folder_of(run)
     path = Path(out) if out else folder / FILES.get(split, "")

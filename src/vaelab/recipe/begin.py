@@ -9,7 +9,16 @@ from pathlib import Path
 
 import yaml
 
-from vaelab.errors import AlreadyARun, ChangedRecipe, NoFolder, NothingToResume, OtherRecipe, UsageError
+from vaelab.data.dataset import Dataset
+from vaelab.errors import (
+    AlreadyARun,
+    ChangedRecipe,
+    ComposedByHand,
+    NoFolder,
+    NothingToResume,
+    OtherRecipe,
+    UsageError,
+)
 from vaelab.io.files import expanded, write_whole
 from vaelab.recipe.identity import LENGTHS, RECORDS
 from vaelab.recipe.recipe import Recipe
@@ -18,6 +27,7 @@ from vaelab.recipe.training import Training
 from vaelab.registry.plugins import plugin_records
 from vaelab.runs.claim import claimed
 from vaelab.runs.recipe import StoredRecipe
+from vaelab.training.checkpoint import refuse_other_images
 
 
 def begin(
@@ -26,22 +36,29 @@ def begin(
     overrides: tuple[str, ...],
     run: str | Path | None,
     resume: bool,
+    data: Dataset | None = None,
 ) -> tuple[Path, Recipe, StoredRecipe | None]:
     """The folder of a run, claimed until `claims` are closed; its recipe with the overrides; and as it was stored.
 
-    The latter is None of a new run; of one that is resumed, overrides may change only lengths.
+    The latter is None of a new run; of one that is resumed, overrides may change only lengths. `data` is a set that the
+    caller has, in place of the recipe's; UsageError where one that is resumed was not trained on it.
     """
     if not resume:
         if recipe is None:
             raise UsageError("there is no recipe; name one of your own, or one of those that vaelab list recipes shows")
         wanted = recipe.overridden(overrides) if isinstance(recipe, Recipe) else Recipe.read(recipe, overrides)
-        return new_folder(claims, run, wanted.name), wanted, None
+        return new_folder(claims, run, wanted.name), wanted.on(data) if data else wanted, None
     name, own = _named(recipe)
     folder = claims.enter_context(claimed(_to_resume(own if run is None else run, name)))
     stored = Recipe.read(folder)
     if name not in ("", stored.name) and folder != own:
         raise OtherRecipe(folder, stored.name, name)
     asked = recipe if isinstance(recipe, Recipe) else stored
+    if data:
+        refuse_other_images(stored.data.options.get("images"), folder, data.digest)
+        asked = asked.on(data)
+    elif "given" in stored.data.options:
+        raise ComposedByHand(folder, "data")
     wanted = Recipe.of(asked.overridden(overrides).options, stored.name)  # its warm-ups stay as they are
     if wanted.fingerprint != stored.fingerprint:
         raise ChangedRecipe(folder, LENGTHS + RECORDS)

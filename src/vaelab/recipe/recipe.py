@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import KW_ONLY, dataclass, field
 from fractions import Fraction
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,17 +13,17 @@ from vaelab.data import load_set
 from vaelab.data.scale import EIGHT_BIT, Scale
 from vaelab.data.source import Dataset
 from vaelab.distributions.seeds import seeded
-from vaelab.errors import Problems, TooShort, UsageError
+from vaelab.errors import ComposedByHand, Problems, TooShort, UsageError
 from vaelab.io.memory import weights_within_memory
 from vaelab.model import VAE
 from vaelab.recipe.identity import MEANS, RECORDS, fingerprint, identity
-from vaelab.recipe.sections import Alterations, Evaluate, Expectation, Model
+from vaelab.recipe.sections import Alterations, Evaluate, Expectation, Model, given_data, read_data
 from vaelab.recipe.shortening import length_of, run_steps, shorten
 from vaelab.recipe.text import as_texts, find, plain, read_recipe, with_overrides
 from vaelab.recipe.trackers import Spec, parsed
 from vaelab.registry import Role
 from vaelab.registry.plugins import with_plugins
-from vaelab.registry.schema import OptionsOf, Part, build, parse, resolve
+from vaelab.registry.schema import Part, ReadBy, build, parse, resolve
 from vaelab.roles import Objective
 from vaelab.training.initialise import initialise
 from vaelab.training.options import Best, TrainOptions
@@ -52,10 +53,10 @@ class Recipe:
     paper: Mapping[str, Any] = field(default_factory=dict)
     expect: Mapping[str, Expectation] = field(default_factory=dict)
     altered: Alterations = field(default_factory=dict)
-    data: Annotated[Part, Role("data")]
+    data: Annotated[Part, Role("data"), ReadBy(read_data)]
     model: Model
     objective: Annotated[Part, Role("objective")]
-    train: Annotated[Mapping[str, Any], OptionsOf(TrainOptions)]  # whose durations wait for the length of an epoch
+    train: Annotated[Mapping[str, Any], ReadBy(partial(parse, TrainOptions))]  # whose durations wait
     evaluate: Evaluate = Evaluate(metrics=())
     best: Best = Best()
     track: tuple[Annotated[Part, Role("tracker")], ...] = ()
@@ -142,8 +143,22 @@ class Recipe:
         """Whether the recipe binarises its images."""
         return self.data.options.get("binarise", "none") != "none"
 
+    def on(self, data: Dataset) -> "Recipe":
+        """This recipe on a set that its caller has; all that it says of its own images is replaced.
+
+        UsageError where overrides say something of these.
+        """
+        if moot := [key for key in self.chosen if key.split(".")[0] == "data"]:
+            raise UsageError(f"{moot[0]} is about the recipe's images, and others are given", "set it in Dataset.of")
+        noted = self.altered or {**self.own_length, "by": []}
+        by = [text for text in noted["by"] if not text.startswith("data")] + [f"data={data.name}"]
+        sections = self.options | {"data": given_data(data), "altered": {**noted, "by": by}}
+        return Recipe.of(sections, self.name, (), self.own_length, self.chosen)
+
     def load_data(self, directory: Path | str | None = None) -> Dataset:
-        """The recipe's images."""
+        """The recipe's images; ComposedByHand where its caller has them."""
+        if "given" in self.data.options:
+            raise ComposedByHand(f"{self.name!r}", "data")
         return load_set(self.data, directory)
 
     def new_model(self, data: Dataset, copies: int = TRAINED) -> VAE:

@@ -30,7 +30,7 @@ def open_run(
 ) -> tuple[VAE, StoredRecipe, Dataset]:
     """Model, recipe and data of a trained run; the data from where it was when the run was trained, unless told.
 
-    `model` and `data` are those of a run composed by hand, which its caller gives again, the data in any form.
+    `model` and `data` are those that no recipe describes, which its caller gives again, the data in any form.
     """
     restored, recipe, x_shape = restore(run, device, model)
     if data is None and "given" in recipe.section("data"):

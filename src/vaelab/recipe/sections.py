@@ -8,11 +8,13 @@ from typing import Annotated, Any, Literal
 from annotated_types import MinLen
 from pydantic import Discriminator, PlainValidator, Tag
 
+from vaelab.data.dataset import Dataset
 from vaelab.data.scale import EIGHT_BIT, Scale
 from vaelab.model import VAE
 from vaelab.nn.conditioning import LabelledDecoder, LabelledEncoder
 from vaelab.registry import Role, Seed, Size
-from vaelab.registry.schema import Part, build
+from vaelab.registry.schema import Part, build, parse_part
+from vaelab.runs.recipe import BY_HAND
 
 # One size, or those of the levels of a hierarchy, the top level first.
 Levels = Annotated[
@@ -104,6 +106,22 @@ class Evaluate:
         kinds = [metric.kind for metric in self.metrics]
         if twice := [kind for i, kind in enumerate(kinds) if kind in kinds[:i]]:
             raise ValueError(f"{twice[0]} stands twice among its metrics; its numbers have one name, so leave one out")
+
+
+def given_data(data: Dataset) -> dict[str, Any]:
+    """The `data` section of a run on a set that its caller has: what it is known again by, and how it is seen."""
+    seen = {"binary": data.binary, "dynamic": data.dynamic, "flip": data.flip}
+    return {"kind": data.name, "given": BY_HAND, "images": data.digest} | {
+        k: True for k, is_so in seen.items() if is_so
+    }
+
+
+def read_data(given: Any, where: str, problems: list[str]) -> Part:
+    """A registered set, or the note of a run on one that its caller had."""
+    part = Part.of(given)
+    if part and {"given", "images"} <= part.options.keys() <= {"given", "images", "binary", "dynamic", "flip"}:
+        return part
+    return parse_part("data", given, where, problems)
 
 
 def _expectation(given: Any) -> Mapping[str, Any]:

@@ -15,7 +15,7 @@ from vaelab.errors import Problems, TooShort, UsageError
 from vaelab.model import VAE
 from vaelab.recipe.identity import fingerprint
 from vaelab.recipe.recipe import TRAINED, Recipe, as_json, build_training
-from vaelab.recipe.sections import Evaluate
+from vaelab.recipe.sections import Evaluate, given_data
 from vaelab.registry import name_of
 from vaelab.registry.plugins import plugin_records
 from vaelab.registry.schema import Part, parse
@@ -99,7 +99,7 @@ class Training:
         goal, options = build_training(chosen, asked, data, group.size, model)
         initialise(model, data.as_seen(), options.seed, "random")
         sections = {
-            "data": given if is_registered(given) else {"kind": data.name, "given": BY_HAND, "images": data.digest},
+            "data": given if is_registered(given) else given_data(data),
             "model": {role: _told(role, getattr(model, role)) for role in ("posterior", "prior", "likelihood")},
             "objective": _told("objective", objective) if callable(objective) else objective,
             "train": asdict(options),

@@ -53,10 +53,10 @@ class Part:
 
 
 @dataclass(frozen=True)
-class OptionsOf:
-    """Marks an option that holds those of a class, which is made later: `Annotated[dict, OptionsOf(TrainOptions)]`."""
+class ReadBy:
+    """Marks an option that has a reader of its own: `read(given, where, problems)`, as `parse_part` is one."""
 
-    thing: Callable
+    read: Callable[[Any, str, list[str]], Any]
 
 
 def options(thing: Callable) -> dict[str, inspect.Parameter]:
@@ -208,14 +208,14 @@ def _readers(thing: Callable) -> dict[str, Callable[[Any, str, list[str]], Any]]
     found = {}
     for key, parameter in options(thing).items():
         annotation = parameter.annotation
-        later = [mark for mark in getattr(annotation, "__metadata__", ()) if isinstance(mark, OptionsOf)]
+        own = [mark.read for mark in getattr(annotation, "__metadata__", ()) if isinstance(mark, ReadBy)]
         each = get_args(annotation)[0] if get_origin(annotation) is tuple else None
-        if role := role_of(annotation):
+        if own:
+            found[key] = own[0]
+        elif role := role_of(annotation):
             found[key] = functools.partial(parse_part, role.name)
         elif role := role_of(each):
             found[key] = functools.partial(parse_parts, role.name)
-        elif later:
-            found[key] = functools.partial(parse, later[0].thing)
         elif isinstance(annotation, type) and is_dataclass(annotation):
             found[key] = functools.partial(parse_section, annotation)
     return found

@@ -56,8 +56,9 @@ class StoredRecipe:
 
     @property
     def binary(self) -> bool:
-        """Whether it binarises its images."""
-        return self.section("data").get("binarise", "none") != "none"
+        """Whether it binarises its images, or those that its caller had are binary."""
+        data = self.section("data")
+        return data.get("binarise", "none") != "none" or bool(data.get("binary"))
 
     @property
     def by_hand(self) -> bool:

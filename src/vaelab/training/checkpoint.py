@@ -138,11 +138,11 @@ def find_checkpoint(folder: Path) -> Checkpoint | None:
     return read_checkpoint(path) if path.exists() else None
 
 
-def refuse_other_images(checkpoint: Checkpoint, path: Path, images: str) -> None:
-    """UsageError for a checkpoint of a training on other images."""
-    if checkpoint.images not in (None, images):
+def refuse_other_images(before: str | None, path: Path, images: str) -> None:
+    """UsageError for a run or a checkpoint of a training on other images, by the digests of both."""
+    if before not in (None, images):
         raise UsageError(
-            f"{path} was trained on {checkpoint.images}, and now there are {images}, split anew; "
+            f"{path} was trained on {before}, and now there are {images}, split anew; "
             "put the images back as they were, or start a new run"
         )
 
