@@ -1,11 +1,13 @@
 """Arrays that hold images, brought to the order [N, C, H, W] and a type that a set has."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from vaelab.data.split import Split
 from vaelab.data.stored import Images
 from vaelab.errors import UsageError
 
@@ -88,3 +90,31 @@ def _are_levels(x: Tensor) -> bool:
         bool(((part >= 0) & (part <= 1) & (((part * 255).frac() - 0.5).abs() >= 0.5 - SLACK)).all())
         for part in x.split(1000)
     )
+
+
+def splits_of(
+    given: Mapping[str, Any], labels: Array | Mapping[str, Array] | None, axes: str | None, exact: bool
+) -> dict[str, Split]:
+    """The splits that are given, as arrays or as pairs of images and labels; `exact`: what was 8-bit is so again.
+
+    `labels` are those of the training images, or of each split by its name.
+    """
+    pairs = {name: found if isinstance(found, tuple) else (found, None) for name, found in given.items()}
+    pairs = {name: pair for name, pair in pairs.items() if pair[0] is not None}
+    if odd := [name for name, pair in pairs.items() if len(pair) != 2]:
+        raise UsageError(f"the {odd[0]} split is {len(pairs[odd[0]])} things", "give images, or (images, labels)")
+    known = labels if isinstance(labels, Mapping) else {} if labels is None else {"train": labels}
+    images = [as_images(x, axes, f"the array of {name} images") for name, (x, _) in pairs.items()]
+    images = as_bytes(images) if exact else images
+    found = [_as_labels(name, known.get(name, y)) for name, (_, y) in pairs.items()]
+    return {name: Split(x, y) for name, x, y in zip(pairs, images, found, strict=True)}
+
+
+def _as_labels(name: str, labels: Any) -> Tensor | None:
+    if labels is None:
+        return None
+    try:
+        y = torch.as_tensor(labels).detach().cpu()
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise UsageError(f"the {name} labels are no array: {error}", "give tensors or numpy arrays") from error
+    return y if y.is_floating_point() else y.long()

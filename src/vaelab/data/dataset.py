@@ -11,11 +11,11 @@ import torch
 from torch import Tensor
 
 from vaelab.data import images
-from vaelab.data.axes import Array, as_bytes, as_images
+from vaelab.data.axes import Array, splits_of
 from vaelab.data.checks import checked
 from vaelab.data.permutation import LISTED, Permutation
-from vaelab.data.scale import EIGHT_BIT, Rule, Scale, refuse_rule, scale_of
-from vaelab.data.split import Pool, Split
+from vaelab.data.scale import EIGHT_BIT, Rule, Scale, refuse_rule, scale_of, scaled, scaled_images
+from vaelab.data.split import Pool, Split, cut
 from vaelab.data.stored import Images, Numbers
 from vaelab.errors import Problems, UsageError
 from vaelab.registry import Count, Seed, Size
@@ -61,19 +61,10 @@ class Dataset:
         scale. `labels` count from 0; where `valid` or `test` is given, they are {"train": …, "valid": …}, or each split
         is a pair of images and labels. Raises UsageError for a wrong option, and for what are no images.
         """
-        given = {"train": train, "valid": valid, "test": test}
-        pairs = {name: found if isinstance(found, tuple) else (found, None) for name, found in given.items()}
-        pairs = {name: pair for name, pair in pairs.items() if pair[0] is not None}
-        if odd := [name for name, pair in pairs.items() if len(pair) != 2]:
-            raise UsageError(f"the {odd[0]} split is {len(pairs[odd[0]])} things", "give images, or (images, labels)")
-        known = labels if isinstance(labels, Mapping) else {} if labels is None else {"train": labels}
         preparation = parse_section(Preparation, options, "data", problems := [])
         if problems:
             raise Problems(problems, "the options have these problems")
-        x = [as_images(images, axes, f"the array of {name} images") for name, (images, _) in pairs.items()]
-        x = as_bytes(x) if preparation.scale == "full" else x
-        y = [_as_labels(name, known.get(name, mine)) for name, (_, mine) in pairs.items()]
-        splits = {name: Split(*both) for name, *both in zip(pairs, x, y, strict=True)}
+        splits = splits_of({"train": train, "valid": valid, "test": test}, labels, axes, preparation.scale == "full")
         first, by = splits["train"].images, "its caller" if len(splits) > 1 else None
         binary = isinstance(first, Tensor) and bool(((first == 0) | (first == 255)).all())
         pool = Pool(splits["train"], splits.get("valid"), splits.get("test"), classes, binary=binary, split_by=by)
@@ -116,7 +107,7 @@ class Dataset:
             )
 
         def moved(x: Tensor) -> Tensor:
-            return _scaled(self.scale.to_values(x) if x.is_floating_point() else x, scale)
+            return scaled(self.scale.to_values(x) if x.is_floating_point() else x, scale)
 
         def of(split: Split) -> Split:
             x = split.images
@@ -203,11 +194,12 @@ class Preparation:
 
     def prepare(self, pool: Pool, name: str) -> Dataset:
         """The set with all options applied; UsageError for sizes, channels or a scale that it does not have."""
-        splits = self._cut(pool, name)
+        pool = pool if pool.test or pool.finished else pool._replace(train=self.shuffled(pool.train))
+        splits = cut(pool, name, self.train_size, self.valid_size, self.test_size)
         if not pool.finished:
             splits = [replace(split, images=self.shape(split.images)) for split in splits]
         scale = scale_of(self.scale, splits[0].images)
-        train, valid, test = self._binarised([replace(s, images=scaled(s.images, scale)) for s in splits])
+        train, valid, test = self._binarised([replace(s, images=scaled_images(s.images, scale)) for s in splits])
         if self.colours and max(self.colours) >= train.images.shape[1]:
             raise UsageError(f"{name}: data.colours are channels 0 to {train.images.shape[1] - 1} of these images")
         return Dataset(
@@ -248,22 +240,6 @@ class Preparation:
         """The images in the order of a set without an official split."""
         return split.shuffled(self.permutation(len(split)))
 
-    def _cut(self, pool: Pool, name: str) -> list[Split]:
-        """Train, valid and test, of the sizes that are wanted."""
-        rest = pool.train if pool.test or pool.finished else self.shuffled(pool.train)
-        total, held_out = len(rest), []
-        for which, official, size in (("test", pool.test, self.test_size), ("valid", pool.valid, self.valid_size)):
-            if official is not None:
-                _refuse_more(name, which, size or 1, len(official), len(official))
-                held_out.append(official[:size])
-                continue
-            size = size or max(1, total // 10)
-            _refuse_more(name, which, size, len(rest), total)
-            held_out.append(rest[-size:])
-            rest = rest[:-size]
-        _refuse_more(name, "train", self.train_size or 1, len(rest), len(pool.train))
-        return [rest[: self.train_size], *reversed(held_out)]
-
     def _binarised(self, splits: list[Split]) -> list[Split]:
         """Train, valid, test; each with its own random numbers, but for the 777 that two of them share."""
         if self.binarise == "threshold":
@@ -276,32 +252,3 @@ class Preparation:
             streams = [None, *[np.random.RandomState(777)] * 2]
         pairs = zip(splits, streams, strict=True)
         return [replace(s, images=images.bernoulli(s.images, random)) if random else s for s, random in pairs]
-
-
-def _as_labels(name: str, labels: Any) -> Tensor | None:
-    if labels is None:
-        return None
-    try:
-        y = torch.as_tensor(labels).detach().cpu()
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise UsageError(f"the {name} labels are no array: {error}", "give tensors or numpy arrays") from error
-    return y if y.is_floating_point() else y.long()
-
-
-def scaled(x: Tensor | Images, scale: Scale) -> Tensor | Images:
-    """Stored images as a model's x, or as they are where they have 8 bits and are scaled when they are used."""
-    if isinstance(x, Tensor):
-        return _scaled(x, scale)
-    return x if scale == EIGHT_BIT else x.map(lambda batch, rows: scale.to_unit(batch), dtype=torch.float32)
-
-
-def _scaled(x: Tensor, scale: Scale) -> Tensor:
-    return x if scale == EIGHT_BIT else scale.to_unit(x)
-
-
-def _refuse_more(name: str, split: str, size: int, available: int, total: int) -> None:
-    if size > available:
-        raise UsageError(
-            f"{name}: the {split} split needs {size:,} images, {available:,} of {total:,} are left; "
-            "lower train_size, valid_size or test_size, or give more images"
-        )

@@ -87,6 +87,18 @@ def refuse_rule(rule: Rule) -> None:
         raise ValueError(f"scale: low {low:g} is not below high {high:g}; give the values of black and of white")
 
 
+def scaled(x: Tensor, scale: Scale) -> Tensor:
+    """Stored images as a model's x, or as they are where they have 8 bits and are scaled when they are used."""
+    return x if scale == EIGHT_BIT else scale.to_unit(x)
+
+
+def scaled_images(x: Tensor | Images, scale: Scale) -> Tensor | Images:
+    """The same of images that may be read later."""
+    if isinstance(x, Tensor):
+        return scaled(x, scale)
+    return x if scale == EIGHT_BIT else x.map(lambda batch, rows: scale.to_unit(batch), dtype=torch.float32)
+
+
 def scale_of(rule: str | Rule, train: Tensor | Images) -> Scale:
     """The scale that a rule means for stored training images; UsageError where they are all alike."""
     stored = str(train.dtype).removeprefix("torch.")

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from vaelab.data import images
 from vaelab.data.stored import Images, Numbers
+from vaelab.errors import UsageError
 
 AT_ONCE = 2**20  # numbers of an order
 
@@ -78,3 +79,28 @@ class Pool(NamedTuple):
     def splits(self) -> dict[str, Split]:
         """Those that there are, by name."""
         return {k: s for k, s in zip(("train", "valid", "test"), self[:3], strict=True) if s is not None}
+
+
+def cut(pool: Pool, name: str, train_size: int | None, valid_size: int | None, test_size: int | None) -> list[Split]:
+    """Train, valid and test, of the sizes that are wanted; what is not official is taken from the end of train."""
+    rest = pool.train
+    total, held_out = len(rest), []
+    for which, official, size in (("test", pool.test, test_size), ("valid", pool.valid, valid_size)):
+        if official is not None:
+            _refuse_more(name, which, size or 1, len(official), len(official))
+            held_out.append(official[:size])
+            continue
+        size = size or max(1, total // 10)
+        _refuse_more(name, which, size, len(rest), total)
+        held_out.append(rest[-size:])
+        rest = rest[:-size]
+    _refuse_more(name, "train", train_size or 1, len(rest), total)
+    return [rest[:train_size], *reversed(held_out)]
+
+
+def _refuse_more(name: str, split: str, size: int, available: int, total: int) -> None:
+    if size > available:
+        raise UsageError(
+            f"{name}: the {split} split needs {size:,} images, {available:,} of {total:,} are left; "
+            "lower train_size, valid_size or test_size, or give more images"
+        )
