@@ -87,7 +87,7 @@ def refused(*words: object, code: int = 2, lines: int = 1, begun: bool = False) 
         ("train.epochs", "is not of the form key.key=value, for example train.epochs=5"),
         ("train.lr=[1", "is not readable as YAML"),
         ("data=mnist", "mnist/train-images-idx3-ubyte.gz is not in "),
-        ("data={kind: folder, path: nowhere}", "there is no folder 'nowhere'"),
+        ("data={kind: folder, path: nowhere}", "there is no folder, zip or TIFF 'nowhere'"),
         ("data={kind: folder, path: empty}", "empty holds no images (.png, .jpg"),
         ("data=folder", "data.path is missing; give it a value"),
         ("model.likelihood={kind: normal, fit: learnable, constant: false}", "set constant: true or fit: fixed"),

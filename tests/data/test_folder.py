@@ -169,7 +169,9 @@ def test_an_empty_and_a_missing_folder_are_errors(tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(UsageError, match=r"empty holds no images \(.png, .jpg, .*\); correct the path"):
         load("folder", path=tmp_path / "empty")
-    with pytest.raises(UsageError, match=r"there is no folder 'lost' .looked for lost, .*correct the path"):
+    with pytest.raises(
+        UsageError, match=r"there is no folder, zip or TIFF 'lost' .looked for lost, .*correct the path"
+    ):
         load("folder", path="lost")
 
 

@@ -416,7 +416,7 @@ def test_an_unreadable_image_is_left_out_with_a_warning(digits, put):
     ("fake", "real", "said"),
     [
         ("empty", "digits", r"empty holds no images"),
-        ("nowhere", "digits", r"there is no folder .*nowhere"),
+        ("nowhere", "digits", r"there is no folder, .*nowhere"),
         ("full", "digit", MISSPELT),
         ("full", "empty", r"empty holds no images"),
         ("full", {"kind": "digits", "resise": 16}, r"real\.resise: unknown option; did you mean 'resize'"),

@@ -13,7 +13,7 @@ from vaelab.data.encoded import ImageFiles, Opened
 from vaelab.errors import UsageError
 
 PIXELS, AHEAD = 2**26, 64  # of images decoded ahead of their use, and how many these may be: about 0.4 GB, some files
-SMALL, SAMPLED = 2**14, 16  # pixels of images too small for threads, on the average of so many
+SMALL, SAMPLED = 2**13, 16  # pixels of images too small for threads, on the average of so many
 
 Decode = Callable[[Any], np.ndarray]  # of what a set's files give to open: paths and streams, or pages, too
 

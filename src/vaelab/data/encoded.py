@@ -13,6 +13,7 @@ from vaelab.errors import UsageError
 from vaelab.io.files import parsing
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm")
+STACKS = (".tif", ".tiff")  # of those, what may be many images
 HIDDEN = (".", "__MACOSX")
 
 
@@ -49,6 +50,11 @@ def in_folder(root: Path) -> ImageFiles:
     """The images below a folder."""
     names = image_names(root)
     return ImageFiles(names, lambda i: root / names[i], lambda: [stamp(root / name) for name in names])
+
+
+def one_file(path: Path) -> ImageFiles:
+    """A single file, of which pages may be images."""
+    return ImageFiles([path.name], lambda i: path, lambda: stamp(path))
 
 
 def stamp(path: Path) -> list[int]:

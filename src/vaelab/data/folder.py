@@ -1,4 +1,4 @@
-"""Any folder of images, or a zip of one."""
+"""Any folder of images, a zip of one, or a stack."""
 
 import posixpath
 from collections.abc import Sequence
@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from vaelab.data.archive import open_images
-from vaelab.data.encoded import SUFFIXES
+from vaelab.data.encoded import STACKS, SUFFIXES, one_file
 from vaelab.data.files_source import Collection, FilesSource
 from vaelab.data.known import Chosen, read_known, refuse_unseen
 from vaelab.data.layout import SPLITS, laid_out
@@ -33,14 +33,14 @@ class ImageFolder(FilesSource):
     same in words: `file`, `label` and `split` are the names of its columns, found by themselves where they are usual.
     Of several labels the first is the class, and all that are numbers are factors. `table: none` leaves it unread.
 
-    `path` is a folder or a zip, absolute, or relative to the working directory or a data directory. With `size`, the
-    central square of each image is resized to size × size, or the largest centre of that shape to (width, height), and
-    `crop`, `resize`, `pad` follow; without it, all must come out equally large. Rotation marks are obeyed,
-    transparency is dropped. Images keep their depth: 8 or 16 bits, or real numbers. `channels` are by default those of
-    the files; of 8 bits, 1 where all pixels are grey, whatever the files say, else 3. The pages of a TIFF are images
-    of their own, or channels of one where its axes say so; `pages` says which is meant. Decoded images are kept in the
-    user's cache under `folder/` until a file or an option changes. Unreadable files are listed in one warning and left
-    out.
+    `path` is a folder, a zip or a TIFF of several pages, absolute, or relative to the working directory or a data
+    directory. With `size`, the central square of each image is resized to size × size, or the largest centre of that
+    shape to (width, height), and `crop`, `resize`, `pad` follow; without it, all must come out equally large. Rotation
+    marks are obeyed, transparency is dropped. Images keep their depth: 8 or 16 bits, or real numbers. `channels` are by
+    default those of the files; of 8 bits, 1 where all pixels are grey, whatever the files say, else 3. The pages of a
+    TIFF are images of their own, or channels of one where its axes say so; `pages` says which is meant. Decoded images
+    are kept in the user's cache under `folder/` until a file or an option changes. Unreadable files are listed in one
+    warning and left out.
     """
 
     path: str
@@ -54,7 +54,7 @@ class ImageFolder(FilesSource):
     def find(self, directory: places.Directory) -> Collection:
         """What the folder holds; UsageError without an image, or where its subfolders may mean two things."""
         root = self._root(directory)
-        found = open_images(root)
+        found = one_file(root) if root.suffix.lower() in STACKS else open_images(root)
         if not len(found):
             raise UsageError(f"{root} holds no images ({', '.join(SUFFIXES)}); correct the path")
         found = in_pages(found, self.pages)
@@ -91,10 +91,10 @@ class ImageFolder(FilesSource):
         path = files.expanded(self.path)
         tried = [path, *(place / path for place in places.places(directory))]
         for root in tried:
-            if root.is_dir() or (root.is_file() and root.suffix.lower() == ".zip"):
+            if root.is_dir() or (root.is_file() and root.suffix.lower() in (".zip", *STACKS)):
                 return root.resolve()
         looked = ", ".join(map(str, tried))
-        raise UsageError(f"there is no folder {self.path!r} (looked for {looked}); correct the path")
+        raise UsageError(f"there is no folder, zip or TIFF {self.path!r} (looked for {looked}); correct the path")
 
 
 def _unwrapped(names: Sequence[str]) -> list[str]:

@@ -3,7 +3,7 @@
 from typing import Any, Literal
 
 from vaelab.data.decode import open_image
-from vaelab.data.encoded import ImageFiles, Opened, Page
+from vaelab.data.encoded import STACKS, ImageFiles, Opened, Page
 from vaelab.data.tiff import count_images
 
 Pages = Literal["auto", "images", "channels"]
@@ -18,7 +18,7 @@ def in_pages(files: ImageFiles, pages: Pages) -> ImageFiles:
     names: list[str] = []
     places: list[tuple[int, int | None]] = []  # file, and the number of the image in it, where it has pages
     for i, name in enumerate(files.names):
-        count = _count(files.open(i), pages) if name.lower().endswith((".tif", ".tiff")) else None
+        count = _count(files.open(i), pages) if name.lower().endswith(STACKS) else None
         names += [name] if count in (None, 1) else [f"{name}#{page}" for page in range(count)]
         places += [(i, None)] if count is None else [(i, page) for page in range(count)]
 
