@@ -89,6 +89,14 @@ class Diverged(VaelabError):
         self.term, self.step = term, step
 
 
+class ProcessLost(VaelabError):
+    """Another process of a run, of that `rank`, that is gone, hangs or failed, or torchrun itself, which has none."""
+
+    def __init__(self, problem: str, rank: int | None) -> None:
+        super().__init__(problem, "start all processes again and resume the run")
+        self.rank = rank
+
+
 class FolderGone(VaelabError):
     """A run's folder that is not there any more."""
 

@@ -1,5 +1,6 @@
 """The command line: words in, words out; every heavy import waits until its command runs."""
 
+import os
 import sys
 import warnings
 from pathlib import Path
@@ -19,6 +20,9 @@ def main() -> None:
     """The entry point."""
     settle()
     tune_process()
+    os.environ.setdefault(
+        "TORCH_CPP_LOG_LEVEL", "ERROR"
+    )  # torch prints a stack where a connection breaks; we say whose
     shown, ours = warnings.showwarning, str(Path(__file__).parent.parent)
 
     def display(message: Warning | str, category: type[Warning], filename: str, *place: Any) -> None:

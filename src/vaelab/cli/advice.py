@@ -13,6 +13,7 @@ TAKE = {"model": "fit, load, evaluate, sample and plot", "data": "train, fit, ev
 ADVICE: dict[type[errors.VaelabError], Callable[[Any], str]] = {
     errors.Problems: lambda e: "a part of your own needs --plugin FILE",
     errors.Stopped: lambda e: f"carry on with --run {typed(e.folder)} --resume",
+    errors.ProcessLost: lambda e: "start all processes again with --resume",
     errors.FolderGone: lambda e: "move it back and carry on with --resume, or train again",
     errors.NoFolder: lambda e: "choose another --run",
     errors.AlreadyARun: lambda e: "add --resume to carry on, or choose another --run",

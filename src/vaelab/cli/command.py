@@ -8,6 +8,7 @@ import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import TracebackType
 from typing import Annotated, Any, get_args
 
 import typer
@@ -64,6 +65,7 @@ def command(function: Callable) -> Callable:
     @app.command(function.__name__.rstrip("_"), help=_literal(inspect.getdoc(function)), rich_help_panel=panel)
     @functools.wraps(function)
     def guarded(*args: Any, plugin: list[str] | None = None, **options: Any) -> None:
+        sys.excepthook = _tell
         try:
             _prepare(plugin, options.get("data_dir"))
             from vaelab.registry.plugins import explained
@@ -87,6 +89,14 @@ def command(function: Callable) -> Callable:
     guarded.__signature__ = signature.replace(parameters=parameters)  # pyright: ignore[reportAttributeAccessIssue]
     guarded.__annotations__ = {p.name: p.annotation for p in parameters}
     return guarded
+
+
+def _tell(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """What is said of an error that no command catches, as a thread's that ends the process."""
+    if isinstance(error, VaelabError):
+        say(f"error: {told(error)}")
+    else:
+        sys.__excepthook__(kind, error, trace)
 
 
 def _prepare(plugin: list[str] | None, data_dir: Path | None) -> None:

@@ -32,6 +32,7 @@ from vaelab.training.terminal import ShownLog
 def session(group: ProcessGroup) -> Iterator[ExitStack]:
     """What holds while a process trains, and is as before afterwards; the main one closes in it what it has opened."""
     with (
+        group.watching(),
         seeded(0, group.device),  # for training sets its own seeds, and gives the caller's back
         flushing_denormals(),
         torch.enable_grad(),  # whatever the caller has set
@@ -77,10 +78,12 @@ def carry_out(
             done = checkpoint.progress.step if checkpoint else 0
             if before and training.track:
                 forget(folder / "log.jsonl", done)  # before anyone follows it
-            stack.enter_context(tracked(folder, training.track, done if before else None))
+            fail = stack.enter_context(tracked(folder, training.track, done if before else None))
+            stack.enter_context(group.parting(fail))
         path, shown = folder / "log.jsonl", group.is_main and not quiet
         log = ShownLog(path) if shown else LogWriter(path, silent=not group.is_main)
         stack.enter_context(closing(log))
+        stack.enter_context(group.parting(lambda lost: log.close()))
         _learn(training, folder, group, checkpoint, metrics, log, stack.enter_context(Interrupt()))
 
 

@@ -5,7 +5,7 @@ import json
 import os
 import socket
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,6 +17,7 @@ from vaelab.runs.log import finite
 FILE = "state.json"
 SILENT = 3600  # seconds without a new row after which a process that cannot be seen counts as gone
 
+Fail = Callable[[BaseException], None]  # to be told why
 GONE = "its process is gone and left no word: killed, or the machine went down; it can be resumed"
 
 
@@ -34,11 +35,11 @@ class State(NamedTuple):
 
 
 @contextmanager
-def recorded(folder: Path) -> Iterator[None]:
+def recorded(folder: Path) -> Iterator[Fail]:
     """Keep `state.json` true while a run is trained: running with its process, then done, stopped or failed.
 
-    A process that is killed writes nothing more; `read_state` sees that it is gone. A run that was done already, and
-    gained no row, took no time.
+    What is given writes why it failed, where that cannot be raised here. A process that is killed writes nothing more;
+    `read_state` sees that it is gone. A run that was done already, and gained no row, took no time.
     """
     found, rows = read_object(folder / FILE), _logged(folder)
     began, before = time.time(), _told(found, folder, False).seconds or 0.0  # also those of a process that was killed
@@ -47,14 +48,17 @@ def recorded(folder: Path) -> Iterator[None]:
     def close(state: str, **why: Any) -> None:
         _write(folder, {"state": state, "reason": "", "seconds": round(before + time.time() - began, 1)} | why)
 
-    try:
-        yield
-    except BaseException as error:
+    def fail(error: BaseException) -> None:
         word = "stopped" if getattr(error, "exit_code", 0) == 2 or isinstance(error, KeyboardInterrupt) else "failed"
         with contextlib.suppress(Exception):  # the error itself counts more
             (folder / FILE).stat()  # a folder that was removed is not made again
             fields = error.fields if isinstance(error, VaelabError) else {}
             close(word, reason=str(error) or type(error).__name__, error={"kind": type(error).__name__} | fields)
+
+    try:
+        yield fail
+    except BaseException as error:
+        fail(error)
         raise
     if found.get("state") == "done" and _logged(folder) == rows:
         _write(folder, found)

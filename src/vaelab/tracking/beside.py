@@ -12,7 +12,7 @@ from vaelab.io.progress import note, say
 from vaelab.registry import part
 from vaelab.registry.plugins import MODULE
 from vaelab.registry.schema import Part
-from vaelab.runs.state import recorded
+from vaelab.runs.state import Fail, recorded
 from vaelab.tracking.follow import PATIENCE
 
 CHATTER = "tracking.log"  # what the services print
@@ -20,15 +20,18 @@ LATER = "vaelab track sends the rest"
 
 
 @contextmanager
-def tracked(folder: Path, trackers: Sequence[Part], done: int | None = None) -> Iterator[None]:
-    """Keep the state of a training while trackers follow it; `done` is the step from which a resumed run learns on."""
-    with ExitStack() as stack, recorded(folder):  # so that trackers are waited for once the state says how it ended
+def tracked(folder: Path, trackers: Sequence[Part], done: int | None = None) -> Iterator[Fail]:
+    """Keep the state of a training while trackers follow it; `done` is the step from which a resumed run learns on.
+
+    Trackers are waited for once the state says how it ended.
+    """
+    with ExitStack() as stack, recorded(folder) as fail:
         if trackers:
             try:
                 stack.callback(_wait, folder, *_start(folder, trackers, done))
             except OSError as error:
                 note(f"not tracked: {error}; {LATER}")
-        yield
+        yield fail
 
 
 def _start(folder: Path, trackers: Sequence[Part], done: int | None) -> tuple[subprocess.Popen[str], threading.Thread]:

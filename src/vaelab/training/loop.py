@@ -156,7 +156,8 @@ class Loop:
     def _log_steps(self, window: list[dict[str, Tensor | float]], seconds: float) -> None:
         """Log the means of the scalars of some steps, read from the device at once; Diverged if one is not finite."""
         step = self.progress.step
-        columns = [torch.stack([torch.as_tensor(scalars[k]) for scalars in window]).cpu().double() for k in window[0]]
+        with self.group.together():  # on a GPU, steps that wait for others are waited for here
+            columns = [torch.stack([torch.as_tensor(row[k]) for row in window]).cpu().double() for k in window[0]]
         table = dict(zip(window[0], torch.stack(columns).tolist(), strict=True))
         for i in range(len(window)):
             if broken := [k for k, column in table.items() if not math.isfinite(column[i])]:

@@ -3,7 +3,7 @@
 import atexit
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cache
@@ -12,13 +12,16 @@ from typing import Any, TypeVar, cast
 import torch
 import torch.distributed as dist
 from torch import Tensor
+from torch.distributed.rendezvous import rendezvous
 
-from vaelab.errors import UsageError, VaelabError
+from vaelab.errors import ProcessLost, UsageError, VaelabError
+from vaelab.training.heartbeat import Heart
 
 T = TypeVar("T")
 
-STEP_TIMEOUT = timedelta(minutes=10)  # that processes wait for each other in a step, where one may compile
-MAIN_TIMEOUT = timedelta(hours=6)  # that the others wait while the first loads, measures or draws
+JOIN_TIMEOUT = timedelta(minutes=10)  # that the first process waits for the last to come
+STEP_TIMEOUT = timedelta(hours=1)  # that processes with a beating heart wait for each other in a step: one may compile
+MAIN_TIMEOUT = timedelta(days=7)  # that the others wait while the first loads, measures or draws
 SINGLE = {"RANK": "0", "WORLD_SIZE": "1", "LOCAL_RANK": "0"}  # torchrun's variables, as they are of one process
 
 
@@ -29,19 +32,29 @@ class ProcessGroup:
     rank: int
     size: int
     device: torch.device
+    heart: Heart | None = None  # of several processes each has one
 
     @classmethod
     def join(cls, device: str = "auto") -> "ProcessGroup":
-        """Join the process group that torchrun has set up, or be the only process; UsageError for half a set-up."""
+        """Join the process group that torchrun has set up, or be the only process; UsageError for half a set-up.
+
+        The processes meet first, so that what one of them lacks is said in all.
+        """
         rank, size, local = _rank_and_size()
-        chosen = pick_device(device, local)
-        if chosen.type == "cuda":
-            torch.cuda.set_device(chosen)
-        if size > 1 and not dist.is_initialized():
-            with _collective("could not be reached"):
-                dist.init_process_group("nccl" if chosen.type == "cuda" else "gloo", timeout=STEP_TIMEOUT)
-            atexit.register(dist.destroy_process_group)  # else gloo's threads abort one exit in ten
-        return cls(rank, size, chosen)
+        if size == 1:
+            return cls(rank, size, _occupied(pick_device(device, local)))
+        with _joint("could not be reached"):
+            heart = _meet(rank, size)
+            chosen, problem = None, ""
+            try:
+                chosen = _occupied(pick_device(device, local))
+            except UsageError as error:
+                problem = str(error)
+            heart.greet(chosen.type if chosen else "", problem)
+            assert chosen is not None  # else there was a problem
+            if not dist.is_initialized():
+                _initialise(heart, "nccl" if chosen.type == "cuda" else "gloo")
+        return cls(rank, size, chosen, heart)
 
     @property
     def is_main(self) -> bool:
@@ -57,7 +70,7 @@ class ProcessGroup:
         if self.size == 1 or not tensors:
             return tensors
         flat = torch.cat([t.flatten() for t in tensors]) * share
-        _all_reduce(flat)
+        self._all_reduce(flat)
         parts = flat.split([t.numel() for t in tensors])
         for tensor, part in zip(tensors, parts, strict=True):
             tensor.copy_(part.view_as(tensor))
@@ -69,7 +82,7 @@ class ProcessGroup:
             return dict(values)
         real = torch.float32 if self.device.type == "mps" else torch.float64
         flat = torch.tensor(list(values.values()), dtype=real, device=self.device)
-        _all_reduce(flat)
+        self._all_reduce(flat)
         return dict(zip(values, flat.tolist(), strict=True))
 
     def all_reduce_mean(self, values: Mapping[str, float], share: float) -> dict[str, float]:
@@ -80,10 +93,22 @@ class ProcessGroup:
         """Whether the flag is up in any process."""
         return self.all_reduce_sum({"flag": float(flag)})["flag"] > 0
 
+    def watching(self) -> AbstractContextManager[None]:
+        """While entered, a process that is gone ends the others within a minute."""
+        return self.heart.watching() if self.heart else nullcontext()
+
+    def together(self) -> AbstractContextManager[None]:
+        """While entered, all processes do something together; ProcessLost if that fails since one is gone."""
+        return self.heart.waiting() if self.heart else nullcontext()
+
+    def parting(self, act: Callable[[ProcessLost], object]) -> AbstractContextManager[None]:
+        """While entered, `act` is the last that this process does where another's end is its own."""
+        return self.heart.parting(act) if self.heart else nullcontext()
+
     def broadcast_(self, tensors: Iterable[Tensor]) -> None:
         """Give every process the tensors of the first."""
         if self.size > 1:
-            with _collective():
+            with self._collective():
                 for tensor in tensors:
                     dist.broadcast(tensor, 0)
 
@@ -91,7 +116,7 @@ class ProcessGroup:
         """The first process's object, for which the others wait long."""
         box = [thing]
         if self.size > 1:
-            with _collective():
+            with self._collective():
                 dist.broadcast_object_list(box, 0, group=_patient())
         return box[0]
 
@@ -119,34 +144,55 @@ class ProcessGroup:
     def barrier(self) -> None:
         """Wait for all processes, and long: the first may load, measure or draw."""
         if self.size > 1:
-            with _collective():
+            with self._collective():
                 dist.barrier(group=_patient())
+
+    @contextmanager
+    def _collective(self) -> Iterator[None]:
+        """A failure of what processes do together, in one sentence."""
+        with _joint("has gone or hangs"), self.together():
+            yield
+
+    def _all_reduce(self, flat: Tensor) -> None:
+        """Replace a tensor by its sum over the processes."""
+        if torch.compiler.is_compiling():  # into a graph, which has no handlers of errors
+            dist.all_reduce(flat)
+        else:
+            with self._collective():
+                dist.all_reduce(flat)
+
+
+@cache
+def _meet(rank: int, size: int) -> Heart:
+    """The heart of this process, once all have come to the place that the environment names."""
+    store = next(rendezvous("env://", timeout=JOIN_TIMEOUT))[0]
+    kept = os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"  # by torchrun, and else by the first process
+    return Heart(store, rank, size, f"torchrun on {os.environ['MASTER_ADDR']}" if kept else "")
+
+
+def _initialise(heart: Heart, backend: str) -> None:
+    """Make the process group, and let the heart beat until the process leaves it."""
+    store = dist.PrefixStore("group", heart.store)  # pyright: ignore[reportPrivateImportUsage]
+    dist.init_process_group(backend, store=store, rank=heart.rank, world_size=heart.size, timeout=STEP_TIMEOUT)
+    heart.start()
+    atexit.register(heart.close)  # else gloo's threads abort one exit in ten
 
 
 @cache
 def _patient() -> Any:
-    """The same processes, for what takes one of them long; only who has gone breaks off the wait before."""
+    """The same processes, for what takes one of them long."""
     return dist.new_group(backend="gloo", timeout=MAIN_TIMEOUT)
 
 
 @contextmanager
-def _collective(what: str = "has gone or hangs") -> Iterator[None]:
-    """A failure of what processes do together, in one sentence."""
+def _joint(what: str) -> Iterator[None]:
+    """A failure of what processes do together, of which nobody is known to be gone, in one sentence."""
     try:
         yield
     except (RuntimeError, ValueError) as error:
         raise VaelabError(
-            f"another process of this run {what}: its own words tell why; resume the run once all can be there"
+            f"another process of this run {what}: its own words tell why", "resume the run once all can be there"
         ) from error
-
-
-def _all_reduce(flat: Tensor) -> None:
-    """Replace a tensor by its sum over the processes."""
-    if torch.compiler.is_compiling():  # into a graph, which has no handlers of errors
-        dist.all_reduce(flat)
-    else:
-        with _collective():
-            dist.all_reduce(flat)
 
 
 def _rank_and_size() -> tuple[int, int, int]:
@@ -169,6 +215,13 @@ def _rank_and_size() -> tuple[int, int, int]:
             f"MASTER_PORT={port} is no port; start the processes with torchrun, or give a number up to 65535"
         )
     return rank, size, local
+
+
+def _occupied(device: torch.device) -> torch.device:
+    """The device, which is the one that CUDA goes by."""
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+    return device
 
 
 def pick_device(name: str, local: int = 0) -> torch.device:

@@ -68,7 +68,9 @@ class TrainState:
         rates = self.adam.rates(lr).to(device, non_blocking=True)
         batch = batch.to(device, non_blocking=True)
         labels = labels if labels is None else labels.to(device, non_blocking=True)
-        scalars, moved = self._step(self, batch, labels, torch.tensor(number, dtype=self._real, device=device), rates)
+        now = torch.tensor(number, dtype=self._real, device=device)
+        with self.group.together():  # what a compiled step has in its graph
+            scalars, moved = self._step(self, batch, labels, now, rates)
         self.adam.count(moved)
         self.ema.add(number + 1, number + 1 - self.began)
         return {**scalars, "lr": lr, **told}
