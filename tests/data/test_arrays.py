@@ -1,5 +1,8 @@
 """Arrays in files of every kind: the same images whatever the format, order and type, read now or later."""
 
+import warnings
+from concurrent.futures import ThreadPoolExecutor
+
 import h5py
 import numpy as np
 import pytest
@@ -271,3 +274,25 @@ def test_labels_of_text_are_classes_by_name(tmp_path, name):
     data = load("arrays", path=str(tmp_path / name), labels="kind")
     assert data.classes == ("bird", "cat", "dog", "é")
     assert same(data, Dataset.of(X, np.array([1, 2, 3, 0])[Y]))
+
+
+def test_chunks_of_very_many_images_are_warned_of(tmp_path, lazy):
+    x = np.zeros((3000, 2, 2), np.uint8)
+    hdf5(tmp_path / "x.h5", {"x": x}, chunks=(1000, 1, 2), compression="gzip")
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        load("arrays", path=str(tmp_path / "x.h5"))
+    said = ["has chunks of 1,000 images, all of which are read for any of them; batches would come faster from chunks"]
+    assert len(told) == lazy and all(part in str(w.message) for part, w in zip(said, told, strict=False))
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_threads_may_read_at_once(tmp_path, monkeypatch, name):
+    monkeypatch.setattr(arrays, "IN_MEMORY", 0)
+    WRITERS[name](tmp_path / name, {"images": X})
+    images = load("arrays", path=str(tmp_path / name), valid_size=1, test_size=1).train.images
+    rows = [torch.randint(len(images), (9,)) for _ in range(40)]
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(lambda index: images[index], rows))
+    every = images[:]
+    assert all(torch.equal(x, every[index]) for x, index in zip(found, rows, strict=True))

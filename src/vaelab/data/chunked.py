@@ -1,5 +1,6 @@
 """Arrays in HDF5 and Zarr files, of which the chunks that are asked for are read."""
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +15,7 @@ from vaelab.data.stored import Images
 from vaelab.errors import UsageError
 from vaelab.io.files import parsing
 
+FEW = 256  # images in a chunk
 ZARR = ("zarr.json", ".zgroup", ".zarray")  # the files of which a Zarr folder has one
 
 
@@ -49,46 +51,54 @@ def zarr_arrays(path: Path) -> list[Member]:
         store = LocalStore(path, read_only=True) if path.is_dir() else ZipStore(path, mode="r")
         root = zarr.open(store, mode="r")
         if isinstance(root, zarr.Array):
-            return [_chunked("", path, root)]
+            return [_chunked("", path, root, scattered=root.oindex)]
         arrays = [(name, item) for name, item in root.members(max_depth=None) if isinstance(item, zarr.Array)]
-        return [_chunked(name, path, array) for name, array in sorted(arrays, key=lambda pair: pair[0])]
+        return [_chunked(name, path, a, scattered=a.oindex) for name, a in sorted(arrays, key=lambda pair: pair[0])]
 
 
-def _chunked(name: str, path: Path, array: Any, shown: Any = None) -> Member:
+def _chunked(name: str, path: Path, array: Any, shown: Any = None, scattered: Any = None) -> Member:
     """An array, of which `shown` gives the values where the array itself does not."""
 
     def read() -> np.ndarray:
         with parsing(path, AGAIN):
             return np.asarray((array if shown is None else shown)[...])
 
-    return Member(name, array.shape, array.dtype, read, lambda axis: Chunked(path, array, axis))
+    return Member(name, array.shape, array.dtype, read, lambda axis: Chunked(path, array, axis, scattered))
 
 
 class Chunked(Images):
-    """The parts of a chunked array along an axis; of each chunk that has some of them, these are read at once."""
+    """The parts of a chunked array along an axis; of each chunk that has some of them, these are read at once.
 
-    def __init__(self, path: Path, array: Any, axis: int) -> None:
+    `scattered` takes parts that lie anywhere, where the library has a faster way than one chunk after another.
+    """
+
+    def __init__(self, path: Path, array: Any, axis: int, scattered: Any = None) -> None:
         native = array.dtype.newbyteorder("=")
         super().__init__(
             array.shape[axis], (*array.shape[:axis], *array.shape[axis + 1 :]), getattr(torch, native.name)
         )
-        self.path, self.array, self.axis, self.native = path, array, axis, native
+        self.path, self.array, self.axis, self.native, self.scattered = path, array, axis, native, scattered
         self.rows = array.chunks[axis] if array.chunks else 1
+        if self.rows > FEW:
+            whole = f"{path} has chunks of {self.rows:,} images, all of which are read for any of them"
+            warnings.warn(f"{whole}; batches would come faster from chunks of one or a few images", stacklevel=2)
 
     def take(self, rows: Tensor) -> Tensor:
         """Read in the order in which they lie; Damaged where that fails."""
         wanted, places = np.unique(rows.numpy(), return_inverse=True)
-        out = np.empty((len(wanted), *self.shape[1:]), self.native)
         apart = (np.diff(wanted) > 1) & (np.diff(wanted // self.rows) > 0)
+        if self.scattered is not None and apart.any():
+            return torch.from_numpy(self._read(self.scattered, wanted).astype(self.native, copy=False)[places])
+        out = np.empty((len(wanted), *self.shape[1:]), self.native)
         for few in np.split(np.arange(len(wanted)), np.flatnonzero(apart) + 1):
             if len(few):
                 first, last = int(wanted[few[0]]), int(wanted[few[-1]])
-                out[few] = self._span(first, last + 1)[wanted[few] - first]
+                out[few] = self._read(self.array, slice(first, last + 1))[wanted[few] - first]
         return torch.from_numpy(out[places])
 
-    def _span(self, start: int, stop: int) -> np.ndarray:
+    def _read(self, array: Any, rows: slice | np.ndarray) -> np.ndarray:
         with parsing(self.path, AGAIN):
-            found = self.array[(*[slice(None)] * self.axis, slice(start, stop))]
+            found = array[(*[slice(None)] * self.axis, rows)]
         return np.moveaxis(np.asarray(found), self.axis, 0)
 
 
