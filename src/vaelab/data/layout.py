@@ -1,5 +1,7 @@
 """Layout of a folder of images, told from its subfolders: splits, classes, classes within splits, or neither."""
 
+import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -45,6 +47,32 @@ def laid_out(names: Sequence[str], root: Path, folders: Literal["auto", "splits"
                 "give every split the same class folders, or none"
             )
     return Layout(numbers, _labels(inside, classes), classes)
+
+
+def splits_by_name(paths: Sequence[Path], fix: str) -> np.ndarray | None:
+    """The number of the split that the name of each file says, or the nearest folder; None where all say the same.
+
+    UsageError where some say none, or none says train; `fix` says what to do then.
+    """
+    above = Path(os.path.commonpath([path.parent for path in paths]))
+    numbers = [_split_of(path.relative_to(above)) for path in paths]
+    if len({*numbers} - {None}) < 2:
+        return None
+    if None in numbers:
+        named = next(path for path, number in zip(paths, numbers, strict=True) if number is not None)
+        other = paths[numbers.index(None)]
+        raise UsageError(f"{named} says what split it is of and {other} does not", fix)
+    if 0 not in numbers:
+        raise UsageError(f"{above} has files of valid and test and none of train", fix)
+    return np.array(numbers)
+
+
+def _split_of(path: Path) -> int | None:
+    for part in reversed(path.parts):
+        numbers = {SPLITS[word] for word in re.findall("[a-z]+", part.lower()) if word in SPLITS}
+        if len(numbers) == 1:
+            return numbers.pop()
+    return None
 
 
 def _check_splits(tops: list[str], root: Path) -> None:
