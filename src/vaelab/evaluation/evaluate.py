@@ -10,8 +10,7 @@ from typing import Any
 from torch import Tensor
 
 from vaelab.data import load_set
-from vaelab.data.dataset import scaled
-from vaelab.data.scale import scale_of
+from vaelab.data.scale import scale_of, scaled_images
 from vaelab.data.source import Dataset
 from vaelab.errors import MixedSizes, Unwritten, UsageError, VaelabError, WrongSize
 from vaelab.evaluation.images import by_scale
@@ -190,7 +189,7 @@ def _real(real: str | dict[str, Any], data_dir: str | Path | None) -> Dataset:
     except MixedSizes as error:
         raise MixedSizes(error.problem, error.size, "real.size") from error
     scale = scale_of(source.scale, pool.train.images)
-    found = {name: replace(split, images=scaled(split.images, scale)) for name, split in pool.splits.items()}
+    found = {name: replace(split, images=scaled_images(split.images, scale)) for name, split in pool.splits.items()}
     splits = [found.get(name, found["train"]) for name in SPLITS]
     return Dataset(Path(kind).resolve().name, *splits, classes=pool.classes, scale=scale, colours=source.colours)
 

@@ -15,7 +15,7 @@ from torch import Tensor
 from vaelab.data.decode import as_array, read_pixels, shape_in
 from vaelab.data.deep import by_plane
 from vaelab.data.images import to_bytes, to_floats
-from vaelab.data.scale import EIGHT_BIT, Scale
+from vaelab.data.scale import EIGHT_BIT, Scale, scaled
 from vaelab.data.source import Split
 from vaelab.data.stored import Images
 from vaelab.errors import UsageError, WrongSize
@@ -57,7 +57,7 @@ def by_scale(values: Tensor, scale: Scale, of: str, others: str) -> Tensor:
     kind = str(values.dtype).removeprefix("torch.")
     if kind != scale.stored:
         raise UsageError(*_of_another_type(kind, scale, of, others))
-    return values if scale == EIGHT_BIT else scale.to_unit(values)
+    return scaled(values, scale)
 
 
 def _of_another_type(kind: str, scale: Scale, of: str, others: str) -> tuple[str, str]:
