@@ -101,7 +101,7 @@ def test_a_missing_library_is_named_with_what_installs_it(tmp_path, monkeypatch)
     def without(*args, **kwargs):
         raise ValueError("<COMPRESSION.ZSTD: 50000> requires the 'imagecodecs' package")
 
-    monkeypatch.setattr(tifffile.TiffFile, "asarray", without)
+    monkeypatch.setattr(tifffile.TiffPage, "asarray", without)
     with pytest.raises(
         UsageError, match=r"a.tif#\d: it is compressed by COMPRESSION.ZSTD, .*pip install 'vaelab\[tiff"
     ):

@@ -23,6 +23,7 @@ class Page(NamedTuple):
     file: Path | IO[bytes]
     number: int = 0
     pages: str = "auto"  # images, channels, or what the file's axes say
+    stacks: Sequence[Any] = ()  # where the images are in the file, once that is known
 
 
 Opened = Path | IO[bytes] | Page

@@ -4,7 +4,7 @@ from typing import Any, Literal
 
 from vaelab.data.decode import open_image
 from vaelab.data.encoded import STACKS, ImageFiles, Opened, Page
-from vaelab.data.tiff import count_images
+from vaelab.data.tiff import Stack, stacks_in
 
 Pages = Literal["auto", "images", "channels"]
 DESCRIPTION = 270  # a tag of TIFF, in which more images may be described than there are pages
@@ -16,32 +16,35 @@ def in_pages(files: ImageFiles, pages: Pages) -> ImageFiles:
     Pages are channels of one image where the file's axes say so, or where `pages` does.
     """
     names: list[str] = []
-    places: list[tuple[int, int | None]] = []  # file, and the number of the image in it, where it has pages
+    places: list[tuple[int, int]] = []  # file, and the number of the image in it
+    known: dict[int, list[Stack]] = {}
     for i, name in enumerate(files.names):
-        count = _count(files.open(i), pages) if name.lower().endswith(STACKS) else None
-        names += [name] if count in (None, 1) else [f"{name}#{page}" for page in range(count)]
-        places += [(i, None)] if count is None else [(i, page) for page in range(count)]
+        stacks = _stacks(files.open(i), pages) if name.lower().endswith(STACKS) else []
+        count = sum(map(len, stacks))
+        names += [name] if count <= 1 else [f"{name}#{page}" for page in range(count)]
+        places += [(i, page) for page in range(max(1, count))]
+        known |= {i: stacks} if count else {}
 
     def open_page(number: int) -> Opened:
         i, page = places[number]
         file = files.open(i)
-        return file if page is None or isinstance(file, Page) else Page(file, page, pages)
+        return Page(file, page, pages, known[i]) if i in known and not isinstance(file, Page) else file
 
     return ImageFiles(names, open_page, files.stamp)
 
 
-def _count(file: Opened, pages: Pages) -> int | None:
-    """How many images are in a TIFF of several pages; None for another file, also one that cannot be read."""
+def _stacks(file: Opened, pages: Pages) -> list[Stack]:
+    """What is in a TIFF of several pages; nothing for another file, also for one that cannot be read."""
     if isinstance(file, Page):
-        return None
+        return []
     try:
         image: Any = open_image(file)
         with image:
             if image.n_frames == 1 and DESCRIPTION not in image.tag_v2:
-                return None
+                return []
     except Exception:  # Pillow's decoders raise whatever they stumble over, also what tifffile reads
         pass
     try:
-        return count_images(Page(file, 0, pages)) or None
+        return stacks_in(file, pages)
     except Exception:  # of this is told when it is decoded
-        return None
+        return []

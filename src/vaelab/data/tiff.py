@@ -3,8 +3,9 @@
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -28,6 +29,58 @@ class Shape(NamedTuple):
     depth: str
 
 
+@dataclass(frozen=True)
+class Stack:
+    """Where the images of one shape are in a TIFF, so that each is read without looking at the others."""
+
+    number: int  # of the series in the file
+    axes: str
+    shape: tuple[int, ...]
+    apart: tuple[int, ...]  # the axes along which lie images of their own
+    dtype: np.dtype  # in the file's order of bytes
+    alpha: tuple[int, ...]  # samples that are left out
+    start: int | None  # of all values, where they lie one after another
+    heads: np.ndarray | None  # else the places of the pages' heads, by the axes before those of a page
+
+    def __len__(self) -> int:
+        """How many images there are."""
+        return math.prod(self.shape[i] for i in self.apart)
+
+    def shape_of(self) -> Shape:
+        """The shape of each."""
+        inside = {axis: n for i, (axis, n) in enumerate(zip(self.axes, self.shape, strict=True)) if i not in self.apart}
+        height, width, samples = inside.pop("Y"), inside.pop("X"), inside.pop("S", 1) - len(self.alpha)
+        return Shape(samples * math.prod(inside.values()), height, width, _depth(self.dtype).name)
+
+    def read(self, file: Path | IO[bytes], number: int) -> np.ndarray:
+        """One of them, [C, H, W]."""
+        places = np.unravel_index(number, [self.shape[i] for i in self.apart]) if self.apart else ()
+        place = dict(zip(self.apart, places, strict=True))
+        pixels = self._part(file, tuple(place.get(i, slice(None)) for i in range(len(self.axes))))
+        left = "".join(axis for i, axis in enumerate(self.axes) if i not in place)
+        if self.alpha:
+            pixels = np.delete(pixels, self.alpha, left.index("S"))
+        order = [*(i for i, axis in enumerate(left) if axis not in "YX"), left.index("Y"), left.index("X")]
+        pixels = pixels.transpose(order).reshape(-1, *(pixels.shape[i] for i in order[-2:]))
+        pixels = pixels * np.uint8(255) if pixels.dtype == np.bool_ else pixels
+        return np.ascontiguousarray(pixels, _depth(pixels.dtype))
+
+    def _part(self, file: Path | IO[bytes], where: tuple[Any, ...]) -> np.ndarray:
+        if self.start is not None:
+            if isinstance(file, Path):
+                return np.array(np.memmap(file, self.dtype, "r", self.start, self.shape)[where])
+            file.seek(self.start)
+            content = file.read(self.dtype.itemsize * math.prod(self.shape))
+            return np.frombuffer(content, self.dtype).reshape(self.shape)[where]
+        with _opened(file) as tiff:
+            if self.heads is None:
+                return tiff.series[self.number].asarray()[where]
+            before = self.heads.ndim
+            heads = self.heads[where[:before]]
+            pages = np.stack([_page(tiff, head) for head in heads.ravel().tolist()])
+            return pages.reshape(*heads.shape, *self.shape[before:])
+
+
 def is_tiff(file: Any) -> bool:
     """Whether a file or stream begins as a TIFF does."""
     if isinstance(file, Path):
@@ -37,22 +90,15 @@ def is_tiff(file: Any) -> bool:
     return file.read(4) in MAGIC
 
 
-def count_images(page: Page) -> int:
-    """How many images the file has that a page is in."""
-    with _opened(page) as tiff:
-        return sum(_count(series, page.pages) for series in tiff.series)
+def stacks_in(file: Path | IO[bytes], pages: str) -> list[Stack]:
+    """All that a file holds; ValueError for what are no images."""
+    with _opened(file) as tiff:
+        return [_stack(i, series, pages, isinstance(file, Path)) for i, series in enumerate(tiff.series)]
 
 
 def shape_of(page: Page) -> Shape:
     """The shape of one image, from the file's head alone."""
-    with _opened(page) as tiff:
-        series, _ = _located(tiff, page)
-        inside = [n for a, n in zip(series.axes, series.shape, strict=True) if not _apart(a, page.pages)]
-        height, width = (series.shape[series.axes.index(a)] for a in "YX")
-        channels = math.prod(inside) // max(1, height * width)
-        if samples := dict(zip(series.axes, series.shape, strict=True)).get("S"):
-            channels = channels // samples * (samples - len(_alpha(series, samples)))
-        return Shape(channels, height, width, _depth(series.dtype).name)
+    return _located(page)[0].shape_of()
 
 
 def read_page(page: Page) -> np.ndarray:
@@ -60,74 +106,58 @@ def read_page(page: Page) -> np.ndarray:
 
     Other whole numbers become float32. Raises UsageError where imagecodecs is needed and missing.
     """
-    with _opened(page) as tiff:
-        series, index = _located(tiff, page)
-        axes = [i for i, a in enumerate(series.axes) if _apart(a, page.pages)]
-        place = dict(zip(axes, np.unravel_index(index, [series.shape[i] for i in axes]) if axes else (), strict=True))
-        where = tuple(place.get(i, slice(None)) for i in range(len(series.axes)))
-        pixels = _read(tiff, series, where, isinstance(page.file, Path))
-        left = "".join(a for i, a in enumerate(series.axes) if i not in place)
-        if "S" in left:
-            pixels = np.delete(pixels, _alpha(series, pixels.shape[left.index("S")]), left.index("S"))
-        order = [*(i for i, a in enumerate(left) if a not in "YX"), left.index("Y"), left.index("X")]
-        pixels = pixels.transpose(order).reshape(-1, *(pixels.shape[i] for i in order[-2:]))
-        pixels = pixels * np.uint8(255) if pixels.dtype == np.bool_ else pixels
-        return np.ascontiguousarray(pixels, _depth(pixels.dtype))
+    stack, number = _located(page)
+    return stack.read(page.file, number)
 
 
-def _read(tiff: "TiffFile", series: "TiffPageSeries", where: tuple[Any, ...], on_disk: bool) -> np.ndarray:
-    """A part of a series: mapped, where it lies in a file as it is; else its pages, or all of them."""
-    if on_disk and series.dataoffset is not None:
-        return np.array(series.asarray(out="memmap")[where])
-    inside = series.keyframe.shape
-    before = series.shape[: len(series.shape) - len(inside)]
-    whole = series.shape[len(before) :] == inside and len(series.pages) == math.prod(before)
-    if not whole or any(isinstance(i, int | np.integer) for i in where[len(before) :]):
-        return series.asarray()[where]
-    keys = np.arange(math.prod(before)).reshape(before)[where[: len(before)]]
-    return series.asarray(key=keys.ravel().tolist()).reshape(*keys.shape, *inside)
+def _located(page: Page) -> tuple[Stack, int]:
+    """The stack that an image is in, and its number there."""
+    number = page.number
+    for stack in page.stacks or stacks_in(page.file, page.pages):
+        if number < len(stack):
+            return stack, number
+        number -= len(stack)
+    raise ValueError(f"it has no image {page.number}")
+
+
+def _stack(number: int, series: "TiffPageSeries", pages: str, on_disk: bool) -> Stack:
+    axes, shape, key = series.axes, series.shape, series.keyframe
+    if not {"Y", "X"} <= set(axes):
+        raise ValueError(f"its axes are {axes}, which are not those of images")
+    apart = tuple(i for i, axis in enumerate(axes) if pages in WITHIN and axis not in WITHIN[pages])
+    extra = [int(kind) for kind in key.extrasamples] if "S" in axes else []
+    samples = shape[axes.index("S")] if extra else 0
+    alpha = tuple(samples - len(extra) + i for i, kind in enumerate(extra) if kind in ALPHA)
+    dtype, start, heads = np.dtype(series.dtype), series.dataoffset, None
+    before = shape[: len(shape) - len(key.shape)]
+    alike = shape[len(before) :] == key.shape and len(series.pages) == math.prod(before)
+    if start is None and alike and all(i < len(before) for i in apart):
+        heads = np.array([page.offset for page in series.pages if page is not None]).reshape(before)
+    return Stack(number, axes, shape, apart, dtype.newbyteorder(key.parent.byteorder), alpha, start, heads)
+
+
+def _page(tiff: "TiffFile", head: int) -> np.ndarray:
+    """The page whose head is at a place of the file, without those before it."""
+    from tifffile import TiffPage
+
+    tiff.filehandle.seek(head)
+    return TiffPage(tiff, 0).asarray()
 
 
 @contextmanager
-def _opened(page: Page) -> "Iterator[TiffFile]":
+def _opened(file: Path | IO[bytes]) -> "Iterator[TiffFile]":
     from tifffile import TiffFile
 
-    if not isinstance(page.file, Path):
-        page.file.seek(0)
+    if not isinstance(file, Path):
+        file.seek(0)
     try:
-        with TiffFile(page.file) as tiff:
+        with TiffFile(file) as tiff:
             yield tiff
     except ValueError as error:
         if "imagecodecs" not in str(error):
             raise
         what = str(error).partition(" requires")[0].strip("<").partition(":")[0]
         raise UsageError(f"it is compressed by {what}, which imagecodecs reads; pip install 'vaelab[tiff]'") from error
-
-
-def _located(tiff: "TiffFile", page: Page) -> "tuple[TiffPageSeries, int]":
-    """The series that an image is in, and its number there."""
-    number = page.number
-    for series in tiff.series:
-        if number < (count := _count(series, page.pages)):
-            if not {"Y", "X"} <= set(series.axes):
-                raise ValueError(f"its axes are {series.axes}, which are not those of images")
-            return series, number
-        number -= count
-    raise ValueError(f"it has no image {page.number}")
-
-
-def _count(series: "TiffPageSeries", pages: str) -> int:
-    return math.prod(n for a, n in zip(series.axes, series.shape, strict=True) if _apart(a, pages))
-
-
-def _apart(axis: str, pages: str) -> bool:
-    """Whether what lies along an axis are images of their own."""
-    return pages in WITHIN and axis not in WITHIN[pages]
-
-
-def _alpha(series: "TiffPageSeries", samples: int) -> list[int]:
-    extra = [int(kind) for kind in series.keyframe.extrasamples]
-    return [samples - len(extra) + i for i, kind in enumerate(extra) if kind in ALPHA]
 
 
 def _depth(dtype: np.dtype) -> np.dtype:
