@@ -156,6 +156,17 @@ def test_real_numbers_that_are_levels_become_these(tmp_path):
     assert load("arrays", path=str(tmp_path / "x.npz"), scale={"low": 0.0, "high": 2.0}).train.images.max() <= 0.5
 
 
+def test_zeros_and_ones_are_black_and_white(tmp_path):
+    x = X[:, :1] % 2
+    np.save(tmp_path / "x.npy", x.astype(np.uint8))
+    data = load("arrays", path=str(tmp_path / "x.npy"))
+    assert data.binary and same(data, Dataset.of((x * 255).astype(np.uint8)))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(arrays, "IN_MEMORY", 0)
+        with pytest.raises(UsageError, match="levels 0 and 1 only, and white is 255"):
+            load("arrays", path=str(tmp_path / "x.npy"))
+
+
 def test_options_of_every_set_apply(tmp_path, lazy):
     np.save(tmp_path / "x.npy", X)
     for options in ({"resize": 8, "pad": 1}, {"crop": 3}, {"scale": "percentile"}, {"train_size": 4, "test_size": 2}):

@@ -79,10 +79,15 @@ def as_values(x: Tensor) -> Tensor:
 
 
 def as_bytes(images: list[Tensor | Images]) -> list[Tensor | Images]:
-    """Real numbers, if all are v / 255, as the 8-bit levels v that they were; anything else as it is."""
-    if not all(not x.dtype.is_floating_point or (isinstance(x, Tensor) and _are_levels(x)) for x in images):
+    """8-bit levels of images in memory that are real numbers v / 255, all of them, or 0 and 1; others as they are."""
+    known = [x for x in images if isinstance(x, Tensor)]
+    if len(known) < len(images):
         return images
-    return [(x[:] * 255).round().to(torch.uint8) if x.dtype.is_floating_point else x for x in images]
+    if all(x.dtype == torch.uint8 and x.numel() for x in known) and max(x.max() for x in known) == 1:
+        return [x * 255 for x in known]
+    if not all(not x.is_floating_point() or _are_levels(x) for x in known):
+        return images
+    return [(x * 255).round().to(torch.uint8) if x.is_floating_point() else x for x in known]
 
 
 def _are_levels(x: Tensor) -> bool:

@@ -22,6 +22,7 @@ from vaelab.registry import Count, Seed, Size
 from vaelab.registry.schema import parse_section
 
 HASHED_BYTES = 2**26  # of a split
+HASHED = 2**16  # images of one that has more bytes: each may have to be found on a disk
 DEPTHS = {"uint8": "8-bit", "uint16": "16-bit", "float32": "real-valued"}
 KINDS = {1: "grey", 3: "colour"}
 
@@ -89,7 +90,8 @@ class Dataset:
         splits = self.train, self.valid, self.test
         content = hashlib.blake2b(digest_size=6)
         for split in splits:
-            x = split.images[:: 1 + split.images.nbytes // HASHED_BYTES]
+            few = split.images.nbytes < HASHED_BYTES
+            x = split.images[:: 1 if few else 1 + max(split.images.nbytes // HASHED_BYTES, len(split) // HASHED)]
             for part in x.split(max(1, images.CHUNK // x[0].numel())):
                 content.update(part.contiguous().numpy().data)
             content.update(b"" if split.labels is None else split.labels.numpy().data)

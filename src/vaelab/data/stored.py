@@ -22,7 +22,8 @@ class Numbers(Protocol):
     def __getitem__(self, positions: Tensor, /) -> Tensor: ...
 
 
-LOOKED_AT = 2**30  # values of a set that are looked at, those of evenly spaced images of a larger one
+LOOKED_AT = 2**30  # values up to which all of a set are looked at
+SAMPLED = 2**26  # of a larger one, those of evenly spaced images
 PIECE = 2**22  # values at once
 
 Index = int | slice | Tensor | Sequence[int]
@@ -141,7 +142,7 @@ class FileArray(Images):
 
 def pieces(images: Tensor | Images) -> Iterator[tuple[range, Tensor]]:
     """Images as floats, some at a time, and their numbers; of very many, evenly spaced ones."""
-    step = -(-images.numel() // LOOKED_AT)
+    step = 1 if images.numel() <= LOOKED_AT else -(-images.numel() // SAMPLED)
     rows = max(1, PIECE // max(1, images.shape[1:].numel()))
     for start in range(0, len(images), rows * step):
         yield range(start, len(images), step), images[start : start + rows * step : step].float()
