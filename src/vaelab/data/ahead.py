@@ -4,7 +4,7 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from vaelab.errors import UsageError
 PIXELS, AHEAD = 2**26, 64  # of images decoded ahead of their use, and how many these may be: about 0.4 GB, some files
 SMALL, SAMPLED = 2**13, 16  # pixels of images too small for threads, on the average of so many
 
+T = TypeVar("T")
 Decode = Callable[[Any], np.ndarray]  # of what a set's files give to open: paths and streams, or pages, too
 
 
@@ -26,7 +27,7 @@ def decode_all(files: ImageFiles, decode: Decode, size: int = 0) -> Iterator[np.
     to, no finer than which JPEGs are decoded.
     """
     if _are_small(files, size):
-        yield from (_attempt(decode, files.names[i], files.open(i)) for i in range(len(files)))
+        yield from (attempt(decode, files.names[i], files.open(i)) for i in range(len(files)))
         return
     waiting: deque[tuple[int, Future]] = deque()
     with ThreadPoolExecutor(os.cpu_count()) as workers:
@@ -35,7 +36,7 @@ def decode_all(files: ImageFiles, decode: Decode, size: int = 0) -> Iterator[np.
             pixels = _pixels(file, size)
             while waiting and (len(waiting) == AHEAD or sum(p for p, _ in waiting) + pixels > PIXELS):
                 yield waiting.popleft()[1].result()
-            waiting.append((pixels, workers.submit(_attempt, decode, name, file)))
+            waiting.append((pixels, workers.submit(attempt, decode, name, file)))
         while waiting:
             yield waiting.popleft()[1].result()
 
@@ -54,9 +55,10 @@ def _pixels(file: Opened, size: int) -> int:
     return shape.height * shape.width
 
 
-def _attempt(decode: Decode, name: str, file: Opened) -> np.ndarray | str:
+def attempt(read: Callable[[Any], T], name: str, file: Opened) -> T | str:
+    """What `read` makes of an image, or in words why it cannot be read; UsageError where an option does not fit it."""
     try:
-        return decode(file)
+        return read(file)
     except UsageError as error:
         raise UsageError(f"{name}: {error.problem}", error.fix) from error
     except Exception as error:  # as above

@@ -57,7 +57,7 @@ def decode_once(
     with files.parsing(index):
         kept, skipped = json.loads(index.read_text()).values()
     if skipped:
-        warnings.warn(_skipped(where, len(found), skipped), stacklevel=3)
+        warnings.warn(left_out(where, len(found), skipped), stacklevel=3)
     with files.parsing(array):
         return Split(stored(array), *(None if t is None else t[kept] for t in (labels, factors))), kept
 
@@ -83,7 +83,7 @@ def _write(
             kept.append(i)
             yield result
         if not kept:
-            raise UsageError(f"{_skipped(root, len(names), skipped)}\n  none is left; {fix}")
+            raise UsageError(f"{left_out(root, len(names), skipped)}\n  none is left; {fix}")
 
     with Bar(f"decoding {root.name}", len(names)) as bar:
         files.write_whole(array, lambda file: write_array(file, readable()))
@@ -141,7 +141,8 @@ def _uneven(name: str, image: np.ndarray, other: str, expected: np.ndarray) -> E
     return UsageError(f"{name} has {kinds[0]}, {other} {kinds[1]}; bring all images to one kind, or set data.channels")
 
 
-def _skipped(root: Path, total: int, skipped: list[str]) -> str:
+def left_out(root: Path, total: int, skipped: list[str]) -> str:
+    """What is said of images that cannot be read, the first of them named with the reason."""
     more = [f"… and {len(skipped) - 20} more"] if len(skipped) > 20 else []
     heading = f"left out {len(skipped)} of the {total} images in {root}, which cannot be read"
     return "\n  ".join([f"{heading}:", *skipped[:20], *more])

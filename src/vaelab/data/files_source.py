@@ -15,7 +15,8 @@ from vaelab.data.decode import DRAFT, Channels, read_pixels
 from vaelab.data.decoded import MixedChannels, decode_once
 from vaelab.data.encoded import ImageFiles, Opened
 from vaelab.data.images import check_fits, side_lengths
-from vaelab.data.look import check_alike, refuse_mixed
+from vaelab.data.live import decode_live
+from vaelab.data.look import check_alike, look
 from vaelab.data.source import Pool, Source, Split
 from vaelab.data.tiff import Shape
 from vaelab.errors import MixedSizes, UsageError
@@ -51,10 +52,15 @@ class FilesSource(Source):
     obeyed, transparency is dropped. Images keep their depth: 8 or 16 bits, or real numbers. `channels` are by default
     those of the files; of 8 bits, 1 where all pixels are grey, whatever the files say, else 3. Decoded images are kept
     in the user's cache until a file or an option changes. Unreadable files are listed in one warning and left out.
+
+    With `decode: live` no copy is kept: images are decoded in every epoch again, a few batches before their use, by all
+    cores. The heads of all files are read first, and what they say is taken for granted: `channels` of `auto` are 1
+    where no file has colours, even if all pixels are grey, and a file that breaks off later ends the run.
     """
 
     size: Size | tuple[Size, Size] | None = None
     channels: Literal["auto"] | Annotated[int, Field(ge=1, le=CHANNELS)] = "auto"
+    decode: Literal["once", "live"] = "once"
 
     def find(self, directory: places.Directory) -> Collection:
         """Find and check the files, and say what is known about each; for each kind of source to define."""
@@ -81,7 +87,7 @@ class FilesSource(Source):
             split_by=found.split_by,
         )
 
-    def decode(self, file: Opened, channels: Channels | None = None) -> np.ndarray:
+    def pixels(self, file: Opened, channels: Channels | None = None) -> np.ndarray:
         """The image in a file, [C, H, W] of its own depth, as the options shape it; of grey pixels, one channel."""
         channels = self.channels if channels is None else channels
         pixels = read_pixels(file, channels, self.size)
@@ -92,12 +98,16 @@ class FilesSource(Source):
 
     def _decoded(self, found: Collection) -> tuple[Split, list[int]]:
         """In the order of the files; grey and coloured ones together are decoded again, as coloured."""
+        if self.decode == "live":
+            known = {"labels": found.labels, "factors": found.factors}
+            decode = self.pixels, self.channels, self._framed
+            return decode_live(found.where, found.files, *decode, "correct the path", **known)
         try:
             return self._once(found, self.channels)
         except MixedChannels:
             return self._once(found, 3)
         except MixedSizes:
-            refuse_mixed(found.files, found.where, self._framed)
+            look(found.files, found.where, self._framed)
             raise
 
     def _once(self, found: Collection, channels: Channels) -> tuple[Split, list[int]]:
@@ -107,7 +117,7 @@ class FilesSource(Source):
             found.where,
             found.files,
             options,
-            partial(self.decode, channels=channels),
+            partial(self.pixels, channels=channels),
             "correct the path",
             size=int(np.max(self.size or 0)),
             check=partial(check_alike, found.files, found.where, self._framed),

@@ -40,7 +40,9 @@ class ImageFolder(FilesSource):
     default those of the files; of 8 bits, 1 where all pixels are grey, whatever the files say, else 3. The pages of a
     TIFF are images of their own, or channels of one where its axes say so; `pages` says which is meant. Decoded images
     are kept in the user's cache under `folder/` until a file or an option changes. Unreadable files are listed in one
-    warning and left out.
+    warning and left out. With `decode: live` no copy is kept: images are decoded a few batches before each use, by all
+    cores. The heads of all files are read first and taken at their word: `channels` of `auto` are 1 only where no file
+    has colours, and a file that breaks off later ends the run.
     """
 
     path: str

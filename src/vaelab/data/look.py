@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from vaelab.data.ahead import attempt
 from vaelab.data.axes import CHANNELS
 from vaelab.data.decode import shape_in
 from vaelab.data.encoded import ImageFiles
@@ -17,19 +18,23 @@ BITS = {"uint8": "8 bits", "uint16": "16 bits", "float32": "real numbers"}
 
 
 def check_alike(files: ImageFiles, where: Path, framed: Callable[[Shape], Shape]) -> None:
-    """UsageError, as of `refuse_mixed`, where some of up to LOOKED_AT images differ; takes a blink of an eye."""
+    """UsageError, as of `look`, where some of up to LOOKED_AT images differ; takes a blink of an eye."""
     step = -(-len(files) // LOOKED_AT)
-    if len(_kinds(files, range(0, len(files), step), framed)) > 1:
-        refuse_mixed(files, where, framed)
+    if len(_kinds(_shapes(files, range(0, len(files), step))[0], framed)) > 1:
+        look(files, where, framed)
 
 
-def refuse_mixed(files: ImageFiles, where: Path, framed: Callable[[Shape], Shape]) -> None:
-    """UsageError with counts and names where images come out in several sizes, depths, or numbers of channels.
+def look(
+    files: ImageFiles, where: Path, framed: Callable[[Shape], Shape]
+) -> tuple[dict[Shape, list[int]], dict[int, str]]:
+    """The numbers of the images of each shape that files have, and why the others cannot be read.
 
-    `framed` is the shape that an image comes out in; its channels are 0 where any number will do.
+    UsageError with counts and names where images come out in several sizes, depths, or numbers of channels. `framed`
+    is the shape that an image comes out in; its channels are 0 where any number will do.
     """
     with Bar(f"looking at {where.name}", len(files)) as bar:
-        kinds = _kinds(files, range(len(files)), framed, bar)
+        shapes, broken = _shapes(files, range(len(files)), bar)
+    kinds = _kinds(shapes, framed)
     depths = _grouped(kinds, lambda shape: BITS[shape.depth])
     channels = _grouped(kinds, lambda shape: counted(shape.channels, "channel"))
     sizes = _grouped(kinds, lambda shape: f"{shape.height}×{shape.width}")
@@ -42,27 +47,33 @@ def refuse_mixed(files: ImageFiles, where: Path, framed: Callable[[Shape], Shape
     if len(sizes) > 1:
         what = f"{where} holds images of several sizes (height × width): {_listed(sizes, files)}"
         raise MixedSizes(what, min(min(shape.height, shape.width) for shape in kinds))
+    return shapes, broken
 
 
-def _kinds(
-    files: ImageFiles, numbers: Sequence[int], framed: Callable[[Shape], Shape], bar: Bar | None = None
-) -> dict[Shape, list[int]]:
-    """The numbers of the images of each shape; what cannot be read is passed over."""
-    kinds: dict[Shape, list[int]] = {}
+def _shapes(
+    files: ImageFiles, numbers: Sequence[int], bar: Bar | None = None
+) -> tuple[dict[Shape, list[int]], dict[int, str]]:
+    shapes: dict[Shape, list[int]] = {}
+    broken: dict[int, str] = {}
     for i in numbers:
         if bar:
             bar.update(1)
-        file = files.open(i)
-        try:
-            shape = shape_in(file)
-        except UsageError as error:
-            raise UsageError(f"{files.names[i]}: {error.problem}", error.fix) from error
-        except Exception:  # Pillow's decoders raise whatever a broken file makes them stumble over
+        shape = attempt(shape_in, files.names[i], files.open(i))
+        if isinstance(shape, str):
+            broken[i] = shape
             continue
         if shape.channels > CHANNELS:
             fix = "set data.pages=images if each is an image of its own, or leave some out"
             raise UsageError(f"{files.names[i]} has {shape.channels} channels, and {CHANNELS} are the most", fix)
-        kinds.setdefault(framed(shape), []).append(i)
+        shapes.setdefault(shape, []).append(i)
+    return shapes, broken
+
+
+def _kinds(shapes: dict[Shape, list[int]], framed: Callable[[Shape], Shape]) -> dict[Shape, list[int]]:
+    """The numbers of the images that come out in each shape."""
+    kinds: dict[Shape, list[int]] = {}
+    for shape, numbers in shapes.items():
+        kinds.setdefault(framed(shape), []).extend(numbers)
     return kinds
 
 
