@@ -115,3 +115,10 @@ def test_a_zip_without_images_is_refused(tmp_path):
     path = write_zip(tmp_path / "a.zip", {"a.txt": b""})
     with pytest.raises(UsageError, match="it holds no images"):
         open_images(path)
+
+
+def test_a_member_larger_than_memory_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr("vaelab.io.memory.available_memory", lambda: 1000.0)
+    path = write_zip(tmp_path / "a.zip", {"1.png": b"0" * 900})
+    with pytest.raises(UsageError, match=r"1.png in .*a.zip, as if made to exhaust memory, would take .*; unpack the"):
+        open_images(path)

@@ -116,3 +116,10 @@ def test_a_stack_is_a_set(tmp_path):
     assert data.summary == "30 16-bit grey images of 6 × 8, split by seed"
     images = np.concatenate([data.scale.to_values(s.images[:]).numpy() for s in (data.train, data.valid, data.test)])
     assert sorted(image.tolist() for image in images[:, 0]) == sorted(image.tolist() for image in stack)
+
+
+def test_a_bomb_is_refused_before_its_pixels_are_read(tmp_path, monkeypatch):
+    tifffile.imwrite(tmp_path / "a.tif", levels(4, 6, 8), photometric="minisblack", compression="deflate")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 47)
+    with pytest.raises(ValueError, match="more than 47 pixels, as if made to exhaust memory; make it smaller"):
+        read_pixels(in_pages(in_folder(tmp_path), "auto").open(2))

@@ -11,6 +11,7 @@ from zipfile import ZipFile
 from vaelab.data.encoded import ImageFiles, in_folder, is_image, stamp
 from vaelab.errors import Damaged, UsageError
 from vaelab.io.files import parsing
+from vaelab.io.memory import refuse_too_large
 
 ABSOLUTE = re.compile(r"[/\\]|[A-Za-z]:")  # on any system
 CLIMBS = re.compile(r"(^|[/\\])\.\.($|[/\\])")
@@ -39,6 +40,9 @@ def open_images(path: Path) -> ImageFiles:
     names = sorted(m.filename for m in members if is_image(m.filename) and m.filename not in links)
     if not names:
         raise Damaged(path, "it holds no images")
+    largest = max(members, key=lambda member: member.file_size)
+    what = f"{largest.filename} in {path}, as if made to exhaust memory,"
+    refuse_too_large(largest.file_size, what, "unpack the archive, or remove that")
     return ImageFiles(names, lambda i: BytesIO(read(names[i])), lambda: stamp(path))
 
 

@@ -8,7 +8,7 @@ from typing import IO, TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from vaelab.data import deep
-from vaelab.data.encoded import Opened, Page
+from vaelab.data.encoded import Opened, Page, refuse_bomb
 from vaelab.data.tiff import Shape, is_tiff, read_page, shape_of
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def open_image(file: Path | IO[bytes], size: int = 0) -> "Image":
     stream = file.open("rb") if isinstance(file, Path) else file
     try:
         image = _identified(stream)
-        _refuse_bomb(image)
+        refuse_bomb(image.width, image.height)
     except BaseException:
         if stream is not file:
             stream.close()
@@ -58,14 +58,6 @@ def _identified(stream: IO[bytes]) -> Any:
             except SyntaxError:  # another format
                 continue
     raise UnidentifiedImageError("cannot identify image file")
-
-
-def _refuse_bomb(image: "Image") -> None:
-    from PIL import Image
-
-    if Image.MAX_IMAGE_PIXELS and image.width * image.height > Image.MAX_IMAGE_PIXELS:
-        limit = f"{Image.MAX_IMAGE_PIXELS:,} pixels"
-        raise ValueError(f"more than {limit}, as if made to exhaust memory; make it smaller")
 
 
 @cache

@@ -84,6 +84,15 @@ def image_names(root: Path) -> list[str]:
     return sorted(found)
 
 
+def refuse_bomb(width: int, height: int) -> None:
+    """ValueError for more pixels than Pillow's limit, before memory is taken for them."""
+    from PIL import Image
+
+    if Image.MAX_IMAGE_PIXELS and width * height > Image.MAX_IMAGE_PIXELS:
+        limit = f"{Image.MAX_IMAGE_PIXELS:,} pixels"
+        raise ValueError(f"more than {limit}, as if made to exhaust memory; make it smaller")
+
+
 def _walk(folder: str | Path, before: str, above: tuple[tuple[int, int], ...], found: list[str]) -> None:
     with parsing(Path(folder)), os.scandir(folder) as entries:
         for entry in entries:

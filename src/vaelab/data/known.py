@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from vaelab.data.classes import classes_of
 from vaelab.data.encoded import is_image
 from vaelab.data.layout import SPLITS
 from vaelab.data.table import FILE, LABEL, SPLIT, column, read_table, usual_column
@@ -143,11 +144,7 @@ def _classes(
     numbers = _numbers(values)
     if numbers is not None and any(number % 1 for number in numbers):
         return None, None
-    keys: list[Any] = (
-        [str(value).strip() for value in values] if numbers is None else [int(number) for number in numbers]
-    )
-    known = {key: i for i, key in enumerate(sorted(set(keys)))}
-    return torch.tensor([known[key] for key in keys]), tuple(map(str, known))
+    return classes_of([str(v).strip() for v in values] if numbers is None else [str(int(n)) for n in numbers])
 
 
 def _numbers(values: Sequence[Any]) -> list[float] | None:

@@ -9,7 +9,8 @@ from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from vaelab.data.encoded import Page
+from vaelab.data.axes import CHANNELS
+from vaelab.data.encoded import Page, refuse_bomb
 from vaelab.errors import UsageError
 
 if TYPE_CHECKING:
@@ -115,6 +116,8 @@ def _located(page: Page) -> tuple[Stack, int]:
     number = page.number
     for stack in page.stacks or stacks_in(page.file, page.pages):
         if number < len(stack):
+            shape = stack.shape_of()
+            refuse_bomb(shape.width * max(1, shape.channels // CHANNELS), shape.height)
             return stack, number
         number -= len(stack)
     raise ValueError(f"it has no image {page.number}")
