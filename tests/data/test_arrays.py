@@ -9,7 +9,9 @@ import pytest
 import tifffile
 import torch
 import zarr
+from typer.testing import CliRunner
 
+from vaelab.cli import app
 from vaelab.data import arrays, load
 from vaelab.data.dataset import Dataset
 from vaelab.errors import UsageError
@@ -187,7 +189,11 @@ def test_arrays_are_found_in_data_directories(tmp_path):
         ({"a": X[None]}, {"images": "a"}, r"is \[1, 23, 3, 5, 4\], and a set is \[N, H, W\] or \[N, C, H, W\]"),
         ({"a": X, "b": X}, {}, r"holds a uint16 \[23, 3, 5, 4\], b uint16 \[23, 3, 5, 4\]; set data.images"),
         ({"a": X}, {"images": "c"}, r"x\.npz holds no array 'c' \(a uint16 \[23, 3, 5, 4\]\); set data.images"),
-        ({"x": X, "y": Y}, {"labels": "c"}, "x.npz holds no array 'c', and no .npy file of that name is beside it"),
+        (
+            {"x": X, "y": Y},
+            {"labels": "c"},
+            r"no array 'c' \(x uint16 .*\), and no .npy file of that name is beside it",
+        ),
         ({"x": X, "y": Y[:9]}, {}, r"the train labels as \[9\] beside 23 images"),
         ({"x": X, "y": Y / 2}, {"labels": "y"}, r"y float64 \[23\] are no classes of images; give data.labels"),
         ({"x": X.transpose(0, 2, 3, 1)}, {}, r"looks like \[N, H, W, C\]; give data.axes: NHWC, or NCHW"),
@@ -244,6 +250,23 @@ def test_a_damaged_chunk_is_named(tmp_path, lazy, harm):
     chunk.write_bytes(harm(chunk.read_bytes()))
     with pytest.raises(UsageError, match=r"x\.zarr is truncated, damaged or another file \(.*; copy or make it again"):
         whole(load("arrays", path=str(tmp_path / "x.zarr")).train)
+
+
+@pytest.mark.parametrize(
+    ("x", "options", "said"),
+    [
+        (X.transpose(0, 2, 3, 1), [], "looks like [N, H, W, C]; give data.axes: NHWC, or NCHW"),
+        (np.where(X[5, 0, 0, 0] == X, np.nan, X), [], "the first at image 5, channel 0, row 0, column 0; mend them"),
+        (X, ["data.labels=y.npy"], "correct data.labels"),
+        (X, ["data.images=digits"], "set data.images to the name of an array"),
+    ],
+)
+def test_a_mistake_at_the_command_line_is_one_sentence_and_leaves_nothing(tmp_path, x, options, said):
+    np.save(tmp_path / "x.npy", x)
+    words = ["train", "mnist-conv", "data.kind=arrays", f"data.path={tmp_path / 'x.npy'}", *options]
+    done = CliRunner().invoke(app, [*words, "--run", str(tmp_path / "run")])
+    assert done.exit_code == 2 and done.output.count("\n") == 1 and done.output.strip().endswith(said), done.output
+    assert [path.name for path in tmp_path.iterdir()] == ["x.npy"]
 
 
 @pytest.mark.parametrize(

@@ -109,10 +109,8 @@ class ArrayFile(Source):
         if self.labels and not found:
             beside = (path if path.is_dir() else path.parent) / files.expanded(self.labels)
             if not beside.is_file() or beside.suffix != ".npy":
-                raise UsageError(
-                    f"{path} holds no array {self.labels!r}, and no .npy file of that name is beside it",
-                    "correct data.labels",
-                )
+                what = f"{path} holds no array {self.labels!r} ({arrays.listed})"
+                raise UsageError(f"{what}, and no .npy file of that name is beside it", "correct data.labels")
             found = {"train": npy_array(beside)}
         if not self.labels and not all(name in found for name in splits):
             return {}, None

@@ -42,14 +42,18 @@ class Arrays:
         others = found.pop("")
         return cls(where, found if found["train"] else {**found, "train": others})
 
+    @property
+    def listed(self) -> str:
+        """The arrays in words."""
+        return _listed([member for few in self.found.values() for member in few.values()])
+
     def images(self, name: str | None, axes: str | None) -> dict[str, Member]:
         """The images of each split that has some, by the `name` that they share, or the only ones there are."""
         chosen = {split: self._images(few, name, axes) for split, few in self.found.items()}
-        every = [member for few in self.found.values() for member in few.values()]
         if chosen["train"] is None:
             wanted = "images" if name is None else f"array {name!r}"
             of = " for training" if any(chosen.values()) else ""
-            raise UsageError(f"{self.where} holds no {wanted}{of} ({_listed(every)})", _fix("images"))
+            raise UsageError(f"{self.where} holds no {wanted}{of} ({self.listed})", _fix("images"))
         return {split: member for split, member in chosen.items() if member}
 
     def labels(self, name: str | None) -> dict[str, Member]:
