@@ -6,16 +6,24 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from typer.testing import CliRunner
 
 import vaelab
+from vaelab.cli import app
 from vaelab.data.decode import read_pixels
 from vaelab.data.scale import Scale
+from vaelab.data.source import Dataset, Split
 from vaelab.errors import UsageError
 from vaelab.evaluation.evaluate import evaluate, evaluate_images
 from vaelab.evaluation.images import read_images, write_images
 from vaelab.evaluation.quality import quality
+from vaelab.evaluation.stages import keep_stage, kept_stages
+from vaelab.figures.stages import stages
+from vaelab.figures.tiles import shown
+from vaelab.recipe.recipe import Recipe
 from vaelab.recipe.restore import open_run, restore
 from vaelab.report import report
+from vaelab.samplers.drawing import images
 from vaelab.workbench import sample_files
 
 CASES = {
@@ -108,3 +116,49 @@ def test_images_in_files_are_seen_as_those_of_the_set(case):
     paths = sorted((folder / "test").iterdir())
     found = read_images(paths, data.x_shape, fit=False, scale=model.scale)
     assert {x.numpy().tobytes() for x in found} == {x.numpy().tobytes() for x in data.test.images}
+
+
+@pytest.mark.parametrize(("channels", "colours", "kept"), [(1, None, 1), (3, None, 3), (4, None, 4), (5, (4, 0, 2), 3)])
+def test_samples_of_a_stage_come_back_from_their_picture(tmp_path, channels, colours, kept):
+    model = {"latent_dim": 2, "backbone": {"kind": "progressive", "base_channels": 8}, "likelihood": "normal"}
+    recipe = Recipe.of({"data": "shapes", "model": model, "train": {"epochs": 60}})
+    grown = recipe.build_model((channels, 8, 8)).eval()
+    x = torch.rand(9, channels, 8, 8)
+    data = Dataset("t", Split(x), Split(x), Split(x), colours=colours)
+    keep_stage(grown, data, 10**9, tmp_path)
+    ((name, found),) = kept_stages(tmp_path).items()
+    assert (name, found.shape) == ("8 × 8", (12, kept, 8, 8))
+    wanted = shown(images(grown, grown.p_z(), 12, 0), colours)
+    torch.testing.assert_close(found, wanted, rtol=0, atol=0.501 / 255)
+    assert stages({name: found}).axes
+
+
+def test_commands_write_and_read_files_of_any_depth(case, tmp_path):
+    name, folder, run = case
+    suffix = "png" if name == "1 uint16" else "tif"
+
+    def typed(*words: object, code: int = 0) -> str:
+        result = CliRunner().invoke(app, [str(word) for word in words])
+        assert result.exit_code == code, result.output
+        return result.output
+
+    typed("sample", run, "-n", 3, "--images", tmp_path / "made", "--device", "cpu")
+    typed("sample", run, "-n", 3, "--out", tmp_path / "sheet.png", "--device", "cpu")
+    files = sorted((tmp_path / "made").iterdir())
+    assert [path.name for path in files] == [f"0000{i}.{suffix}" for i in range(3)]
+    typed("reconstruct", run, *files[:2], "--images", tmp_path / "back")
+    for path, back in zip(files, sorted((tmp_path / "back" / "real").iterdir()), strict=False):
+        assert path.name == back.name
+        np.testing.assert_allclose(read_pixels(back).astype(float), read_pixels(path), rtol=0, atol=1e-5)
+    typed("reconstruct", run, "-n", 2, "--out", tmp_path / "pairs.png")
+    Image.fromarray(np.zeros((8, 8), np.uint8)).save(tmp_path / "flat.png")
+    said = typed("reconstruct", run, tmp_path / "flat.png", "--images", tmp_path / "no", code=2)
+    assert "flat.png has 8 bits" in said or "flat.png has 1 channel, the model takes" in said
+    assert not (tmp_path / "no").exists()
+    typed(
+        "data", "folder", f"path={folder}", "--images", tmp_path / "set", "--split", "test", "--out", tmp_path / "a.png"
+    )
+    exported = {read_pixels(path).tobytes() for path in (tmp_path / "set").iterdir()}
+    assert len(exported) == 20
+    if "uint16" in name:
+        assert exported == {read_pixels(path).tobytes() for path in (folder / "test").iterdir()}

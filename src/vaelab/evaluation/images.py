@@ -19,6 +19,7 @@ from vaelab.data.scale import EIGHT_BIT, Scale, scaled
 from vaelab.data.source import Split
 from vaelab.data.stored import Images
 from vaelab.errors import UsageError, WrongSize
+from vaelab.io.formatting import counted
 from vaelab.metrics.batches import batches
 from vaelab.model import VAE
 
@@ -129,9 +130,8 @@ def _read(path: Path, shape: tuple[int, int, int], scale: Scale, fit: bool) -> N
     except Exception as error:  # the decoders raise whatever a broken file makes them stumble over
         raise UsageError(f"cannot read the image {path}; name a PNG, JPEG or other image file") from error
     if not alike:
-        raise UsageError(
-            f"{path} has {found.channels} channels, the model takes {channels}", "give images like its own"
-        )
+        has = counted(found.channels, "channel")
+        raise UsageError(f"{path} has {has}, the model takes {channels}", "give images like its own")
     if pixels is None:
         raise UsageError(*_of_another_type(found.depth, scale, str(path), TRAINED))
     if pixels.shape[1:] == (height, width):
