@@ -1,5 +1,6 @@
 """Several processes: the same weights in all, the curve of one process, and batches that need not divide."""
 
+import json
 import shutil
 import signal
 import socket
@@ -9,6 +10,7 @@ import pytest
 import torch
 
 from vaelab.errors import UsageError, VaelabError
+from vaelab.training import validation
 from vaelab.training.order import steps_per_epoch
 from vaelab.training.process_group import ProcessGroup, pick_device
 from vaelab.training.step import TrainState
@@ -193,6 +195,25 @@ def test_a_step_is_that_of_the_whole_batch_however_it_is_dealt_out(parts, togeth
     for rank in range(3):
         for name, values in torch.load(tmp_path / f"{rank}.pt").items():
             torch.testing.assert_close(values, alone[name], rtol=1e-5, atol=1e-6, check_dtype=False)
+
+
+@pytest.mark.parametrize("size", [1, 2, 7])
+def test_few_held_out_images_are_dealt_out_too(parts, together, tmp_path, monkeypatch, size):
+    """In small pieces, of fewer images than processes or of more; without noise the mean is that of one process."""
+    monkeypatch.setattr("torch.distributions.normal._standard_normal", lambda shape, **like: torch.zeros(shape, **like))
+    monkeypatch.setattr(validation, "PIXELS", 3 * 64)
+    made = parts()
+    split = made.data.valid[:size]
+
+    def act(rank):
+        found = validation.validate(made.model.eval(), made.objective, split, 0, ProcessGroup.join("cpu"))
+        (tmp_path / str(rank)).write_text(json.dumps(found))
+
+    assert [process.wait(60) for process in together(3, act)] == [0, 0, 0]
+    alone = validation.validate(made.model.eval(), made.objective, split, 0, ProcessGroup.join("cpu"))
+    assert alone["kl"] > 0
+    for rank in range(3):
+        assert json.loads((tmp_path / str(rank)).read_text()) == pytest.approx(alone, rel=1e-6)
 
 
 def test_a_run_is_carried_on_by_another_number_of_processes(together, train, rows, largest_gap, tmp_path, batches_of):

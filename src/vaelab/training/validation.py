@@ -25,13 +25,15 @@ def validate(model: VAE, objective: Any, split: Split, seed: int, group: Process
     sums: Counter[str] = Counter()
     enlarged = ENLARGED if model.scores == "loss" else 1
     size = PIXELS // (split.images[0].numel() * objective.samples * enlarged)
-    pieces = torch.arange(len(split)).split(max(group.size, size))
-    with closing(in_turn(split, [rows[group.rank :: group.size] for rows in pieces])) as mine:
+    rows = torch.arange(len(split))[group.rank :: group.size]
+    counts = float(len(rows) > 0)  # a process that no image is left for scores the first one, for nothing
+    rows = rows if counts else torch.arange(1)
+    with closing(in_turn(split, rows.split(max(1, size // group.size)))) as mine:
         for i, part in enumerate(mine):
             torch.manual_seed(seed_of("valid", seed, group.rank, i))
             terms = model(*part.as_input(group.device, model.classes > 0), samples=objective.samples)
-            sums["loss"] -= objective.bound(terms).cpu().double().sum().item()
-            sums["reconstruction"] -= terms.log_px.cpu().double().mean(0).sum().item()
+            sums["loss"] -= counts * objective.bound(terms).cpu().double().sum().item()
+            sums["reconstruction"] -= counts * terms.log_px.cpu().double().mean(0).sum().item()
             for name, kl in {"kl": terms.rate, **terms.by_level}.items():
-                sums[name] += kl.cpu().double().sum().item()
+                sums[name] += counts * kl.cpu().double().sum().item()
     return {name: total / len(split) for name, total in group.all_reduce_sum(sums).items()}
