@@ -1,14 +1,18 @@
 """Several processes: the same weights in all, the curve of one process, and batches that need not divide."""
 
 import json
+import re
 import shutil
 import signal
 import socket
+import tempfile
 from contextlib import nullcontext
+from pathlib import Path
 
 import pytest
 import torch
 
+from vaelab import workbench
 from vaelab.errors import UsageError, VaelabError
 from vaelab.training import validation
 from vaelab.training.order import steps_per_epoch
@@ -214,6 +218,46 @@ def test_few_held_out_images_are_dealt_out_too(parts, together, tmp_path, monkey
     assert alone["kl"] > 0
     for rank in range(3):
         assert json.loads((tmp_path / str(rank)).read_text()) == pytest.approx(alone, rel=1e-6)
+
+
+def refusals(together, act) -> set[str]:
+    """What two processes say that refuse to go on."""
+    with tempfile.TemporaryDirectory() as folder:
+
+        def refuse(rank):
+            with pytest.raises(UsageError) as error:
+                act(rank)
+            Path(folder, str(rank)).write_text(str(error.value))
+
+        assert [process.wait(60) for process in together(2, refuse)] == [0, 0]
+        return {path.read_text() for path in Path(folder).iterdir()}
+
+
+def test_machines_that_have_different_images_are_told_so(together, train, tmp_path):
+    def act(rank):
+        images = torch.zeros(64, 1, 8, 8, dtype=torch.uint8)
+        images[:32, :, rank] = 255
+        train("a", data=images)
+
+    [said] = refusals(together, act)
+    ours, theirs = (r"(\d+ .* 1×8×8 \(\w+\))" for _ in range(2))
+    told = f"rank 0 has {ours}, and rank 1 has {theirs}; give all machines the same images"
+    found = re.fullmatch(told, said)
+    assert found and found[1] != found[2]
+    assert not (tmp_path / "a").exists()
+
+
+def test_machines_that_share_no_run_are_told_so(together, train, tmp_path, monkeypatch):
+    run = train("a", "train.epochs=1")
+
+    def act(rank):
+        if rank == 1:
+            monkeypatch.setattr(workbench, "find_checkpoint", lambda folder: None)
+        train("a", "train.epochs=2", resume=True)
+
+    [said] = refusals(together, act)
+    start = f"rank 1 does not find the checkpoint in {run} that rank 0 has; "
+    assert said == start + "put the run on a file system that all machines share"
 
 
 def test_a_run_is_carried_on_by_another_number_of_processes(together, train, rows, largest_gap, tmp_path, batches_of):

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import torch
 
+from vaelab.data.dataset import Dataset
 from vaelab.distributions.seeds import seeded
-from vaelab.errors import OtherRecipe
+from vaelab.errors import OtherRecipe, UsageError
 from vaelab.evaluation.measure import Target, ValidationMetrics
 from vaelab.evaluation.stages import keep_pictures
 from vaelab.io.progress import say
@@ -53,6 +54,7 @@ def carry_out(
     began: Callable[[Path], object] = lambda folder: None,
 ) -> None:
     """Begin or carry on a training in its folder; `called` tells how it was asked for, `before` what a run stored."""
+    _refuse_unlike(folder, group, checkpoint, training.data)
     if checkpoint:
         if checkpoint.fingerprint != training.fingerprint:
             raise OtherRecipe(folder / "last.pt")
@@ -85,6 +87,22 @@ def carry_out(
         stack.enter_context(closing(log))
         stack.enter_context(group.parting(lambda lost: log.close()))
         _learn(training, folder, group, checkpoint, metrics, log, stack.enter_context(Interrupt()))
+
+
+def _refuse_unlike(folder: Path, group: ProcessGroup, checkpoint: Checkpoint | None, data: Dataset) -> None:
+    """UsageError where processes, maybe on several machines, have found different things on their disks."""
+    steps = group.gather(checkpoint.progress.step if checkpoint else None)
+    sets = group.gather(data.digest)
+    for rank in range(group.size):
+        if steps[rank] != steps[0]:
+            raise UsageError(
+                f"rank {rank} does not find the checkpoint in {folder} that rank 0 has; "
+                "put the run on a file system that all machines share"
+            )
+        if sets[rank] != sets[0]:
+            raise UsageError(
+                f"rank 0 has {sets[0]}, and rank {rank} has {sets[rank]}; give all machines the same images"
+            )
 
 
 def _learn(

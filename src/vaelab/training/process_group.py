@@ -120,6 +120,14 @@ class ProcessGroup:
                 dist.broadcast_object_list(box, 0, group=_patient())
         return box[0]
 
+    def gather(self, thing: T) -> list[T]:
+        """Each process's object, in the order of ranks."""
+        box = [thing] * self.size
+        if self.size > 1:
+            with self._collective():
+                dist.all_gather_object(box, thing, group=_patient())
+        return box
+
     def on_main(self, act: Callable[[], T]) -> T:
         """What `act` returns in the first process, where alone it runs; what it raises there is raised in all."""
         if self.size == 1:
