@@ -197,6 +197,7 @@ def test_arrays_are_found_in_data_directories(tmp_path):
         ({"x": X, "y": Y[:9]}, {}, r"the train labels as \[9\] beside 23 images"),
         ({"x": X, "y": Y / 2}, {"labels": "y"}, r"y float64 \[23\] are no classes of images; give data.labels"),
         ({"x": X.transpose(0, 2, 3, 1)}, {}, r"looks like \[N, H, W, C\]; give data.axes: NHWC, or NCHW"),
+        ({"x": np.zeros((9, 16, 16, 13))}, {}, r"looks like \[N, H, W, C\]; give data.axes: NHWC, or NCHW"),
         ({"x": np.zeros((4, 4, 99))}, {}, r"looks like \[H, W, N\]; give data.axes: HWN, or NHW"),
         ({"x": X}, {"axes": "NHW"}, r"holds no images"),
         ({"x": X}, {"axes": "NXYZ"}, "data.axes 'NXYZ' is no order of images"),
@@ -209,7 +210,7 @@ def test_arrays_are_found_in_data_directories(tmp_path):
         (
             {"x": np.where(np.arange(X.size).reshape(X.shape) % 600 == 90, np.inf, X)},
             {},
-            "train images with 3 values NaN or infinite, the first at image 1, channel 1, row 2, column 2; mend them",
+            "have 3 values NaN or infinite, the first at image 1, channel 1, row 2, column 2; mend them",
         ),
         ({"x": X, "test_x": X[:, :2]}, {"train": "x", "test": "test"}, "images of different shapes"),
         ({"x_train": X, "x_test": X / 7}, {}, "images of different types, train uint16, test float32"),

@@ -34,7 +34,7 @@ def test_arrays_at_hand_become_a_set_with_the_options_of_all_sets():
         (
             np.where(np.arange(144).reshape(9, 4, 4) % 16 == 6, np.nan, 0.3),
             {},
-            "train images with 9 values NaN or infinite, the first at image 0, channel 0, row 1, column 2; mend them",
+            "have 9 values NaN or infinite, the first at image 0, channel 0, row 1, column 2; mend them",
         ),
         (
             np.full((9, 4, 4), 3),
@@ -79,3 +79,19 @@ IMAGES = torch.rand(9, 4, 4)
 def test_what_is_no_set_is_refused(data, said):
     with pytest.raises(UsageError, match=said):
         as_dataset(data)
+
+
+@pytest.mark.parametrize(
+    ("highest", "scale", "said"),
+    [
+        (4095, "full", "seed; dark, since they reach 4,095 of 65,535: set data.scale to percentile, or to {low: 0, hi"),
+        (0, "full", "seed; dark, since they reach 1 of 65,535"),
+        (9000, "full", "split by seed"),
+        (4095, {"low": 0, "high": 4095}, "split by seed"),
+    ],
+)
+def test_images_of_few_of_16_bits_are_said_to_be_dark(highest, scale, said):
+    x = np.zeros((300, 4, 4), np.uint16)
+    x[:, 2, 1] = highest
+    summary = Dataset.of(x, scale=scale).summary
+    assert said in summary and ("dark" in summary) == ("dark" in said)

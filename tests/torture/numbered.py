@@ -1,8 +1,10 @@
 """Sets whose images tell their numbers by their pixels, one of each kind of source; and what a training saw of them."""
 
+import io
 import os
 import signal
 import socket
+import tarfile
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
@@ -10,9 +12,11 @@ from typing import Any
 
 import h5py
 import numpy as np
+import pyarrow
 import torch
 import zarr
 from PIL import Image
+from pyarrow import parquet
 
 import vaelab
 from torture.fork import Fork
@@ -51,6 +55,31 @@ def _folder(at: Path, dtype: Any = np.uint8, **options: Any) -> dict[str, Any]:
     return {"kind": "folder", "path": str(at), **options}
 
 
+def _png(number: int) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(pixels()[number, 0]).save(file, "PNG")
+    return file.getvalue()
+
+
+def _shards(at: Path) -> dict[str, Any]:
+    at.mkdir()
+    for shard, some in enumerate(np.array_split(np.arange(COUNT), 3)):
+        with tarfile.open(at / f"{shard}.tar", "w") as archive:
+            for number in some.tolist():
+                member = tarfile.TarInfo(f"{number:05}.png")
+                member.size = len(_png(number))
+                archive.addfile(member, io.BytesIO(_png(number)))
+    return {"kind": "webdataset", "path": str(at / "{0..2}.tar"), **SPLIT}
+
+
+def _table(at: Path, **options: Any) -> dict[str, Any]:
+    at.mkdir()
+    images = [{"bytes": _png(number), "path": None} for number in range(COUNT)]
+    kind = pyarrow.struct([("bytes", pyarrow.binary()), ("path", pyarrow.string())])
+    parquet.write_table(pyarrow.table({"image": pyarrow.array(images, kind)}), at / "train.parquet", row_group_size=9)
+    return {"kind": "huggingface", "path": str(at), **SPLIT, **options}
+
+
 def _arrays(at: Path, name: str, write: Callable[[Path], object]) -> dict[str, Any]:
     at.mkdir()
     write(at / name)
@@ -78,6 +107,11 @@ SOURCES: dict[str, Callable[[Path], Any]] = {
     "zarr": lambda at: _arrays(at, "x.zarr", lambda path: zarr.save(str(path), pixels(np.uint16, 4))),
     "folder": _folder,
     "folder of 16 bits": partial(_folder, dtype=np.uint16),
+    "live folder": partial(_folder, decode="live"),
+    "shards": _shards,
+    "live shards": lambda at: {**_shards(at), "decode": "live"},
+    "table": _table,
+    "live table": partial(_table, decode="live"),
 }
 
 

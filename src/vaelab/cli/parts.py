@@ -7,6 +7,8 @@ import textwrap
 from collections.abc import Callable
 from typing import Any, Literal, get_args, get_origin
 
+from typing_extensions import is_typeddict
+
 import vaelab.recipe.recipe  # noqa: F401  # registers all parts
 from vaelab.recipe.sections import Evaluate, Model
 from vaelab.registry import part
@@ -66,6 +68,8 @@ def type_in_words(annotation: Any) -> str:
         return f"list{count}, each {type_in_words(inside[0])}"
     if inside:  # a union
         return " or ".join("null" if kind is type(None) else type_in_words(kind) for kind in inside)
+    if is_typeddict(annotation):
+        return f"{{{', '.join(annotation.__annotations__)}}}"
     return WORDS.get(annotation, str(getattr(annotation, "__name__", annotation)))
 
 

@@ -53,7 +53,10 @@ def show_data(
     name: str, overrides: Sequence[str], directory: Path | None, out: Path | None, images: Path | None, split: str
 ) -> None:
     """Load a set and tell what is in it."""
-    data = load_set(with_overrides({"kind": name}, overrides), directory)
+    if name not in names("data") and Path(name).exists():
+        kind = "folder" if Path(name).is_dir() or Path(name).suffix.lower() in (".zip",) else "arrays"
+        raise UsageError(f"{name} is no set by its name; write vaelab data {kind} path={name}")
+    data = load_set(with_overrides({"kind": name}, [text.removeprefix("data.") for text in overrides]), directory)
     say(data.summary)
     splits = {split: getattr(data, split) for split in ("train", "valid", "test")}
     rows = [

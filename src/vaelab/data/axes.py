@@ -48,8 +48,8 @@ def channels_last(shape: Sequence[int]) -> bool:
 
 def _likely(shape: Sequence[int]) -> str:
     """Other axes than the usual ones that a shape is more likely to have, if there are such."""
-    if len(shape) == 4 and channels_last(shape):
-        return "NHWC"
+    if len(shape) == 4 and (channels_last(shape) or (shape[3] <= CHANNELS and shape[1] == shape[2] > max(3, shape[3]))):
+        return "NHWC"  # also of squares of few pixels
     square = shape[0] == shape[1] and LONGER * shape[0] < shape[-1]
     return {3: "HWN", 4: "HWCN"}[len(shape)] if square else ""
 

@@ -68,7 +68,8 @@ def _of_images(x: Any, name: str, finished: bool) -> Iterator[str]:
         yield f"the {name} images with levels 0 and 1 only, and white is 255; give images * 255"
     if x.dtype == torch.float32 and (places := _not_finite(x)):
         place = "image {}, channel {}, row {}, column {}".format(*places[0])
-        yield f"{name} images with {counted(len(places), 'value')} NaN or infinite, the first at {place}; mend them"
+        what = f"the {name} images have {counted(len(places), 'value')} NaN or infinite, the first at {place}"
+        raise UsageError(what, "mend them")  # which is no fault of who reads them
 
 
 def _not_finite(x: Tensor | Images) -> list[tuple[int, ...]]:

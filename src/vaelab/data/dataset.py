@@ -14,7 +14,7 @@ from vaelab.data import images
 from vaelab.data.axes import Array, splits_of
 from vaelab.data.checks import checked
 from vaelab.data.permutation import LISTED, Permutation
-from vaelab.data.scale import EIGHT_BIT, Rule, Scale, refuse_rule, scale_of, scaled, scaled_images
+from vaelab.data.scale import EIGHT_BIT, HIGHEST, Rule, Scale, refuse_rule, scale_of, scaled, scaled_images
 from vaelab.data.split import Pool, Split, cut
 from vaelab.data.stored import Images, Numbers
 from vaelab.errors import Problems, UsageError
@@ -24,6 +24,7 @@ from vaelab.registry.schema import parse_section
 HASHED_BYTES = 2**26  # of a split
 HASHED = 2**16  # images of one that has more bytes: each may have to be found on a disk
 DEPTHS = {"uint8": "8-bit", "uint16": "16-bit", "float32": "real-valued"}
+DARK, DARK_IMAGES = 1 / 8, 100  # a part of what 16 bits hold, and how many images are looked at for it
 KINDS = {1: "grey", 3: "colour"}
 
 
@@ -79,7 +80,19 @@ class Dataset:
         kind = "binary" if self.binary else depth + KINDS.get(channels, f"{channels}-channel")
         total = len(self.train) + len(self.valid) + len(self.test)
         classes = f" in {self.class_count:,} class{'es' * (self.class_count > 1)}" if self.class_count else ""
-        return f"{total:,} {kind} images of {height} × {width}{classes}, split by {self.split_by}"
+        return f"{total:,} {kind} images of {height} × {width}{classes}, split by {self.split_by}{self._dark}"
+
+    @property
+    def _dark(self) -> str:
+        """That images of 16 bits use few of these, as those of 12 bits do; nothing of others."""
+        if (self.scale.stored, self.scale.high) != ("uint16", HIGHEST["uint16"]):
+            return ""
+        some = self.train.images[:: -(-len(self.train) // DARK_IMAGES)]
+        highest = max(1, round(some.max().item() * HIGHEST["uint16"]))
+        if highest >= DARK * HIGHEST["uint16"]:
+            return ""
+        fix = f"set data.scale to percentile, or to {{low: 0, high: {2 ** highest.bit_length() - 1}}}"
+        return f"; dark, since they reach {highest:,} of 65,535: {fix}"
 
     @cached_property
     def digest(self) -> str:
