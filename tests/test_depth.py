@@ -108,6 +108,10 @@ def test_samples_in_files_are_the_stored_values_of_the_samples(case, tmp_path):
     assert {k: v for k, v in by_run.items() if k != "set"} == {k: v for k, v in by_file.items() if k != "set"}
     judged = evaluate_images(folder / "test", folder / "test", metrics="frechet", extractor="pixels")
     assert judged["metrics"]["frechet"]["values"]["frechet"] == pytest.approx(0, abs=1e-6)
+    if len(wanted[0]) not in (1, 3):
+        write_images(torch.rand(9, 5, 8, 8), tmp_path / "five")
+        with pytest.raises(UsageError, match="five has images of 5 channels, the real ones have"):
+            evaluate_images(tmp_path / "five", folder / "test", metrics="frechet")
 
 
 def test_images_in_files_are_seen_as_those_of_the_set(case):

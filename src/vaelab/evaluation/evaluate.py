@@ -16,7 +16,7 @@ from vaelab.errors import MixedSizes, Unwritten, UsageError, VaelabError, WrongS
 from vaelab.evaluation.images import by_scale
 from vaelab.evaluation.measure import SPLITS, Entry, Target, measure, specs, values_of
 from vaelab.io.files import check_writable, write_whole
-from vaelab.io.formatting import printable
+from vaelab.io.formatting import counted, printable
 from vaelab.model import VAE
 from vaelab.recipe.begin import versions
 from vaelab.recipe.restore import changes, open_run, weights_hash
@@ -198,11 +198,17 @@ def _folder(path: str | Path, data: Dataset, fit: bool) -> Tensor:
     """All images of a folder, in the shape and by the scale of real ones."""
     channels, height, width = shape = data.x_shape
     size = {"size": (width, height)} if fit else {}
-    spec = {"kind": "folder", "path": str(Path(path).resolve()), "channels": channels, "folders": "classes", **size}
+    wanted = channels if channels in (1, 3) else "auto"  # grey becomes colours, and colours grey
+    spec = {"kind": "folder", "path": str(Path(path).resolve()), "channels": wanted, "folders": "classes", **size}
     try:
         images = build("data", spec).pool().train.images
     except MixedSizes as error:
         raise WrongSize(error.problem) from error
+    if images.shape[1] != channels:
+        has = counted(images.shape[1], "channel")
+        raise UsageError(
+            f"the folder {path} has images of {has}, the real ones have {channels}", "give images like those"
+        )
     if images.shape[1:] != shape:
         sizes = [f"{s[-1]}×{s[-2]}" for s in (images.shape, shape)]
         raise WrongSize(f"the images in {path} are {sizes[0]}, the real ones {sizes[1]}")
