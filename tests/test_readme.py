@@ -8,6 +8,7 @@ import shlex
 from pathlib import Path
 
 import pytest
+import torch
 import typer
 
 import vaelab
@@ -136,3 +137,14 @@ def test_the_recipe_of_the_library_page_learns_from_images_at_hand(tmp_path, mon
     monkeypatch.chdir(tmp_path)
     exec(code, made := {})
     assert made["run"].is_dir() and (tmp_path / "runs" / "photos" / "metrics.json").is_file()
+
+
+def test_the_arrays_of_the_readme_are_learned_from(tmp_path, monkeypatch):
+    code = next(code for page, code in PYTHON if page == "README.md" and "Dataset.of" in code)
+    monkeypatch.chdir(tmp_path)
+    x, y = torch.randint(4096, (200, 12, 12), dtype=torch.uint16), torch.arange(200) % 3
+    exec(code.replace('"train.epochs": 20', '"train.epochs": 1'), made := {"vaelab": vaelab, "x": x, "y": y})
+    assert vaelab.sample(made["run"], 2).shape == (2, 1, 12, 12)
+    code = next(code for page, code in PYTHON if page == "docs/own-images.md" and "Dataset.of" in code)
+    exec(code, made := {})
+    assert made["numbers"]["images"] == 30
