@@ -98,6 +98,13 @@ def test_any_image_is_read_by_its_number(tmp_path, kind, cache):
     assert len(list((cache / "huggingface").glob("*.arrow"))) == (kind in ("parquet", "packed", "bytes"))
 
 
+@pytest.mark.parametrize("kind", ["parquet", "stream"])
+def test_images_decoded_live_are_those_decoded_once(tmp_path, kind):
+    path = KINDS[kind](tmp_path / "a")
+    once, live = (load("huggingface", path=path, decode=how) for how in ("once", "live"))
+    assert (live.digest, live.summary) == (once.digest, once.summary)
+
+
 def test_a_table_that_changes_is_read_anew(tmp_path):
     path = parquet(tmp_path / "a.parquet", range(20))
     assert everything(load("huggingface", path=path)) == list(range(20))

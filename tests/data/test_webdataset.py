@@ -107,6 +107,20 @@ def test_pixels_are_those_of_pillow(tmp_path):
     assert (np.stack([read_pixels(found.open(i)) for i in range(12)]) == pixels.transpose(0, 3, 1, 2)).all()
 
 
+def test_images_decoded_live_are_those_decoded_once(shards, cache):
+    once, live = (load("webdataset", path=shards, decode=how, size=5) for how in ("once", "live"))
+    rows = torch.from_numpy(np.random.default_rng(0).permutation(np.arange(32).repeat(3)))
+    with ThreadPoolExecutor(8) as workers:
+        parts = list(workers.map(live.train.images.take, rows.split(5)))
+    assert torch.equal(torch.cat(parts), once.train.images[rows])
+    assert (live.digest, live.summary) == (once.digest, once.summary)
+    whole = (shards / "000.tar").read_bytes()
+    (shards / "000.tar").write_bytes(whole[:900])
+    again = WebDataset(path=str(shards), decode="live")
+    with pytest.raises(UsageError, match="it ends within"):
+        again.load()
+
+
 def test_the_index_is_made_once_and_anew_for_a_shard_that_changed(shards, cache, monkeypatch):
     first = load("webdataset", path=shards)
     assert len(list((cache / "webdataset").glob("*.npy"))) == 5  # with the decoded images
