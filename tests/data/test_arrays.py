@@ -244,6 +244,20 @@ def test_a_truncated_file_is_damaged(tmp_path, lazy, name, kept):
     assert str(path) in str(error.value) and str(error.value).endswith("copy or make it again")
 
 
+@pytest.mark.parametrize(
+    "options", [{}, {"compression": "zlib"}, {"imagej": True}, {"metadata": None}, {"bigtiff": True}]
+)
+def test_a_stack_that_was_cut_is_no_smaller_set(tmp_path, options, capsys):
+    axes = {"metadata": {"axes": "TYX"}} if "imagej" in options else {}
+    tifffile.imwrite(path := tmp_path / "x.tif", X[:, 0], photometric="minisblack", **options | axes)
+    content = path.read_bytes()
+    for kept in range(200, len(content), 211):
+        path.write_bytes(content[:kept])
+        with pytest.raises(UsageError, match=r"x\.tif is truncated"):
+            load("arrays", path=str(path))
+    assert capsys.readouterr() == ("", "")
+
+
 @pytest.mark.parametrize("harm", [lambda content: content[: len(content) // 2], lambda content: b"\0" * len(content)])
 def test_a_damaged_chunk_is_named(tmp_path, lazy, harm):
     zarr_group(tmp_path / "x.zarr", {"x": X})

@@ -1,12 +1,13 @@
 """Stacks of images in a TIFF file, as the array that they make up."""
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from math import prod
 from pathlib import Path
 from threading import Lock
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -14,8 +15,11 @@ from torch import Tensor
 
 from vaelab.data.member import AGAIN, Member, gathered, in_file
 from vaelab.data.stored import Images
-from vaelab.errors import UsageError
+from vaelab.errors import Damaged, UsageError
 from vaelab.io.files import parsing
+
+if TYPE_CHECKING:
+    from tifffile import TiffFile
 
 LETTERS = {"S": "C", "C": "C", "Y": "H", "X": "W"}  # of TIFF axes; along all others there are images
 
@@ -24,9 +28,23 @@ def tiff_arrays(path: Path) -> list[Member]:
     """The arrays in a TIFF file: one, without a name, unless its pages differ."""
     from tifffile import TiffFile
 
+    logger = logging.getLogger("tifffile")
+    if not logger.handlers:
+        logger.addHandler(logging.NullHandler())  # what it logs is raised here
     with _decoding(path):
-        found = TiffFile(path).series
+        file = TiffFile(path)
+        found = file.series
+        if _is_cut(file):
+            raise Damaged(path, "it ends before its last page", AGAIN)
         return [_member(path, series, str(i) if len(found) > 1 else "") for i, series in enumerate(found)]
+
+
+def _is_cut(file: "TiffFile") -> bool:
+    """Whether the last page that was found names a next one."""
+    len(file.pages)  # finds all
+    file.filehandle.seek(file.pages.next_page_offset or 0)
+    following = file.filehandle.read(file.tiff.offsetsize)
+    return len(following) < file.tiff.offsetsize or any(following)
 
 
 def _member(path: Path, series: Any, name: str) -> Member:
