@@ -275,6 +275,12 @@ def test_other_data_than_the_model_was_trained_on(run, monkeypatch):
         (["list", "--plugin", "text.txt"], "name a Python file"),
         (["data", "digit"], "data.kind: unknown data 'digit'; did you mean 'digits'?"),
         (["data", "empty"], "empty is no set by its name; write vaelab data folder path=empty"),
+        (["data", "folder", "empty"], "empty is no KEY=VALUE; write vaelab data folder path=empty"),
+        (
+            ["data", "folder", "path=tiny.yaml"],
+            "tiny.yaml is no folder, zip or TIFF; name the folder that its images are",
+        ),
+        (["data", "arrays", "path=empty"], "correct data.path, or set data.kind=folder of image files"),
         (["data", "tiny.yaml"], "write vaelab data arrays path=tiny.yaml"),
         (["data", "digits", "data.resize=x"], "data.resize: expected a valid integer; got 'x'"),
         (["data", "digits", "resize=x"], "data.resize: expected a valid integer; got 'x'"),

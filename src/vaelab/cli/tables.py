@@ -53,6 +53,8 @@ def show_data(
     name: str, overrides: Sequence[str], directory: Path | None, out: Path | None, images: Path | None, split: str
 ) -> None:
     """Load a set and tell what is in it."""
+    if paths := [text for text in overrides if "=" not in text and Path(text).exists()]:
+        raise UsageError(f"{paths[0]} is no KEY=VALUE; write vaelab data {name} path={paths[0]}")
     if name not in names("data") and Path(name).exists():
         kind = "folder" if Path(name).is_dir() or Path(name).suffix.lower() in (".zip",) else "arrays"
         raise UsageError(f"{name} is no set by its name; write vaelab data {kind} path={name}")

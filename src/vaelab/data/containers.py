@@ -26,7 +26,10 @@ def members(path: Path) -> list[Member]:
     if path.is_dir() and not any((path / name).is_file() for name in ZARR):
         files = sorted(file for file in path.iterdir() if file.suffix == ".npy")
         if not files:
-            raise UsageError(f"{path} is a folder without .npy files or a Zarr array", "correct data.path")
+            raise UsageError(
+                f"{path} is a folder without .npy files or a Zarr array",
+                "correct data.path, or set data.kind=folder of image files",
+            )
         return [npy_array(file, file.stem) for file in files]
     suffix = ".zarr" if path.is_dir() else path.suffix.lower()
     if suffix not in KINDS:

@@ -95,6 +95,9 @@ class ImageFolder(FilesSource):
         for root in tried:
             if root.is_dir() or (root.is_file() and root.suffix.lower() in (".zip", *STACKS)):
                 return root.resolve()
+        if path.is_file():
+            fix = "name the folder that its images are in, or set data.kind=arrays if it holds an array"
+            raise UsageError(f"{path} is no folder, zip or TIFF", fix)
         looked = ", ".join(map(str, tried))
         raise UsageError(f"there is no folder, zip or TIFF {self.path!r} (looked for {looked}); correct the path")
 
