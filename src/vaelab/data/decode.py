@@ -171,8 +171,9 @@ def upright(image: "Image", channels: int) -> "Image":
 
 def as_array(image: "Image") -> np.ndarray:
     """uint8 [C, H, W] of an upright image."""
-    pixels = np.array(image)
-    return pixels[None] if pixels.ndim == 2 else np.ascontiguousarray(pixels.transpose(2, 0, 1))
+    # Not np.array(image), which asks for much that is known, and takes as long as a small image takes to decode.
+    pixels = np.frombuffer(image.tobytes(), np.uint8).reshape(image.height, image.width, -1)
+    return pixels.transpose(2, 0, 1).copy()
 
 
 def central(image: "Image", size: int | tuple[int, int]) -> "Image":
