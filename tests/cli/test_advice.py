@@ -17,12 +17,17 @@ PACKAGE = Path(vaelab.__file__).parent
 COMMANDS = typer.main.get_command(app).commands.values()
 FLAGS = {flag for command in COMMANDS for option in command.params for flag in option.opts}
 FLAG = re.compile(r"(?<![\w-])--[a-z][a-z-]*")
-OF_OTHERS = {"--backend-store-uri", "--logdir"}  # programs that a message tells to start
+OF_OTHERS = {  # programs that a message tells to start
+    *("--backend-store-uri", "--logdir"),  # mlflow, tensorboard
+    *("--repo-type", "--local-dir"),  # hf download
+    "--sparse",  # tar
+}
 RUN = Path("my run")
 LOST = errors.Unwritable(RUN / "last.pt", "the disk is full", "free some space")
 EXAMPLES = [
     errors.Problems([errors.UnknownPart("unknown prior 'b'; did you mean 'a'?"), "c: unknown option"], "problems"),
     errors.Stopped(7, 2, RUN, within=True),
+    errors.ProcessLost("process 1 has gone or hangs", 1),
     errors.FolderGone(RUN),
     errors.NoFolder(RUN),
     errors.AlreadyARun(RUN),

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from vaelab.backbones.resnet_attention import SelfAttention
+from vaelab.data.scale import Scale
 from vaelab.errors import UsageError
 from vaelab.likelihoods import perceptual
 from vaelab.nn.gated import GatedConv
@@ -102,11 +103,13 @@ def test_every_weight_learns_with_every_likelihood(backbone, likelihood, monkeyp
     """At the start, and again after one step; a perceptual distance, whose weights are large, is one of pixels here."""
     monkeypatch.setattr(perceptual, "_lpips", lambda *_: SimpleNamespace(features=lambda x: x.flatten(1)))
     posterior = "residual" if backbone["kind"] == "progressive_residual" else "gaussian"
-    parts = {"backbone": backbone, "likelihood": likelihood, "posterior": posterior}
+    of_recipe = {k: v for k, v in likelihood.items() if k != "grey_levels"}  # which the images' scale decides
+    scale = Scale(0, likelihood.get("grey_levels", 256) - 1, "uint16")
+    parts = {"backbone": backbone, "likelihood": of_recipe, "posterior": posterior}
     shape = some_shape(backbone)
     model = (
         Recipe.of({"data": "shapes", "train": {"epochs": 1}, "model": {"latent_dim": list(LEVELS), **parts}})
-        .build_model(shape)
+        .build_model(shape, scale=scale)
         .train()
     )
     x = torch.rand(16, *shape).round()
