@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import tarfile
 import warnings
 from concurrent.futures import ThreadPoolExecutor
@@ -15,6 +16,8 @@ from PIL import Image
 
 from vaelab.data import load
 from vaelab.data.decode import read_pixels
+from vaelab.data.encoded import stamp
+from vaelab.data.extents import Extents
 from vaelab.data.webdataset import WebDataset
 from vaelab.errors import UsageError
 
@@ -94,6 +97,19 @@ def test_any_image_is_what_the_tar_has_in_any_order_and_from_any_thread(tmp_path
     with ThreadPoolExecutor(8) as workers:
         read = list(workers.map(lambda i: found.open(i).read(), order))
     assert read == [known[found.names[i].removeprefix("a.tar/")] for i in order]
+
+
+def test_a_file_that_another_thread_puts_away_stays_open_while_it_is_read(tmp_path, monkeypatch):
+    file = tmp_path / "a"
+    file.write_bytes(b"abc")
+    extents, read = Extents([file], [stamp(file)], np.array([[0, 1, 2]])), os.pread
+
+    def late(*given):
+        extents._opened.cache_clear()
+        return read(*given)
+
+    monkeypatch.setattr(os, "pread", late)
+    assert extents.read(0) == b"bc"
 
 
 def test_pixels_are_those_of_pillow(tmp_path):

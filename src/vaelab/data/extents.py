@@ -49,7 +49,7 @@ class Extents:
     def read(self, number: int) -> bytes:
         """The bytes of one; from any thread."""
         file, offset, size = self.places[number].tolist()
-        content = os.pread(self._opened(file).descriptor, size, offset)
+        content = self._opened(file).read(size, offset)
         if len(content) < size:
             raise Damaged(self.paths[file], f"it ends before byte {offset + size:,}", AGAIN)
         return content
@@ -71,3 +71,7 @@ class _File:
         weakref.finalize(self, os.close, self.descriptor)
         if stamp(path) != expected:
             raise Damaged(path, "it has changed since its images were found", AGAIN)
+
+    def read(self, size: int, offset: int) -> bytes:
+        """The bytes there. A method, whose `self` keeps the file open if other threads put it out of those known."""
+        return os.pread(self.descriptor, size, offset)
