@@ -1,11 +1,11 @@
 """Pixels of image files in every mode, depth and orientation; and files that are no images but programs or bombs."""
 
 import ast
-import sys
 import zipfile
 from io import BytesIO
 from pathlib import Path
 
+import imagecodecs
 import numpy as np
 import pytest
 from PIL import EpsImagePlugin, Image
@@ -50,7 +50,6 @@ def test_sixteen_bits_of_grey_are_kept(tmp_path, suffix):
 
 @pytest.mark.parametrize("channels", [2, 3, 4])
 def test_sixteen_bits_of_colour_are_kept_and_opacity_is_not(tmp_path, channels):
-    imagecodecs = pytest.importorskip("imagecodecs")
     levels = np.random.default_rng(0).integers(0, 65536, (5, 7, channels), np.uint16)
     (tmp_path / "a.png").write_bytes(imagecodecs.png_encode(levels))
     expected = levels.transpose(2, 0, 1)[: 1 if channels == 2 else 3]
@@ -62,14 +61,50 @@ def test_sixteen_bits_of_colour_are_kept_and_opacity_is_not(tmp_path, channels):
     assert np.abs(grey[0] - np.tensordot(weights, expected, 1)).max() <= 0.5
 
 
-def test_a_missing_library_is_named_with_what_installs_it(tmp_path, monkeypatch):
-    imagecodecs = pytest.importorskip("imagecodecs")
-    (tmp_path / "a.png").write_bytes(imagecodecs.png_encode(np.zeros((5, 7, 3), np.uint16)))
-    monkeypatch.setitem(sys.modules, "imagecodecs", None)
-    with pytest.raises(
-        UsageError, match=r"16 bits for each colour, which imagecodecs reads; pip install 'vaelab\[tiff"
-    ):
-        decode.read_pixels(tmp_path / "a.png")
+SMALL = {
+    "grey": lambda image, stream: image.convert("L").save(stream, "JPEG"),
+    "colour": lambda image, stream: image.save(stream, "JPEG", quality=95),
+    "colour in full": lambda image, stream: image.save(stream, "JPEG", subsampling=0),
+    "progressive": lambda image, stream: image.save(stream, "JPEG", progressive=True, quality=40),
+    "print": lambda image, stream: image.convert("CMYK").save(stream, "JPEG"),
+    "turned": lambda image, stream: image.save(stream, "JPEG", exif=_on_its_side()),
+    "large": lambda image, stream: image.resize((700, 500)).save(stream, "JPEG", quality=100),
+}
+
+
+def _on_its_side() -> Image.Exif:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    return exif
+
+
+@pytest.mark.parametrize("channels", ["auto", 1, 3])
+@pytest.mark.parametrize("kind", SMALL)
+def test_small_jpegs_are_what_pillow_makes_of_them(tmp_path, kind, channels):
+    for seed in range(5):
+        noise = np.random.default_rng(seed).integers(0, 256, (9 + seed, 8, 3), np.uint8)
+        stream = BytesIO()
+        SMALL[kind](Image.fromarray(noise).resize((37, 41 + seed)), stream)
+        (tmp_path / "a.jpg").write_bytes(stream.getvalue())
+        grey = channels == 1 or (channels == "auto" and kind == "grey")
+        expected = decode.as_array(decode.read_image(tmp_path / "a.jpg", 1 if grey else 3))
+        for file in (tmp_path / "a.jpg", stream):
+            assert np.array_equal(decode.read_pixels(file, channels), expected)
+
+
+def test_most_small_jpegs_need_no_pillow(tmp_path, monkeypatch):
+    Image.new("RGB", (8, 6), (9, 8, 7)).save(tmp_path / "a.jpg")
+    monkeypatch.setattr(decode, "open_image", None)
+    assert decode.read_pixels(tmp_path / "a.jpg").shape == (3, 6, 8)
+
+
+@pytest.mark.parametrize("broken", [slice(None, -2), slice(None, 400), slice(0, 30)])
+def test_a_broken_small_jpeg_is_told_of(tmp_path, broken):
+    stream = BytesIO()
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8)).save(stream, "JPEG")
+    (tmp_path / "a.jpg").write_bytes(stream.getvalue()[broken])
+    with pytest.raises(OSError):
+        decode.read_pixels(tmp_path / "a.jpg")
 
 
 def test_real_numbers_are_kept(tmp_path):

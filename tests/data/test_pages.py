@@ -11,7 +11,6 @@ from vaelab.data import load
 from vaelab.data.decode import read_pixels, shape_in
 from vaelab.data.encoded import ImageFiles, in_folder
 from vaelab.data.pages import in_pages
-from vaelab.errors import UsageError
 
 RANDOM = np.random.default_rng(0)
 
@@ -92,20 +91,6 @@ def test_plain_files_stay_what_they_are(tmp_path):
     files = in_pages(in_folder(tmp_path), "auto")
     assert files.names == ["a.tif", "b.tif", "c.tif"]
     assert all(files.open(i) == tmp_path / name for i, name in enumerate(files.names))
-
-
-def test_a_missing_library_is_named_with_what_installs_it(tmp_path, monkeypatch):
-    pytest.importorskip("imagecodecs")
-    tifffile.imwrite(tmp_path / "a.tif", levels(4, 6, 8), photometric="minisblack", compression="zstd")
-
-    def without(*args, **kwargs):
-        raise ValueError("<COMPRESSION.ZSTD: 50000> requires the 'imagecodecs' package")
-
-    monkeypatch.setattr(tifffile.TiffPage, "asarray", without)
-    with pytest.raises(
-        UsageError, match=r"a.tif#\d: it is compressed by COMPRESSION.ZSTD, .*pip install 'vaelab\[tiff"
-    ):
-        load("folder", path=tmp_path)
 
 
 def test_a_stack_is_a_set(tmp_path):

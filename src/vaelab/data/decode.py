@@ -9,6 +9,7 @@ import numpy as np
 
 from vaelab.data import deep
 from vaelab.data.encoded import Opened, Page, refuse_bomb
+from vaelab.data.jpeg import read_small
 from vaelab.data.tiff import Shape, is_tiff, read_page, shape_of
 
 if TYPE_CHECKING:
@@ -94,6 +95,8 @@ def read_pixels(file: Opened, channels: Channels = "auto", size: int | tuple[int
     as the file has it. With `size`, it is the central square resized to that, or the largest centre of that shape.
     Raises whatever the decoders raise for a broken file, UsageError for other channels than it has.
     """
+    if size is None and (small := read_small(file)) is not None and channels in ("auto", len(small)):
+        return small
     image = _opened(file, int(np.max(size)) if size else 0)
     if not isinstance(image, Page):
         with image:

@@ -13,12 +13,9 @@ if TYPE_CHECKING:
 
 
 def read_png(file: Path | IO[bytes]) -> np.ndarray:
-    """A PNG of 16 bits as uint16 [C, H, W], of 1 or 3 channels; UsageError where imagecodecs is missing."""
-    try:
-        from imagecodecs import png_decode
-    except ImportError as error:
-        what = "it has 16 bits for each colour, which imagecodecs reads"
-        raise UsageError(what, "pip install 'vaelab[tiff]', or save it with 8") from error
+    """A PNG of 16 bits as uint16 [C, H, W], of 1 or 3 channels."""
+    from imagecodecs import png_decode
+
     if isinstance(file, Path):
         content = file.read_bytes()
     else:

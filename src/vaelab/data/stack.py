@@ -1,8 +1,6 @@
 """Stacks of images in a TIFF file, as the array that they make up."""
 
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from math import prod
 from pathlib import Path
@@ -15,7 +13,7 @@ from torch import Tensor
 
 from vaelab.data.member import AGAIN, Member, gathered, in_file
 from vaelab.data.stored import Images
-from vaelab.errors import Damaged, UsageError
+from vaelab.errors import Damaged
 from vaelab.io.files import parsing
 
 if TYPE_CHECKING:
@@ -31,7 +29,7 @@ def tiff_arrays(path: Path) -> list[Member]:
     logger = logging.getLogger("tifffile")
     if not logger.handlers:
         logger.addHandler(logging.NullHandler())  # what it logs is raised here
-    with _decoding(path):
+    with parsing(path, AGAIN):
         file = TiffFile(path)
         found = file.series
         if _is_cut(file):
@@ -49,7 +47,7 @@ def _is_cut(file: "TiffFile") -> bool:
 
 def _member(path: Path, series: Any, name: str) -> Member:
     def read() -> np.ndarray:
-        with _decoding(path):
+        with parsing(path, AGAIN):
             return series.asarray()
 
     axes = "".join(LETTERS.get(letter, "N") for letter in series.axes)
@@ -72,18 +70,6 @@ class Pages(Images):
 
     def take(self, rows: Tensor) -> Tensor:
         """Decoded for one thread at a time; Damaged where that fails."""
-        with self.lock, _decoding(self.path):
+        with self.lock, parsing(self.path, AGAIN):
             found = self.series.asarray(key=rows.tolist())
         return torch.from_numpy(found.reshape(len(rows), *self.shape[1:]))
-
-
-@contextmanager
-def _decoding(path: Path) -> Iterator[None]:
-    with parsing(path, AGAIN):
-        try:
-            yield
-        except ValueError as error:
-            if "imagecodecs" not in str(error):
-                raise
-            what = f"{path} is compressed in a way that imagecodecs reads"
-            raise UsageError(what, "pip install 'vaelab[tiff]'") from error

@@ -11,7 +11,6 @@ import numpy as np
 
 from vaelab.data.axes import CHANNELS
 from vaelab.data.encoded import Page, refuse_bomb
-from vaelab.errors import UsageError
 
 if TYPE_CHECKING:
     from tifffile import TiffFile, TiffPageSeries
@@ -105,7 +104,7 @@ def shape_of(page: Page) -> Shape:
 def read_page(page: Page) -> np.ndarray:
     """One image, [C, H, W] of uint8, uint16 or float32, without opacity; a mark of rotation is not obeyed.
 
-    Other whole numbers become float32. Raises UsageError where imagecodecs is needed and missing.
+    Other whole numbers become float32.
     """
     stack, number = _located(page)
     return stack.read(page.file, number)
@@ -153,14 +152,8 @@ def _opened(file: Path | IO[bytes]) -> "Iterator[TiffFile]":
 
     if not isinstance(file, Path):
         file.seek(0)
-    try:
-        with TiffFile(file) as tiff:
-            yield tiff
-    except ValueError as error:
-        if "imagecodecs" not in str(error):
-            raise
-        what = str(error).partition(" requires")[0].strip("<").partition(":")[0]
-        raise UsageError(f"it is compressed by {what}, which imagecodecs reads; pip install 'vaelab[tiff]'") from error
+    with TiffFile(file) as tiff:
+        yield tiff
 
 
 def _depth(dtype: np.dtype) -> np.dtype:
