@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 import vaelab
 from vaelab.cli import app
-from vaelab.data.decode import read_pixels
+from vaelab.data.encoded.decode import read_pixels
 from vaelab.data.scale import Scale
 from vaelab.data.source import Dataset, Split
 from vaelab.errors import UsageError

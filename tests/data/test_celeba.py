@@ -94,7 +94,7 @@ def test_faces_are_decoded_once(root, cache, monkeypatch):
     assert first.x_shape == (3, 10, 10)
     assert first.train.images[:, :, 0].sum() == 0
     with monkeypatch.context() as patch:
-        patch.setattr("vaelab.data.decode.open_image", lambda *_: pytest.fail("decoded again"))
+        patch.setattr("vaelab.data.encoded.decode.open_image", lambda *_: pytest.fail("decoded again"))
         assert torch.equal(loaded(root, size=8, pad=1).train.images, first.train.images)
     write_partition(root, [0] * 16 + [1, 1, 2, 2])
     assert numbers(loaded(root, size=8))[1:] == [[17, 18], [19, 20]]

@@ -40,7 +40,7 @@ def test_all_images_are_split_in_tenths_by_seed(folder):
 
 def test_images_are_decoded_once_and_mapped_from_the_disk(folder, cache, monkeypatch):
     first = load("folder", path=folder)
-    monkeypatch.setattr("vaelab.data.decode.open_image", lambda *_: pytest.fail("decoded again"))
+    monkeypatch.setattr("vaelab.data.encoded.decode.open_image", lambda *_: pytest.fail("decoded again"))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         again = load("folder", path=folder, train_size=3, test_size=5)

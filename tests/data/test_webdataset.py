@@ -15,9 +15,9 @@ import torch
 from PIL import Image
 
 from vaelab.data import load
-from vaelab.data.decode import read_pixels
-from vaelab.data.encoded import stamp
-from vaelab.data.extents import Extents
+from vaelab.data.encoded.decode import read_pixels
+from vaelab.data.encoded.extents import Extents
+from vaelab.data.encoded.files import stamp
 from vaelab.data.webdataset import WebDataset
 from vaelab.errors import UsageError
 
@@ -142,7 +142,7 @@ def test_the_index_is_made_once_and_anew_for_a_shard_that_changed(shards, cache,
     assert len(list((cache / "webdataset").glob("*.npy"))) == 5  # with the decoded images
     whole = {path: path.read_bytes() for path in (cache / "webdataset").glob("*")}
     looked_at = []
-    import vaelab.data.shards as module
+    import vaelab.data.shards.index as module
 
     real = module.members
     monkeypatch.setattr(module, "members", lambda path: looked_at.append(path.name) or real(path))
@@ -155,7 +155,7 @@ def test_the_index_is_made_once_and_anew_for_a_shard_that_changed(shards, cache,
 
 
 def test_what_breaks_off_leaves_no_half_index(shards, cache, monkeypatch):
-    import vaelab.data.shards as module
+    import vaelab.data.shards.index as module
 
     def breaks(path, table):
         path.write_bytes(b"half")

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from vaelab.data.axes import KNOWN, as_bytes, as_values, order_of
-from vaelab.data.containers import members, npy_array
-from vaelab.data.labels import as_classes
-from vaelab.data.member import Member
-from vaelab.data.names import NAMES, Arrays
+from vaelab.data.containers.files import members, npy_array
+from vaelab.data.containers.labels import as_classes
+from vaelab.data.containers.member import Member
+from vaelab.data.containers.names import NAMES, Arrays
 from vaelab.data.source import Pool, Source, Split
 from vaelab.data.stored import Images
 from vaelab.errors import UsageError

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from vaelab.data.formats import from_columns, opened_mat
+from vaelab.data.containers.formats import from_columns, opened_mat
 from vaelab.data.source import Pool, Source, Split
 from vaelab.errors import Damaged
 from vaelab.io.places import Directory, File, fetch, locate

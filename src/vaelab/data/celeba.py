@@ -10,10 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vaelab.data.archive import open_images
-from vaelab.data.decode import as_array, read_image
-from vaelab.data.decoded import decode_once
-from vaelab.data.encoded import is_image
+from vaelab.data.encoded.archive import open_images
+from vaelab.data.encoded.decode import as_array, read_image
+from vaelab.data.encoded.decoded import decode_once
+from vaelab.data.encoded.files import is_image
 from vaelab.data.images import check_fits, pad
 from vaelab.data.source import Pool, Source
 from vaelab.errors import Damaged, MissingData, UsageError

@@ -7,7 +7,7 @@ from typing import ClassVar
 import numpy as np
 import torch
 
-from vaelab.data.archive import read_tar
+from vaelab.data.encoded.archive import read_tar
 from vaelab.data.source import Pool, Source, Split
 from vaelab.errors import Damaged
 from vaelab.io.files import parsing

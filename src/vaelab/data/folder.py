@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from vaelab.data.archive import open_images
-from vaelab.data.encoded import STACKS, SUFFIXES, one_file
-from vaelab.data.files_source import Collection, FilesSource
-from vaelab.data.known import Chosen, read_known, refuse_unseen
-from vaelab.data.layout import SPLITS, laid_out
-from vaelab.data.pages import Pages, in_pages
-from vaelab.data.table import SUFFIXES as SUFFIXES_OF_TABLES
-from vaelab.data.table import find_table
+from vaelab.data.annotations.known import Chosen, read_known, refuse_unseen
+from vaelab.data.annotations.layout import SPLITS, laid_out
+from vaelab.data.annotations.table import SUFFIXES as SUFFIXES_OF_TABLES
+from vaelab.data.annotations.table import find_table
+from vaelab.data.encoded.archive import open_images
+from vaelab.data.encoded.files import STACKS, SUFFIXES, one_file
+from vaelab.data.encoded.pages import Pages, in_pages
+from vaelab.data.encoded.source import Collection, FilesSource
 from vaelab.errors import UsageError
 from vaelab.io import files, places
 from vaelab.registry import register

@@ -10,13 +10,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vaelab.data.arrow import AUTO, NONE, Columns, Rows, choose_columns, read_rows
-from vaelab.data.classes import classes_of
-from vaelab.data.encoded import ImageFiles, Opened, stamp
-from vaelab.data.extents import Extents
-from vaelab.data.files_source import Collection, FilesSource
-from vaelab.data.hub_folder import find_tables
-from vaelab.data.known import refuse_unseen
+from vaelab.data.annotations.classes import classes_of
+from vaelab.data.annotations.known import refuse_unseen
+from vaelab.data.encoded.extents import Extents
+from vaelab.data.encoded.files import ImageFiles, Opened, stamp
+from vaelab.data.encoded.source import Collection, FilesSource
+from vaelab.data.hub.arrow import AUTO, NONE, Columns, Rows, choose_columns, read_rows
+from vaelab.data.hub.folder import find_tables
 from vaelab.errors import UsageError
 from vaelab.io import places
 from vaelab.io.formatting import counted

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-from vaelab.data.formats import read_idx
+from vaelab.data.containers.formats import read_idx
 from vaelab.data.source import Pool, Source, Split
 from vaelab.io.places import Directory, File, fetch
 from vaelab.registry import Size, register

@@ -8,11 +8,11 @@ from typing import IO, Any, Literal
 import numpy as np
 import torch
 
-from vaelab.data.archive import open_images
-from vaelab.data.decode import as_array, read_image
-from vaelab.data.decoded import decode_once
-from vaelab.data.encoded import ImageFiles
-from vaelab.data.formats import from_columns, opened_mat
+from vaelab.data.containers.formats import from_columns, opened_mat
+from vaelab.data.encoded.archive import open_images
+from vaelab.data.encoded.decode import as_array, read_image
+from vaelab.data.encoded.decoded import decode_once
+from vaelab.data.encoded.files import ImageFiles
 from vaelab.data.source import Pool, Source, Split
 from vaelab.errors import Damaged
 from vaelab.io.places import Directory, File, fetch, locate

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from vaelab.data.formats import read_npz
+from vaelab.data.containers.formats import read_npz
 from vaelab.data.source import Pool, Source, Split
 from vaelab.errors import Damaged
 from vaelab.io.files import parsing

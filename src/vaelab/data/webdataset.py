@@ -9,15 +9,15 @@ from pathlib import Path
 import numpy as np
 from torch import Tensor
 
-from vaelab.data.classes import classes_of
-from vaelab.data.encoded import SUFFIXES, stamp
-from vaelab.data.extents import Extents, Names
-from vaelab.data.files_source import Collection, FilesSource
-from vaelab.data.known import refuse_unseen
-from vaelab.data.layout import splits_by_name
-from vaelab.data.names import NAMES
-from vaelab.data.patterns import find_all
-from vaelab.data.shards import AUTO, JSON, NO_IMAGE, NO_LABEL, NONE, SEVERAL, TWICE, WHOLE, index_all
+from vaelab.data.annotations.classes import classes_of
+from vaelab.data.annotations.known import refuse_unseen
+from vaelab.data.annotations.layout import splits_by_name
+from vaelab.data.containers.names import NAMES
+from vaelab.data.encoded.extents import Extents, Names
+from vaelab.data.encoded.files import SUFFIXES, stamp
+from vaelab.data.encoded.source import Collection, FilesSource
+from vaelab.data.shards.index import AUTO, JSON, NO_IMAGE, NO_LABEL, NONE, SEVERAL, TWICE, WHOLE, index_all
+from vaelab.data.shards.patterns import find_all
 from vaelab.errors import UsageError
 from vaelab.io import places
 from vaelab.io.formatting import counted

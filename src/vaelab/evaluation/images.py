@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 from torch import Tensor
 
-from vaelab.data.decode import as_array, read_pixels, shape_in
-from vaelab.data.deep import by_plane
+from vaelab.data.encoded.decode import as_array, read_pixels, shape_in
+from vaelab.data.encoded.deep import by_plane
 from vaelab.data.images import to_bytes, to_floats
 from vaelab.data.scale import EIGHT_BIT, Scale, scaled
 from vaelab.data.source import Split

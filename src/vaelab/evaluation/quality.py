@@ -11,9 +11,9 @@ from typing import IO, Any, NamedTuple
 import numpy as np
 import torch
 
-from vaelab.data.ahead import decode_all
-from vaelab.data.decode import read_pixels, shape_in
-from vaelab.data.encoded import SUFFIXES, image_names, in_folder
+from vaelab.data.encoded.ahead import decode_all
+from vaelab.data.encoded.decode import read_pixels, shape_in
+from vaelab.data.encoded.files import SUFFIXES, image_names, in_folder
 from vaelab.errors import UsageError
 from vaelab.evaluation.images import file_name
 from vaelab.io.files import expanded, parse_json, write_whole

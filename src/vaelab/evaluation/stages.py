@@ -9,7 +9,7 @@ from PIL import Image
 from torch import Tensor
 
 import vaelab.figures  # noqa: F401  # registers all figures
-from vaelab.data.decode import open_image
+from vaelab.data.encoded.decode import open_image
 from vaelab.data.images import to_bytes
 from vaelab.data.source import Dataset
 from vaelab.errors import FolderGone, NotApplicable

@@ -10,7 +10,7 @@ from pathlib import Path
 from PIL import Image
 
 import vaelab.figures  # noqa: F401  # registers all figures
-from vaelab.data.decode import open_image
+from vaelab.data.encoded.decode import open_image
 from vaelab.figures.about import About, about_figure
 from vaelab.io.formatting import typed
 from vaelab.registry import names, part

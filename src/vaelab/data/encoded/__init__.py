@@ -1,0 +1,1 @@
+"""Encoded images, wherever they lie: found, looked at, decoded once or live."""

@@ -1,0 +1,1 @@
+"""Tables of the Hugging Face hub, and where the images lie in them."""

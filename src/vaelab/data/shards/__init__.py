@@ -1,0 +1,1 @@
+"""Tar shards, and where the images lie in them."""
