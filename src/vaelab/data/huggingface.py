@@ -2,7 +2,6 @@
 
 import warnings
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +19,7 @@ from vaelab.data.hub.folder import find_tables
 from vaelab.errors import UsageError
 from vaelab.io import places
 from vaelab.io.formatting import counted
-from vaelab.io.progress import Bar
+from vaelab.io.progress import in_threads
 from vaelab.registry import register
 
 WORKERS = 4  # tables at a time, of each of which some hundred images are in memory
@@ -83,16 +82,7 @@ def _read_all(paths: Sequence[Path], columns: Columns) -> list[Rows]:
         choose_columns(path, columns.image, columns.label or NONE)
         return read_rows(path, columns)
 
-    with Bar("reading tables", len(paths)) as bar, ThreadPoolExecutor(WORKERS) as workers:
-        try:
-            found = []
-            for rows in workers.map(read, paths):
-                found.append(rows)
-                bar.update(1)
-            return found
-        except BaseException:
-            workers.shutdown(cancel_futures=True)
-            raise
+    return in_threads("reading tables", read, paths, WORKERS)
 
 
 def _paths(paths: Sequence[Path], tables: Sequence[Rows], first: np.ndarray) -> dict[int, Path]:

@@ -2,7 +2,8 @@
 
 import contextlib
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar
 from functools import cache
 from typing import TYPE_CHECKING, Self, TypeVar
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import ProgressColumn
 
+S = TypeVar("S")
 T = TypeVar("T")
 _OPEN: ContextVar["Stages | None"] = ContextVar("open", default=None)
 
@@ -85,6 +87,20 @@ class Bar(_Live):
 
     def close(self) -> None:
         """The end of the context closes the bar."""
+
+
+def in_threads(what: str, act: Callable[[S], T], items: Sequence[S], threads: int | None = None) -> list[T]:
+    """What `act` makes of each item, in their order, below a bar; once one fails, no other is begun."""
+    with Bar(what, len(items)) as bar, ThreadPoolExecutor(threads) as workers:
+        try:
+            found = []
+            for made in workers.map(act, items):
+                found.append(made)
+                bar.update(1)
+            return found
+        except BaseException:
+            workers.shutdown(cancel_futures=True)
+            raise
 
 
 class Stages(_Live):

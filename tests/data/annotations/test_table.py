@@ -3,9 +3,11 @@
 import warnings
 import zipfile
 
+import pyarrow
 import pytest
 import torch
 from PIL import Image
+from pyarrow import parquet
 
 from vaelab.data import load
 from vaelab.errors import UsageError
@@ -61,9 +63,6 @@ EXPECTED = [[(n, KINDS[n]) for n in range(12) if n % 6 in numbers] for numbers i
 def test_a_table_says_splits_and_classes(folder, called, suffix):
     rows = [(called(n), KINDS[n], SPLITS[n]) for n in range(12)]
     if suffix == "parquet":
-        pyarrow = pytest.importorskip("pyarrow")
-        from pyarrow import parquet
-
         columns = dict(zip(("file_name", "label", "split"), map(list, zip(*rows, strict=True)), strict=True))
         parquet.write_table(pyarrow.table(columns), folder / "labels.parquet")
     else:

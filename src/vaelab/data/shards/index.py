@@ -1,7 +1,6 @@
 """Tar shards: where the image of each sample lies in them, found once and kept in the user's cache."""
 
 import os
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,7 +11,7 @@ from vaelab.data.shards.tar import Entry, members
 from vaelab.errors import UsageError
 from vaelab.io import files, places
 from vaelab.io.hashing import data_hash
-from vaelab.io.progress import Bar
+from vaelab.io.progress import in_threads
 
 AUTO, NONE, JSON = "auto", "none", "json."
 FORMAT = 1  # of what is kept; another makes all anew
@@ -32,16 +31,7 @@ class Row(NamedTuple):
 
 def index_all(paths: list[Path], image: str, label: str) -> list[np.ndarray]:
     """The index of each shard."""
-    with Bar("indexing shards", len(paths)) as bar, ThreadPoolExecutor() as workers:
-        try:
-            found = []
-            for table in workers.map(lambda path: indexed(path, image, label), paths):
-                found.append(table)
-                bar.update(1)
-            return found
-        except BaseException:
-            workers.shutdown(cancel_futures=True)
-            raise
+    return in_threads("indexing shards", lambda path: indexed(path, image, label), paths)
 
 
 def indexed(path: Path, image: str, label: str) -> np.ndarray:
