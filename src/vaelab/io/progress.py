@@ -3,7 +3,6 @@
 import contextlib
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar
 from functools import cache
 from typing import TYPE_CHECKING, Self, TypeVar
@@ -91,6 +90,8 @@ class Bar(_Live):
 
 def in_threads(what: str, act: Callable[[S], T], items: Sequence[S], threads: int | None = None) -> list[T]:
     """What `act` makes of each item, in their order, below a bar; once one fails, no other is begun."""
+    from concurrent.futures import ThreadPoolExecutor
+
     with Bar(what, len(items)) as bar, ThreadPoolExecutor(threads) as workers:
         try:
             found = []
